@@ -1,0 +1,69 @@
+"""What travels between the trainer and everything else: hyperparameters in, a result out.
+
+Shapes: D features, C classes, E epochs that were trained.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+class Status(Enum):
+    """How a trial ended; the value is the sentence that a user reads."""
+
+    COMPLETED = "trained to its last epoch"
+    PRUNED = "stopped early, because others of its cohort were doing better"
+    DIVERGED = "diverged: its loss or weights were no longer finite; a smaller learning rate helps"
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparameters:
+    """One point of the search space."""
+
+    learning_rate: float
+    weight_decay: float
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Learning curves, one value an epoch, each (E,).
+
+    Losses are mean cross-entropies in nats, without the penalty, so that trials of different
+    weight decay compare. Train values are running means over the epoch's batches, taken before
+    each update; validation values are taken after the epoch.
+    """
+
+    train_loss: Floats
+    train_accuracy: Floats
+    val_loss: Floats
+    val_accuracy: Floats
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        return tuple(field.name for field in fields(cls))
+
+    def __len__(self) -> int:
+        return len(self.train_loss)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """The outcome of one trial.
+
+    weights: (D, C) float32; of a diverged trial, those of its last finite epoch.
+    curves: up to and including ``stopped_epoch``; a diverged trial's last values are not finite.
+    stopped_epoch: epochs that were trained, counted from 1; where it diverged if it did.
+    """
+
+    hyperparameters: Hyperparameters
+    weights: npt.NDArray[np.float32]
+    curves: Curves
+    status: Status
+    stopped_epoch: int

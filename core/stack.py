@@ -1,0 +1,319 @@
+"""Stack: K trials of one batch size trained in lockstep, on the same batches in the same order.
+
+A step of K trials by themselves is 2K small matrix products; stacked it is two large ones. With
+the trials' weights as rows, R = T (C - 1) of them in a tile of T trials (see `residual.py` for why
+C - 1), X_b (B, A) the batch and A the active features:
+
+    Z = W X_bᵀ           (R, B)   logits of all trials
+    Z ← (η/B) (P - Y)             learning rates and 1/B folded in, in place
+    G = Z X_b            (R, A)   gradient steps of all trials
+    W ← a W - G                   a = 1 - η λ/‖W‖₂ per trial ("norm"), 1 - η λ ("squared")
+
+Tiles have a fixed height, the last one padded with idle rows: BLAS then rounds a row alike wherever
+it stands, so a trial's numbers do not depend on its neighbours (see README, "What is promised").
+Whole tiles also fit a core's second-level cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from core.residual import Residual, residual_for
+from core.result import Curves, Floats, Hyperparameters, Status, TrainingResult
+from core.softmax import Penalty
+from core.training_data import TrainingData
+
+Matrix = npt.NDArray[np.float32]
+
+TILE_ROWS_BINARY = 128
+TILE_ROWS_MULTICLASS = 288
+ROW_UNIT = 4  # BLAS kernels treat rows in groups of this many; a partial group rounds differently
+VALIDATION_CHUNK = 1024  # examples; keeps their logits in cache
+
+
+def tile_trials(n_trials: int, n_classes: int) -> int:
+    """Trials per tile, so that n_trials fill their tiles evenly."""
+    rows = TILE_ROWS_BINARY if n_classes == 2 else TILE_ROWS_MULTICLASS
+    most = max(1, rows // (n_classes - 1))
+    n_tiles = -(-n_trials // most)
+    return -(-n_trials // n_tiles)
+
+
+@dataclass(slots=True)
+class _Tile:
+    """The trials of one tile while they are trained; rows beyond the last trial stay zero."""
+
+    members: npt.NDArray[np.intp]  # places in the stack, (≤ T,)
+    W: Matrix  # (rows, A), rows = T (C - 1) rounded up to ROW_UNIT
+    learning_rate: Matrix  # (T,)
+    weight_decay: Matrix  # (T,)
+    columns: int  # C - 1
+
+    @property
+    def trials(self) -> Matrix:
+        """W as (T, C - 1, A)."""
+        return self.by_trial(self.W)
+
+    def by_trial(self, rows: Matrix) -> Matrix:
+        """(rows, n) → (T, C - 1, n), the padding left out."""
+        T = len(self.learning_rate)
+        return rows[: T * self.columns].reshape(T, self.columns, -1)
+
+
+def _shaped(buffer: Matrix, rows: int, columns: int) -> Matrix:
+    return buffer[: rows * columns].reshape(rows, columns)
+
+
+def _squared_norms(trials: Matrix) -> Matrix:
+    """‖W‖₂² of each trial over all C classes, the implied last one included; (T,)."""
+    squared: Matrix = np.vecdot(trials, trials).sum(axis=1)
+    if trials.shape[1] == 1:
+        return 2 * squared
+    last = trials.sum(axis=1)
+    squared += np.vecdot(last, last)
+    return squared
+
+
+@dataclass(slots=True)
+class Stack:
+    """K trials in training: a plain value that can be sent between processes and resumed.
+
+    trials: the K hyperparameters, all of one batch size.
+    seed: of the data order; epoch e is shuffled by ``default_rng((seed, e))``, so the order does
+        not depend on the batch size and training can resume at any epoch.
+    tile: trials per tile.
+    record_steps: keep the batch losses and hits of every iteration too.
+    """
+
+    trials: tuple[Hyperparameters, ...]
+    penalty: Penalty
+    seed: int
+    tile: int
+    record_steps: bool = False
+    epoch: int = 0
+    weights: Matrix = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+    status: list[Status] = field(default_factory=list)
+    stopped: list[int] = field(default_factory=list)
+    curves: list[Floats] = field(default_factory=list)  # one (4, K) an epoch
+    steps: list[Floats] = field(default_factory=list)  # one (2, K) an iteration: loss, accuracy
+
+    def __post_init__(self) -> None:
+        sizes = {trial.batch_size for trial in self.trials}
+        if len(sizes) != 1:
+            raise ValueError(f"a stack trains one batch size, not {sorted(sizes)}")
+        self.status = [Status.COMPLETED] * len(self.trials)
+        self.stopped = [0] * len(self.trials)
+
+    @property
+    def batch_size(self) -> int:
+        return self.trials[0].batch_size
+
+    @property
+    def running(self) -> list[int]:
+        """Places of the trials that still train."""
+        return [k for k, epoch in enumerate(self.stopped) if epoch == 0]
+
+    def prune(self, members: Collection[int]) -> None:
+        """Stop these trials here; the survivors are packed together at the next advance."""
+        for k in members:
+            self._stop(k, Status.PRUNED)
+
+    def _stop(self, k: int, status: Status) -> None:
+        self.status[k] = status
+        self.stopped[k] = self.epoch
+
+    def advance(
+        self,
+        data: TrainingData,
+        epochs: int,
+        on_epoch: Callable[[int], None] = lambda trained: None,
+    ) -> None:
+        """Train the running trials for so many more epochs of ⌊N/B⌋ full batches each.
+
+        on_epoch is called after each epoch with the number of trials that were trained in it.
+        Raises ValueError when the batch is larger than the training split.
+        """
+        if self.batch_size > len(data.y):
+            raise ValueError(
+                f"batch size {self.batch_size} exceeds the {len(data.y)} training rows"
+            )
+        if self.epoch == 0:
+            shape = (len(self.trials), data.n_classes - 1, len(data.active))
+            self.weights = np.zeros(shape, np.float32)
+        workspace = _Workspace(data, self)
+        # Overflow is how a trial diverges; it is looked for once an epoch, not warned about.
+        with np.errstate(all="ignore"):
+            for _ in range(epochs):
+                trained = len(self.running)
+                if trained == 0:
+                    return
+                self._train_epoch(workspace)
+                on_epoch(trained)
+
+    def _train_epoch(self, workspace: _Workspace) -> None:
+        curves = np.full((4, len(self.trials)), np.nan)
+        curves[:2] = workspace.train(self.epoch, self.steps if self.record_steps else None)
+        curves[2:] = workspace.validate()
+        self.epoch += 1
+        self.curves.append(curves)
+        finite = workspace.finite() & np.isfinite(curves[0])
+        diverged = [k for k in self.running if not finite[k]]
+        workspace.store(except_for=diverged)
+        if diverged:
+            for k in diverged:
+                self._stop(k, Status.DIVERGED)
+            workspace.pack()
+
+    def results(self, data: TrainingData) -> list[TrainingResult]:
+        """The result of every trial, in the order of ``trials``."""
+        curves = np.array(self.curves).transpose(2, 1, 0)  # (K, 4, epochs)
+        return [
+            TrainingResult(
+                hyperparameters=trial,
+                weights=_all_classes(self.weights[k], data),
+                curves=Curves(*curves[k, :, : self.stopped[k] or self.epoch].copy()),
+                status=self.status[k],
+                stopped_epoch=self.stopped[k] or self.epoch,
+            )
+            for k, trial in enumerate(self.trials)
+        ]
+
+
+def _all_classes(columns: Matrix, data: TrainingData) -> Matrix:
+    """(C - 1, A) → (D, C): the implied class and the inactive features put back."""
+    W = np.zeros((data.n_features, data.n_classes), np.float32)
+    last = -columns.sum(axis=0)
+    # For two classes the trained column u is class 1's: W = [-u, u].
+    ordered = [last, *columns] if data.n_classes == 2 else [*columns, last]
+    W[data.active] = np.stack(ordered, axis=1)
+    return W
+
+
+class _Workspace:
+    """Buffers and tiles of one call of ``advance``: everything that need not travel."""
+
+    def __init__(self, data: TrainingData, stack: Stack) -> None:
+        self.data = data
+        self.stack = stack
+        self.n_steps = len(data.y) // stack.batch_size
+        columns = data.n_classes - 1
+        self.rows = -(-stack.tile * columns // ROW_UNIT) * ROW_UNIT
+        B, A = stack.batch_size, len(data.active)
+        self.X_batch = np.empty((B, A), np.float32)
+        self.gradient = np.empty((self.rows, A), np.float32)
+        self.logits = np.empty(self.rows * max(B, VALIDATION_CHUNK), np.float32)
+        self.validation = [
+            (data.X_val[start : start + VALIDATION_CHUNK], residual_for(labels, data.n_classes))
+            for start in range(0, len(data.y_val), VALIDATION_CHUNK)
+            for labels in [data.y_val[start : start + VALIDATION_CHUNK]]
+        ]
+        self.pack()
+
+    def pack(self) -> None:
+        """Lay the running trials' weights into as few tiles as hold them."""
+        stack = self.stack
+        running = np.array(stack.running, np.intp)
+        self.tiles: list[_Tile] = []
+        for start in range(0, len(running), stack.tile):
+            members = running[start : start + stack.tile]
+            tile = _Tile(
+                members=members,
+                W=np.zeros((self.rows, len(self.data.active)), np.float32),
+                learning_rate=np.zeros(stack.tile, np.float32),
+                weight_decay=np.zeros(stack.tile, np.float32),
+                columns=self.data.n_classes - 1,
+            )
+            tile.trials[: len(members)] = stack.weights[members]
+            for slot, k in enumerate(members):
+                tile.learning_rate[slot] = stack.trials[k].learning_rate
+                tile.weight_decay[slot] = stack.trials[k].weight_decay
+            self.tiles.append(tile)
+
+    def store(self, except_for: Sequence[int]) -> None:
+        """Keep the weights of this epoch, but of diverged trials those of the epoch before."""
+        for tile in self.tiles:
+            slots = [slot for slot, k in enumerate(tile.members) if k not in except_for]
+            self.stack.weights[tile.members[slots]] = tile.trials[slots]
+
+    def finite(self) -> npt.NDArray[np.bool_]:
+        """Whether each trial's weights are, (K,)."""
+        finite = np.ones(len(self.stack.trials), np.bool_)
+        for tile in self.tiles:
+            finite[tile.members] = np.isfinite(_squared_norms(tile.trials))[: len(tile.members)]
+        return finite
+
+    def train(self, epoch: int, steps: list[Floats] | None) -> Floats:
+        """One epoch; mean loss and accuracy before each update, (2, K)."""
+        data, B = self.data, self.stack.batch_size
+        order = np.random.default_rng((self.stack.seed, epoch)).permutation(len(data.y))
+        totals = np.full((2, len(self.stack.trials)), np.nan)
+        sums = np.zeros((2, len(self.tiles), self.stack.tile))
+        for step in range(self.n_steps):
+            rows = order[step * B : (step + 1) * B]
+            # Indices are in range: "clip" only spares NumPy the buffered, bounds-checked copy.
+            np.take(data.X, rows, axis=0, out=self.X_batch, mode="clip")
+            residual = residual_for(data.y[rows], data.n_classes)
+            batch = [self._step(tile, residual) for tile in self.tiles]
+            sums += np.array(batch).transpose(1, 0, 2)
+            if steps is not None:
+                steps.append(self._by_trial(np.array(batch).transpose(1, 0, 2) / B, totals))
+        return self._by_trial(sums / (self.n_steps * B), totals)
+
+    def _by_trial(self, by_tile: Floats, like: Floats) -> Floats:
+        """(2, tiles, T) → (2, K), NaN for trials that no longer run."""
+        by_trial = np.full_like(like, np.nan)
+        for values, tile in zip(by_tile.transpose(1, 0, 2), self.tiles, strict=True):
+            by_trial[:, tile.members] = values[:, : len(tile.members)]
+        return by_trial
+
+    def _step(self, tile: _Tile, residual: Residual) -> tuple[Floats, Floats]:
+        """One update of a tile; the batch's loss and hits before it, each (T,)."""
+        Z = _shaped(self.logits, self.rows, len(self.X_batch))
+        np.matmul(tile.W, self.X_batch.T, out=Z)
+        rate = tile.learning_rate / np.float32(len(self.X_batch))
+        counted = residual(tile.by_trial(Z), rate)
+        np.matmul(Z, self.X_batch, out=self.gradient)
+        trials = tile.trials
+        trials *= self._decay(tile)[:, None, None]
+        tile.W -= self.gradient
+        return counted
+
+    def _decay(self, tile: _Tile) -> Matrix:
+        """What the penalty's step leaves of the weights: a of the module's docstring, (T,)."""
+        step = tile.learning_rate * tile.weight_decay
+        if self.stack.penalty is Penalty.SQUARED:
+            return 1 - step
+        norms = np.sqrt(_squared_norms(tile.trials))
+        return 1 - np.divide(step, norms, out=np.zeros_like(step), where=norms > 0)
+
+    def validate(self) -> Floats:
+        """Validation loss and accuracy, (2, K); NaN where nothing is held out."""
+        shape = (2, len(self.stack.trials))
+        M = len(self.data.y_val)
+        if M == 0:
+            return np.full(shape, np.nan)
+        sums = np.zeros((2, len(self.tiles), self.stack.tile))
+        for place, tile in enumerate(self.tiles):
+            for X, residual in self.validation:
+                Z = _shaped(self.logits, self.rows, len(X))
+                np.matmul(tile.W, X.T, out=Z)
+                sums[:, place] += residual(tile.by_trial(Z), None)
+        return self._by_trial(sums / M, np.empty(shape))
+
+
+def train(
+    data: TrainingData,
+    trials: Sequence[Hyperparameters],
+    *,
+    penalty: Penalty,
+    epochs: int,
+    seed: int,
+) -> list[TrainingResult]:
+    """Train trials of one batch size from zero weights; their results in the same order."""
+    stack = Stack(tuple(trials), penalty, seed, tile_trials(len(trials), data.n_classes))
+    stack.advance(data, epochs)
+    return stack.results(data)

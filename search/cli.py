@@ -1,0 +1,171 @@
+"""The command line: options in, one call, text out. Heavy imports happen inside the commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from search.console import Console
+from search.errors import LockstepError
+from search.settings import UI_PORT, Settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+INTERRUPTED = 130  # as a shell reports a command that Ctrl-C ended
+
+
+def _places(command: Command) -> Command:
+    """The study, and the options that say where things are."""
+    for option in (
+        click.argument("study"),
+        click.option(
+            "--home",
+            type=click.Path(path_type=Path, file_okay=False),
+            default=Path("runs"),
+            show_default=True,
+            help="Folder of all that a launch writes: Optuna journal, MLflow store, figures.",
+        ),
+        click.option(
+            "--storage", metavar="URL", help="Optuna storage instead of the journal in --home."
+        ),
+        click.option(
+            "--tracking-uri",
+            metavar="URI",
+            envvar="MLFLOW_TRACKING_URI",
+            help="MLflow server instead of the store in --home  [env: MLFLOW_TRACKING_URI]",
+        ),
+        click.option(
+            "--data-dir",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Folder of data files (IDX)  [env: LOCKSTEP_DATA]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object on the last line of stdout."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="lockstep")
+def cli() -> None:
+    """Exhaustive hyperparameter search for softmax regression, made cheap.
+
+    A STUDY is a TOML file (or its bare name, when it is in studies/) that says what data to learn,
+    and which learning rates, weight decays and batch sizes to try. Trials that share a batch size
+    are trained together, in lockstep; each becomes an MLflow run.
+
+    \b
+    Start here:
+      lockstep launch digits-3v6     train every combination (seconds; data included)
+      lockstep compare digits-3v6    ranking, heat maps, links
+      lockstep ui digits-3v6         the runs side by side in your browser
+      lockstep retrain digits-3v6    the best one, judged once on the test set
+
+    To search something of your own, copy a file of studies/ and edit it.
+    """
+
+
+@cli.command()
+@_places
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 1024),
+    default=os.cpu_count() or 1,
+    show_default="the cores",
+    help="Training processes.",
+)
+@_json
+def launch(study: str, as_json: bool, **places: Any) -> None:
+    """Train every trial of STUDY, or those that are still missing.
+
+    Stop it whenever you like: finished trials are kept, and the same command continues.
+    """
+    from search import launch as action
+    from search.spec import find, load
+
+    console, settings = Console(as_json), Settings(**places)
+    spec = load(find(study))
+    report = action.launch(spec, settings, console)
+    console.say(action.summary(report, spec, settings))
+    console.result(report.as_json())
+
+
+@cli.command()
+@_places
+@_json
+def compare(study: str, as_json: bool, **places: Any) -> None:
+    """Rank the trials of STUDY, draw its heat maps, and link to the runs in the MLflow UI."""
+    from search import compare as action
+    from search.spec import find, load
+
+    console, settings = Console(as_json), Settings(**places)
+    comparison = action.compare(load(find(study)), settings, console)
+    console.say(action.summary(comparison))
+    console.result(comparison.as_json())
+
+
+@cli.command()
+@_places
+@click.option("--trial", type=click.IntRange(0), help="This trial instead of the best one.")
+@_json
+def retrain(study: str, trial: int | None, as_json: bool, **places: Any) -> None:
+    """Train the best configuration of STUDY on train + validation and judge it on the test set.
+
+    The test set is used here and nowhere else, once. The model is registered in MLflow under the
+    study's name with the alias "champion".
+    """
+    from search import retrain as action
+    from search.spec import find, load
+
+    console, settings = Console(as_json), Settings(**places)
+    report = action.retrain(load(find(study)), settings, console, number=trial)
+    console.say(action.summary(report))
+    console.result(report.as_json())
+
+
+@cli.command()
+@_places
+@click.option("--port", type=click.IntRange(1, 65535), default=UI_PORT, show_default=True)
+@click.option("--browser/--no-browser", default=True, help="Open the link in a browser.")
+def ui(study: str, port: int, browser: bool, **places: Any) -> None:
+    """Serve the MLflow UI on 127.0.0.1, opened at the comparison of STUDY's best runs."""
+    from search import ui as action
+    from search.spec import find, load
+
+    action.serve(load(find(study)), Settings(**places), port, browser, Console().say)
+
+
+def main() -> None:
+    """Run a command; what the user can mend ends in one sentence and exit code 2."""
+    from search.interrupts import InterruptedStudyError
+
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except LockstepError as error:
+        click.echo(f"lockstep: {error}", err=True)
+        sys.exit(2)
+    except (InterruptedStudyError, KeyboardInterrupt):
+        click.echo(
+            "lockstep: stopped. Finished trials are kept; the same command continues.", err=True
+        )
+        sys.exit(INTERRUPTED)
+    except ValueError as error:
+        from core.data import DataError  # imports NumPy: not worth it before something failed
+
+        if not isinstance(error, DataError):
+            raise
+        click.echo(f"lockstep: {error}", err=True)
+        sys.exit(2)

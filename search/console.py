@@ -1,0 +1,95 @@
+"""What a person sees while a command runs: lines, a progress bar, and JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any, Self
+
+import click
+
+PLAIN_LINE_SECONDS = 10.0  # between progress lines where there is no terminal
+
+
+class Console:
+    """Human output goes to standard output, or to standard error when JSON is asked for."""
+
+    def __init__(self, as_json: bool = False) -> None:
+        self._as_json = as_json
+
+    def say(self, text: str = "") -> None:
+        click.echo(text, err=self._as_json)
+
+    def result(self, value: dict[str, Any]) -> None:
+        """The one JSON object of `--json`, on the last line of standard output."""
+        if self._as_json:
+            click.echo(json.dumps(value, allow_nan=False))
+
+    def progress(self, total: int, epochs: int, done: int = 0) -> Progress:
+        return Progress(self, total, epochs, done)
+
+
+class Progress:
+    """Trials done, best so far and time left: a bar on a terminal, a line now and then elsewhere.
+
+    It advances with every epoch that any trial trains; a trial counts as done when it is recorded.
+    """
+
+    def __init__(self, console: Console, total: int, epochs: int, done: int) -> None:
+        self._console = console
+        self._total = total
+        self._epochs = epochs
+        self._done = done
+        self._best = ""
+        self._started = self._last_line = time.monotonic()
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=self._total * self._epochs,
+                initial=self._done * self._epochs,
+                bar_format="{percentage:3.0f}% |{bar:30}| {desc} [{elapsed}, {remaining} left]",
+                leave=True,
+            )
+            self._describe()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def trained(self, epochs: int) -> None:
+        """So many trial epochs more."""
+        if self._bar is not None:
+            self._bar.update(min(epochs, self._bar.total - self._bar.n))
+
+    def recorded(self, best: str) -> None:
+        """One trial more is done; ``best`` says which is the best so far."""
+        self._done += 1
+        self._best = best
+        now = time.monotonic()
+        if self._bar is not None:
+            self._describe()
+        elif now - self._last_line > PLAIN_LINE_SECONDS or self._done == self._total:
+            self._last_line = now
+            self._console.say(f"{self._text()} ({now - self._started:.0f} s)")
+
+    def _text(self) -> str:
+        return f"{self._done}/{self._total} trials" + (f", best {self._best}" if self._best else "")
+
+    def _describe(self) -> None:
+        self._bar.set_description_str(self._text(), refresh=False)
+
+
+def table(headings: list[str], rows: list[list[str]]) -> str:
+    """Right-aligned columns."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    lines = [headings, *rows]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )

@@ -1,0 +1,208 @@
+"""Launch a study: train what it still lacks, mirror every trial to MLflow, and summarise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.data import Splits
+from core.result import Status
+from core.training_data import TrainingData
+from search.console import Console, Progress
+from search.executors import Executor, StackJob, processes
+from search.interrupts import InterruptedStudyError, stopping_politely
+from search.plan import StackTask, stacks, unfinished
+from search.settings import Settings
+from search.spec import StudySpec
+from search.study import FinishedTrial, SearchStudy, open_study, ranked
+from search.study_data import described, load_data
+from search.study_report import best_runs, note, write_report
+from search.tracking import Tracker, adopt_leftovers, open_tracker
+
+
+@dataclass(slots=True)
+class Seconds:
+    """Wall time: in all; until the last stack was trained, over all cohorts; spent by the driver
+    on recording, which overlaps with training."""
+
+    total: float = 0.0
+    training: float = 0.0
+    logging: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchReport:
+    """A finished launch."""
+
+    study: str
+    trials: list[FinishedTrial]
+    best: FinishedTrial | None
+    seconds: Seconds
+    mlflow: dict[str, str]
+
+    def count(self, status: Status) -> int:
+        return sum(trial.status is status for trial in self.trials)
+
+    def as_json(self) -> dict[str, Any]:
+        best = self.best
+        return {
+            "study": self.study,
+            "trials": {
+                "complete": self.count(Status.COMPLETED),
+                "pruned": self.count(Status.PRUNED),
+                "failed": self.count(Status.DIVERGED),
+            },
+            "best": best
+            and {
+                "number": best.number,
+                "learning_rate": best.hyperparameters.learning_rate,
+                "weight_decay": best.hyperparameters.weight_decay,
+                "batch_size": best.hyperparameters.batch_size,
+                "val_loss": best.val_loss,
+                "val_accuracy": best.val_accuracy,
+            },
+            "seconds": {
+                "total": round(self.seconds.total, 3),
+                "training": round(self.seconds.training, 3),
+                "logging": round(self.seconds.logging, 3),
+            },
+            "mlflow": self.mlflow,
+        }
+
+
+def launch(spec: StudySpec, settings: Settings, console: Console) -> LaunchReport:
+    """Run the study to its end, or continue it. Raises LockstepError and DataError."""
+    started = time.perf_counter()
+    data = load_data(spec, settings, console.say)
+    console.say(f"Study {spec.name}" + (f": {spec.description}" if spec.description else ""))
+    console.say(f"  data    {described(spec, data)}")
+    seconds = Seconds()
+    with ExitStack() as stack:
+        check = stack.enter_context(stopping_politely(console.say))
+        study = stack.enter_context(open_study(spec, settings, data.digest))
+        finished = {trial.number: trial for trial in study.finished()}
+        console.say(f"  search  {_search_line(study, len(finished), settings)}")
+        tracker = open_tracker(spec, settings)
+        adopt_leftovers(tracker, {number: each.run_id for number, each in finished.items()})
+        try:
+            if len(finished) < study.budget:
+                executor = stack.enter_context(
+                    processes(TrainingData.of(data.train, data.validation), settings.workers)
+                )
+                progress = stack.enter_context(
+                    console.progress(study.budget, spec.model.epochs, len(finished))
+                )
+                driver = _Driver(study, tracker, data, executor, progress, check, seconds)
+                driver.run(finished)
+            clock = time.perf_counter()
+            write_report(study, tracker, data, settings)
+            seconds.logging += time.perf_counter() - clock
+        except InterruptedStudyError:
+            tracker.stop()
+            raise
+    seconds.total = time.perf_counter() - started
+    trials = study.finished()
+    ranking = ranked(trials, spec.search.objective)
+    return LaunchReport(
+        study=spec.name,
+        trials=trials,
+        best=ranking[0] if ranking else None,
+        seconds=seconds,
+        mlflow={
+            "tracking_uri": tracker.uri,
+            "experiment_id": tracker.experiment_id,
+            "parent_run_id": tracker.parent_run_id,
+            "compare_url": tracker.compare_url(best_runs(ranking)),
+        },
+    )
+
+
+def _search_line(study: SearchStudy, n_finished: int, settings: Settings) -> str:
+    spec = study.spec
+    line = (
+        f"{spec.search.sampler}, {study.budget:,} configurations × {spec.model.epochs} epochs, "
+        f"{settings.workers} training processes"
+    )
+    return f"{line}; {n_finished:,} already done" if n_finished else line
+
+
+@dataclass(slots=True)
+class _Driver:
+    """The loop of a launch: cohorts to stacks, results to MLflow and then to Optuna."""
+
+    study: SearchStudy
+    tracker: Tracker
+    data: Splits
+    executor: Executor
+    progress: Progress
+    check: Callable[[], None]
+    seconds: Seconds
+    best: list[FinishedTrial] = field(default_factory=list)  # so far, at most one
+
+    def run(self, finished: dict[int, FinishedTrial]) -> None:
+        self.best = ranked(list(finished.values()), self.study.spec.search.objective)[:1]
+        while cohort := self.study.next_cohort():
+            tasks = unfinished(stacks(cohort, len(self.data.train.class_names)), finished)
+            if not tasks:
+                return
+            self._train(tasks, finished)
+
+    def _train(self, tasks: list[StackTask], finished: dict[int, FinishedTrial]) -> None:
+        model = self.study.spec.model
+        jobs = [
+            StackJob(
+                trials=tuple(each.hyperparameters for each in task.trials),
+                tile=task.tile,
+                penalty=model.penalty,
+                seed=model.seed,
+                epochs=model.epochs,
+            )
+            for task in tasks
+        ]
+
+        def tick(trained: int) -> None:
+            self.progress.trained(trained)
+            self.check()
+
+        for task, results in zip(tasks, self.executor.run(jobs, tick), strict=True):
+            for trial, result in zip(task.trials, results, strict=True):
+                clock = time.perf_counter()
+                # MLflow first, then Optuna: recording there is the commit. Killed in between, the
+                # trial is trained again and its run replaced.
+                run_id = self.tracker.log_trial(self.study.spec, trial, result, self.data)
+                recorded = FinishedTrial.of(trial.number, result, run_id)
+                self.study.record(recorded)
+                finished[trial.number] = recorded
+                self.seconds.logging += time.perf_counter() - clock
+                self.progress.recorded(self._best_with(recorded))
+                self.check()
+        self.seconds.training += self.executor.training_seconds
+
+    def _best_with(self, trial: FinishedTrial) -> str:
+        objective = self.study.spec.search.objective
+        self.best = ranked([*self.best, trial], objective)[:1]
+        return f"{objective} {getattr(self.best[0], objective):.4g}" if self.best else ""
+
+
+def summary(report: LaunchReport, spec: StudySpec, settings: Settings) -> str:
+    """The closing lines of a launch: what was found, and what to type next."""
+    seconds = report.seconds
+    parts = [f"{report.count(Status.COMPLETED):,} completed"]
+    for status, word in ((Status.PRUNED, "pruned"), (Status.DIVERGED, "diverged")):
+        if report.count(status):
+            parts.append(f"{report.count(status):,} {word}")
+    lines = [
+        "",
+        f"{len(report.trials):,} trials ({', '.join(parts)}) in {seconds.total:.1f} s: "
+        f"training {seconds.training:.1f} s, logging {seconds.logging:.1f} s beside it",
+        *note(spec, report.trials),
+        "",
+        f"figures  {settings.figures(spec.name)}",
+        f"next     lockstep compare {spec.name}   ranking, heat maps, links into the MLflow UI",
+        f"         lockstep retrain {spec.name}   the best, on train + validation, judged on test",
+        f"         lockstep ui {spec.name}        the runs side by side in your browser",
+    ]
+    return "\n".join(lines)

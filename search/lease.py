@@ -1,0 +1,47 @@
+"""One driver at a time per study: a lease that dies with its holder."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from search.errors import StudyBusyError
+
+
+@contextlib.contextmanager
+def file_lease(path: Path, study: str) -> Iterator[None]:
+    """Hold an exclusive lock on ``path``; the kernel drops it when the process ends, however.
+
+    Raises StudyBusyError that names the holder.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise StudyBusyError(_busy(study, file.read())) from error
+        file.truncate(0)
+        file.write(_holder())
+        file.flush()
+        yield
+
+
+def _holder() -> str:
+    started = time.strftime("%Y-%m-%d %H:%M:%S")
+    return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": started})
+
+
+def _busy(study: str, holder: str) -> str:
+    try:
+        who = json.loads(holder)
+        place = f"process {who['pid']} on {who['host']}, since {who['started']}"
+    except (ValueError, KeyError, TypeError):
+        place = "another process"
+    return f"study {study} is being run by {place}: wait for it to end, or stop it first"

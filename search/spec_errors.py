@@ -1,0 +1,80 @@
+"""What is wrong with a study file, in one sentence: file, key, value and what would be right."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+_UNION_TAGS = {"range", "values"}  # pydantic's path through `Axis`, not keys of the file
+_EXPECTED = {
+    "dict_type": "give a table of keys",
+    "model_type": "give a table of keys",
+    "tuple_type": "give a list of values",
+    "float_type": "give a number",
+    "int_type": "give a whole number",
+    "finite_number": "give a finite number",
+    "string_type": "give a text in quotes",
+    "bool_type": "give true or false",
+}
+
+
+def shortened(value: object, limit: int = 60) -> str:
+    """A value as a study file would show it, cut to a readable length."""
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def sentence(path: Path, error: ValidationError, known: type[BaseModel]) -> str:
+    """The first mistake in ``error``; a misspelt key goes before the one it leaves missing."""
+    mistakes = error.errors(include_url=False)
+    mistake = min(mistakes, key=lambda each: each["type"] != "extra_forbidden")
+    keys = [str(key) for key in mistake["loc"] if key not in _UNION_TAGS]
+    # An unknown key may be anything at all: it is shown cut and with control characters escaped.
+    key = ".".join(repr(key)[1:-1][:80] for key in keys) or "the file"
+    value = shortened(mistake["input"])
+    match mistake["type"]:
+        case "missing":
+            return f"{path}: {key} is missing: the file must give it"
+        case "extra_forbidden":
+            names = _names(known, mistake["loc"][:-1])
+            close = difflib.get_close_matches(keys[-1], names, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            return f"{path}: unknown key {key} = {value}: {hint}Known here: {', '.join(names)}"
+        case "value_error":
+            reason = str(mistake["ctx"]["error"])
+            return f"{path}: {key}: {reason}" if keys else f"{path}: {reason}"
+        case "literal_error" | "enum":
+            return f"{path}: {key} = {value}: must be {mistake['ctx']['expected']}"
+        case "too_short":
+            return f"{path}: {key} = {value}: give at least {mistake['ctx']['min_length']} values"
+        case "string_pattern_mismatch" if keys[-1] == "name":
+            right = (
+                "lower-case letters, digits, '.', '_' and '-', at most 64, a letter or digit first"
+            )
+            return f"{path}: name = {value}: give {right}"
+        case "string_pattern_mismatch":
+            return f"{path}: {key} = {value}: give one line without control characters"
+        case kind if kind in _EXPECTED:
+            return f"{path}: {key} = {value}: {_EXPECTED[kind]}"
+    message = mistake["msg"].replace("Input should be", "must be")
+    return f"{path}: {key} = {value}: {message[0].lower()}{message[1:]}"
+
+
+def _names(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
+    """The keys that may stand in the table at ``loc``."""
+    for key in loc:
+        if key in model.model_fields:
+            model = _table(model.model_fields[str(key)].annotation) or model
+    return list(model.model_fields)
+
+
+def _table(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation is, or has among its parts."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    parts = map(_table, getattr(annotation, "__args__", ()))
+    return next(filter(None, parts), None)

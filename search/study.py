@@ -1,0 +1,290 @@
+"""The Optuna study, the one source of truth: open and resume it, plan cohorts, record results."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from core.result import Hyperparameters, Status, TrainingResult
+from search.errors import LockstepError, NothingToShowError, StudyChangedError
+from search.lease import file_lease
+from search.plan import PlannedTrial
+from search.settings import Settings, redacted
+from search.space import distributions, grid
+from search.spec import StudySpec, differences
+
+SPEC_ATTRIBUTE = "lockstep.spec"
+DATA_ATTRIBUTE = "lockstep.data_digest"
+RESULT_ATTRIBUTE = "lockstep.result"
+RUN_ATTRIBUTE = "mlflow.run_id"
+TEST_ATTRIBUTE = "lockstep.test_evaluations"
+
+_STATES = {
+    Status.COMPLETED: TrialState.COMPLETE,
+    Status.PRUNED: TrialState.PRUNED,
+    Status.DIVERGED: TrialState.FAIL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedTrial:
+    """A recorded trial. Scores are those of its last epoch; best_epoch is the one (from 1) of the
+    lowest validation loss. Of a diverged trial the scores are NaN."""
+
+    number: int
+    hyperparameters: Hyperparameters
+    status: Status
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    best_epoch: int
+    best_val_loss: float
+    stopped_epoch: int
+    run_id: str
+
+    @classmethod
+    def of(cls, number: int, result: TrainingResult, run_id: str) -> FinishedTrial:
+        curves = result.curves
+        diverged = result.status is Status.DIVERGED
+        last = {
+            name: math.nan if diverged else float(getattr(curves, name)[-1])
+            for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+        }
+        finite = np.where(np.isfinite(curves.val_loss), curves.val_loss, np.inf)
+        best = int(finite.argmin())
+        return cls(
+            number=number,
+            hyperparameters=result.hyperparameters,
+            status=result.status,
+            **last,
+            best_epoch=best + 1,
+            best_val_loss=float(curves.val_loss[best]),
+            stopped_epoch=result.stopped_epoch,
+            run_id=run_id,
+        )
+
+    def attributes(self) -> dict[str, Any]:
+        """As Optuna user attributes: JSON, with null for what is not finite."""
+        fields = asdict(self)
+        for key in ("number", "hyperparameters", "run_id"):
+            del fields[key]
+        plain = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in fields.items()
+        }
+        return {RESULT_ATTRIBUTE: plain | {"status": self.status.name}, RUN_ATTRIBUTE: self.run_id}
+
+    @classmethod
+    def from_optuna(cls, trial: FrozenTrial) -> FinishedTrial:
+        fields = trial.user_attrs[RESULT_ATTRIBUTE]
+        plain = {key: math.nan if value is None else value for key, value in fields.items()}
+        return cls(
+            number=trial.number,
+            hyperparameters=Hyperparameters(**trial.params),
+            run_id=trial.user_attrs[RUN_ATTRIBUTE],
+            **plain | {"status": Status[fields["status"]]},
+        )
+
+
+def ranked(trials: list[FinishedTrial], objective: str) -> list[FinishedTrial]:
+    """Completed trials, best first; equal accuracies are ordered by loss, equal losses by number."""
+
+    def key(trial: FinishedTrial) -> tuple[float, float, int]:
+        first = -trial.val_accuracy if objective == "val_accuracy" else trial.val_loss
+        return first, trial.val_loss, trial.number
+
+    return sorted((each for each in trials if each.status is Status.COMPLETED), key=key)
+
+
+class SearchStudy:
+    """One study, held open by its driver."""
+
+    def __init__(self, study: optuna.Study, spec: StudySpec) -> None:
+        self._study = study
+        self.spec = spec
+        self._distributions: dict[str, BaseDistribution] = distributions(spec.space)
+
+    @property
+    def budget(self) -> int:
+        """Trials that the study is to have in the end."""
+        return self.spec.search.trials or len(grid(self.spec.space))
+
+    def finished(self) -> list[FinishedTrial]:
+        """All recorded trials in order of number."""
+        return [
+            FinishedTrial.from_optuna(trial)
+            for trial in self._study.get_trials(deepcopy=False)
+            if RESULT_ATTRIBUTE in trial.user_attrs and trial.state.is_finished()
+        ]
+
+    def next_cohort(self) -> list[PlannedTrial]:
+        """The trials to be trained together next, those of them that are already finished
+        included; empty when the study has its trials."""
+        if self.spec.search.sampler == "grid":
+            cohort = [PlannedTrial(*numbered) for numbered in enumerate(grid(self.spec.space))]
+            done = len(self._study.get_trials(deepcopy=False)) >= len(cohort)
+            return [] if done else cohort
+        return self._asked_cohort()
+
+    def _asked_cohort(self) -> list[PlannedTrial]:
+        """Ask the sampler for the rest of the current cohort.
+
+        Trials that a dead driver left running are adopted: their number and parameters stand, and
+        training is deterministic. Each suggestion has a seed of its own, so that a study continues
+        as if it had never been interrupted.
+        """
+        trials = self._study.get_trials(deepcopy=False)
+        for trial in trials:
+            if trial.state is TrialState.RUNNING and len(trial.params) < len(self._distributions):
+                self._study.tell(trial.number, state=TrialState.FAIL)  # killed while being asked
+        trials = self._study.get_trials(deepcopy=False)
+        running = [trial.number for trial in trials if trial.state is TrialState.RUNNING]
+        size = self.spec.search.cohort
+        first = (min(running) if running else len(trials)) // size * size
+        lost = sum(len(trial.params) < len(self._distributions) for trial in trials)
+        end = min(first + size, self.budget + lost)
+        for number in range(len(trials), end):
+            self._study.sampler = _sampler(self.spec, number)
+            self._study.ask(self._distributions)
+        return [
+            PlannedTrial(trial.number, Hyperparameters(**trial.params))
+            for trial in self._study.get_trials(deepcopy=False)[first:end]
+            if len(trial.params) == len(self._distributions)
+        ]
+
+    def record(self, trial: FinishedTrial) -> None:
+        """Commit a result: from here on the trial counts and is never trained again."""
+        state = _STATES[trial.status]
+        failed = state is TrialState.FAIL
+        value = None if failed else float(getattr(trial, self.spec.search.objective))
+        attributes = trial.attributes()
+        if self.spec.search.sampler == "grid":
+            self._study.add_trial(
+                optuna.trial.create_trial(
+                    state=state,
+                    value=value,
+                    params=asdict(trial.hyperparameters),
+                    distributions=self._distributions,
+                    user_attrs=attributes,
+                )
+            )
+            return
+        # Optuna has no public way from a number to a live trial, and only that takes attributes.
+        number_to_id = {
+            each.number: each._trial_id for each in self._study.get_trials(deepcopy=False)
+        }
+        live = optuna.trial.Trial(self._study, number_to_id[trial.number])
+        for key, attribute in attributes.items():
+            live.set_user_attr(key, attribute)
+        self._study.tell(trial.number, value, state=state)
+
+    def test_evaluations(self) -> list[dict[str, Any]]:
+        """Every use of the test set so far: time, trial and MLflow run."""
+        return list(self._study.user_attrs.get(TEST_ATTRIBUTE, []))
+
+    def record_test_evaluation(self, evaluation: dict[str, Any]) -> None:
+        self._study.set_user_attr(TEST_ATTRIBUTE, [*self.test_evaluations(), evaluation])
+
+
+def _sampler(spec: StudySpec, number: int) -> BaseSampler:
+    """The sampler for the trial of this number."""
+    seed = int(np.random.SeedSequence((spec.search.seed, number)).generate_state(1)[0])
+    return RandomSampler(seed) if spec.search.sampler == "random" else TPESampler(seed=seed)
+
+
+@contextlib.contextmanager
+def open_study(spec: StudySpec, settings: Settings, data_digest: str) -> Iterator[SearchStudy]:
+    """Create or continue the study, as its only driver.
+
+    Raises StudyBusyError when another driver holds it, StudyChangedError when the study file or the
+    data differ from those that it was started with.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with file_lease(settings.folder(spec.name) / "driver.lock", spec.name):
+        storage = _storage(spec, settings, repair=True)
+        direction = "maximize" if spec.search.objective == "val_accuracy" else "minimize"
+        study = optuna.create_study(
+            study_name=spec.name, storage=storage, direction=direction, load_if_exists=True
+        )
+        _check_unchanged(study, spec, data_digest)
+        yield SearchStudy(study, spec)
+
+
+def load_study(spec: StudySpec, settings: Settings) -> SearchStudy:
+    """The study as it stands, to be read. Raises NothingToShowError when it was never launched."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    launch = f"run `lockstep launch` on its file first (home is {settings.home})"
+    if settings.storage is None and not _journal(spec, settings).is_file():
+        raise NothingToShowError(f"study {spec.name} has not been launched: {launch}")
+    try:
+        storage = _storage(spec, settings, repair=False)
+        study = optuna.load_study(study_name=spec.name, storage=storage)
+    except KeyError as error:
+        raise NothingToShowError(f"study {spec.name} has not been launched: {launch}") from error
+    return SearchStudy(study, spec)
+
+
+def _journal(spec: StudySpec, settings: Settings) -> Path:
+    return settings.folder(spec.name) / "study.journal"
+
+
+def _storage(spec: StudySpec, settings: Settings, *, repair: bool) -> BaseStorage:
+    if settings.storage is not None:
+        try:
+            return RDBStorage(settings.storage)
+        except Exception as error:
+            reason = (
+                str(error).splitlines()[0].replace(settings.storage, redacted(settings.storage))
+            )
+            raise LockstepError(
+                f"--storage {redacted(settings.storage)}: cannot be opened: {reason}"
+            ) from error
+    path = _journal(spec, settings)
+    if repair:
+        _repair(path)
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+def _repair(path: Path) -> None:
+    """Undo what a killed driver may have left: half a last line, and the journal's own lock.
+
+    Half a line would make the journal unreadable at the next append. Only under the lease.
+    """
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    if not path.is_file():
+        return
+    with path.open("r+b") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            file.truncate(whole)
+
+
+def _check_unchanged(study: optuna.Study, spec: StudySpec, data_digest: str) -> None:
+    stored = study.user_attrs.get(SPEC_ATTRIBUTE)
+    if stored is None:
+        study.set_user_attr(SPEC_ATTRIBUTE, spec.defining())
+        study.set_user_attr(DATA_ATTRIBUTE, data_digest)
+        return
+    changes = differences(stored, json.loads(json.dumps(spec.defining())))
+    if study.user_attrs.get(DATA_ATTRIBUTE) != data_digest:
+        changes.append("the data's content")
+    if changes:
+        raise StudyChangedError(
+            f"study {spec.name} was started with another study file ({'; '.join(changes)}): "
+            "undo the change, or give the study a new name"
+        )

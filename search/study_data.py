@@ -1,0 +1,42 @@
+"""The data of a study: loaded, divided, and checked against what the study asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from core.data import Splits, prepare
+from core.sources import load
+from search.errors import LockstepError
+from search.settings import Settings
+from search.spec import StudySpec
+
+
+def load_data(spec: StudySpec, settings: Settings, announce: Callable[[str], None]) -> Splits:
+    """Raises DataError, and LockstepError when a batch would be larger than the training split."""
+    train, test = load(spec.source(), spec.data.classes, settings.data_dir, announce)
+    data = prepare(
+        train, test, validation_fraction=spec.data.validation_fraction, seed=spec.data.seed
+    )
+    rows = len(data.train)
+    batch_sizes = {"space.batch_size": max(spec.space.batch_size)}
+    if spec.baseline is not None:
+        batch_sizes["baseline.batch_size"] = spec.baseline.batch_size
+    for key, batch_size in batch_sizes.items():
+        if batch_size > rows:
+            raise LockstepError(
+                f"study {spec.name}: {key} = {batch_size}: larger than the training split of {rows} "
+                f"rows; give {rows} at most"
+            )
+    return data
+
+
+def described(spec: StudySpec, data: Splits) -> str:
+    """One line for people."""
+    names = data.train.class_names
+    classes = ", ".join(names) if len(names) <= 12 else f"{len(names)} classes"
+    shape = data.train.image_shape
+    features = f"{shape[0]}×{shape[1]} images" if shape else f"{data.train.X.shape[1]} features"
+    return (
+        f"{spec.data.source}, classes {classes}: {len(data.train):,} train, "
+        f"{len(data.validation):,} validation, {len(data.test):,} test, {features}"
+    )

@@ -1,0 +1,122 @@
+"""The MLflow UI over a study's store, on this machine only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from collections.abc import Callable
+
+from search.errors import LockstepError
+from search.settings import Settings
+from search.spec import StudySpec
+from search.study import load_study, ranked
+from search.study_report import best_runs
+from search.tracking import load_tracker
+
+HOST = "127.0.0.1"
+READY_SECONDS = 60.0
+
+
+def free_port(wanted: int) -> int:
+    """The port itself if nobody listens on it, otherwise one that the system chooses."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise LockstepError(f"no free port on {HOST}")
+
+
+def serve(
+    spec: StudySpec, settings: Settings, port: int, browser: bool, say: Callable[[str], None]
+) -> None:
+    """Serve until Ctrl-C or SIGTERM; with a remote tracking server, only print and open the links."""
+    tracker = load_tracker(spec, settings)
+    best = best_runs(ranked(load_study(spec, settings).finished(), spec.search.objective))
+    if settings.mlflow_uri.startswith(("http://", "https://")):
+        _show(tracker.charts_url(best), tracker.compare_url(best), browser, say)
+        return
+    chosen = free_port(port)
+    if chosen != port:
+        say(f"Port {port} is taken; using {chosen}.")
+    address = f"http://{HOST}:{chosen}"
+    say(f"Starting the MLflow UI on {address} …")
+    server = subprocess.Popen(
+        _command(settings, chosen),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+        start_new_session=True,  # Ctrl-C is ours to pass on, to the whole group
+    )
+    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    try:
+        _wait_until_ready(server, address)
+        links = replace_address(tracker.charts_url(best), settings, address)
+        _show(links, replace_address(tracker.compare_url(best), settings, address), browser, say)
+        say("Ctrl-C stops it.")
+        server.wait()
+    except KeyboardInterrupt:
+        say("Stopped.")
+    finally:
+        _stop(server)
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def replace_address(url: str, settings: Settings, address: str) -> str:
+    return address + url.removeprefix(settings.ui_address)
+
+
+def _command(settings: Settings, port: int) -> list[str]:
+    return [
+        *(sys.executable, "-m", "mlflow", "server"),
+        *("--backend-store-uri", settings.mlflow_uri),
+        *("--default-artifact-root", settings.artifacts.as_uri()),
+        *("--host", HOST, "--port", str(port), "--workers", "1"),
+    ]
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], address: str) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise LockstepError(
+                f"the MLflow server ended at once with exit code {server.returncode}"
+            )
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise LockstepError(f"the MLflow server did not answer within {READY_SECONDS:.0f} seconds")
+
+
+def _show(charts: str, compare: str, browser: bool, say: Callable[[str], None]) -> None:
+    say(f"charts   {charts}")
+    say(f"compare  {compare}")
+    if browser:
+        webbrowser.open(charts)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """End the server and its workers."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, number)
+            server.wait(timeout=10)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue

@@ -1,0 +1,28 @@
+"""Settings and fixtures that every test shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from core.sources import DATA_DIR_VARIABLE
+
+# The same examples on every run, and no deadline, since a busy machine is not a failure.
+settings.register_profile("lockstep", derandomize=True, deadline=None, max_examples=50)
+settings.load_profile("lockstep")
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> Path:
+    """The folder that holds MNIST's four IDX files."""
+    places = [Path(__file__).parents[2] / "shared" / "data" / "mnist"]
+    if variable := os.environ.get(DATA_DIR_VARIABLE):
+        places = [Path(variable) / "mnist", Path(variable), *places]
+    stems = ("train-images", "train-labels", "t10k-images", "t10k-labels")
+    for place in places:
+        if all(any(place.glob(f"{stem}*-ubyte*")) for stem in stems):
+            return place
+    pytest.skip(f"MNIST's IDX files are not at hand: name their folder with {DATA_DIR_VARIABLE}")
