@@ -5,14 +5,13 @@ w_C = -Σ w_c over the others. Only C - 1 columns are trained, and z_C = -Σ z_c
 classes that leaves one column u with W = [-u, u], and with s = x·u and t = ±1 for classes 1 and 0
 
     p_1 - y = (tanh(s) - t) / 2
-    loss = log(1 + e^(-2|s|)) + 2 max(0, -s t) = log 2 - log(1 + |tanh(s)|) + 2 max(0, -s t)
+    loss = log(1 + e^(-2|s|)) + 2 max(0, -s t) = 2 max(0, -s t) - log((1 + |tanh(s)|) / 2)
 
 Notation: T trials of a tile, C classes, B examples; Z (T, C - 1, B) float32.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Protocol
 
 import numpy as np
@@ -48,9 +47,10 @@ class BinaryResidual:
         loss = -2.0 * scratch.sum(axis=1, dtype=np.float32).astype(np.float64)
         np.tanh(s, out=s)
         np.abs(s, out=scratch)
-        scratch += 1
-        np.log(scratch, out=scratch)
-        loss += len(self._sign) * math.log(2) - scratch.sum(axis=1)
+        scratch *= 0.5
+        scratch += 0.5
+        np.log(scratch, out=scratch)  # never above 0, so that losses never fall below
+        loss -= scratch.sum(axis=1)
         if factor is not None:
             s -= self._sign
             s *= np.float32(0.5) * factor[:, None]

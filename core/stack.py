@@ -288,7 +288,8 @@ class _Workspace:
         if self.stack.penalty is Penalty.SQUARED:
             return 1 - step
         norms = np.sqrt(_squared_norms(tile.trials))
-        return 1 - np.divide(step, norms, out=np.zeros_like(step), where=norms > 0)
+        shrinkage: Matrix = np.divide(step, norms, out=np.zeros_like(step), where=norms > 0)
+        return 1 - shrinkage
 
     def validate(self) -> Floats:
         """Validation loss and accuracy, (2, K); NaN where nothing is held out."""

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.result import Status
+from search import links
 from search.console import Console, table
 from search.errors import NothingToShowError
 from search.settings import Settings
 from search.spec import StudySpec
 from search.study import FinishedTrial, load_study, ranked
 from search.study_report import best_runs, heat_maps, note
-from search.tracking import load_tracker
+from search.tracking_store import load_tracker
 
 SHOWN = 10
 
@@ -60,19 +61,20 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
         raise NothingToShowError(
             f"study {spec.name} has no completed trial yet: run `lockstep launch {spec.name}`"
         )
-    tracker = load_tracker(spec, settings)
+    tracker = load_tracker(spec, settings, "lockstep compare")
     folder = settings.figures(spec.name)
     folder.mkdir(parents=True, exist_ok=True)
     picture = folder / "heat_maps.png"
     picture.write_bytes(heat_maps(spec, finished))
     best = best_runs(ranking)
+    place = (settings.ui_address, tracker.experiment_id)
     if len(finished) < study.budget:
         console.say(f"{len(finished):,} of {study.budget:,} trials so far\n")
     return Comparison(
         spec=spec,
         trials=ranking + [trial for trial in finished if trial.status is not Status.COMPLETED],
-        compare_url=tracker.compare_url(best),
-        charts_url=tracker.charts_url(best),
+        compare_url=links.compare_url(*place, best),
+        charts_url=links.charts_url(*place, links.BEST_VIEW),
         heat_maps=str(picture),
     )
 
@@ -95,7 +97,7 @@ def summary(comparison: Comparison) -> str:
         if trial.status is Status.COMPLETED
     ]
     headings = [
-        "", "trial", "learning rate", "weight decay", "batch", "val loss", "val accuracy", "best epoch",
+        "", "trial", "learning rate", "weight decay", "batch", "val loss", "accuracy", "best epoch",
     ]  # fmt: skip
     return "\n".join(
         [

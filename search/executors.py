@@ -125,8 +125,8 @@ class Processes:
                 restarts += 1
                 if restarts > MAX_RESTARTS:
                     raise LockstepError(
-                        f"a training process died {restarts} times at the same work; if memory ran "
-                        "out, use fewer --workers. Finished trials are kept: the same command continues"
+                        f"a training process died {restarts} times at the same work; if memory "
+                        "ran out, use fewer --workers (finished trials are kept)"
                     ) from error
                 self._pool.shutdown(wait=True, cancel_futures=True)
                 self._pool = self._new_pool()

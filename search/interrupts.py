@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class InterruptedStudyError(BaseException):
-    """A polite request to stop was honoured. Not an Exception: nothing on the way may swallow it."""
+    """A polite request to stop was honoured. Not an Exception: nothing may swallow it."""
 
 
 @contextlib.contextmanager

@@ -14,13 +14,15 @@ from core.training_data import TrainingData
 from search.console import Console, Progress
 from search.executors import Executor, StackJob, processes
 from search.interrupts import InterruptedStudyError, stopping_politely
+from search.links import compare_url
 from search.plan import StackTask, stacks, unfinished
-from search.settings import Settings
+from search.settings import Settings, redacted
 from search.spec import StudySpec
 from search.study import FinishedTrial, SearchStudy, open_study, ranked
 from search.study_data import described, load_data
 from search.study_report import best_runs, note, write_report
-from search.tracking import Tracker, adopt_leftovers, open_tracker
+from search.tracking import Tracker
+from search.tracking_store import open_tracker
 
 
 @dataclass(slots=True)
@@ -85,8 +87,8 @@ def launch(spec: StudySpec, settings: Settings, console: Console) -> LaunchRepor
         study = stack.enter_context(open_study(spec, settings, data.digest))
         finished = {trial.number: trial for trial in study.finished()}
         console.say(f"  search  {_search_line(study, len(finished), settings)}")
-        tracker = open_tracker(spec, settings)
-        adopt_leftovers(tracker, {number: each.run_id for number, each in finished.items()})
+        recorded = {number: each.run_id for number, each in finished.items()}
+        tracker = open_tracker(spec, settings, recorded)
         try:
             if len(finished) < study.budget:
                 executor = stack.enter_context(
@@ -112,10 +114,12 @@ def launch(spec: StudySpec, settings: Settings, console: Console) -> LaunchRepor
         best=ranking[0] if ranking else None,
         seconds=seconds,
         mlflow={
-            "tracking_uri": tracker.uri,
+            "tracking_uri": redacted(settings.mlflow_uri),
             "experiment_id": tracker.experiment_id,
             "parent_run_id": tracker.parent_run_id,
-            "compare_url": tracker.compare_url(best_runs(ranking)),
+            "compare_url": compare_url(
+                settings.ui_address, tracker.experiment_id, best_runs(ranking)
+            ),
         },
     )
 

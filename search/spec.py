@@ -167,7 +167,8 @@ class StudySpec(_Table):
                 )
         elif self.search.trials is None:
             raise ValueError(
-                f'search.trials is missing: sampler = "{self.search.sampler}" needs a number of trials'
+                f'search.trials is missing: sampler = "{self.search.sampler}" needs a number'
+                " of trials"
             )
         return self
 

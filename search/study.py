@@ -16,6 +16,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from core.result import Hyperparameters, Status, TrainingResult
@@ -90,18 +91,20 @@ class FinishedTrial:
 
     @classmethod
     def from_optuna(cls, trial: FrozenTrial) -> FinishedTrial:
-        fields = trial.user_attrs[RESULT_ATTRIBUTE]
-        plain = {key: math.nan if value is None else value for key, value in fields.items()}
+        plain: dict[str, Any] = {
+            key: math.nan if value is None else value
+            for key, value in trial.user_attrs[RESULT_ATTRIBUTE].items()
+        }
         return cls(
             number=trial.number,
             hyperparameters=Hyperparameters(**trial.params),
             run_id=trial.user_attrs[RUN_ATTRIBUTE],
-            **plain | {"status": Status[fields["status"]]},
+            **plain | {"status": Status[plain["status"]]},
         )
 
 
 def ranked(trials: list[FinishedTrial], objective: str) -> list[FinishedTrial]:
-    """Completed trials, best first; equal accuracies are ordered by loss, equal losses by number."""
+    """Completed trials, best first; ties go to the lower loss, then to the lower number."""
 
     def key(trial: FinishedTrial) -> tuple[float, float, int]:
         first = -trial.val_accuracy if objective == "val_accuracy" else trial.val_loss
@@ -216,7 +219,11 @@ def open_study(spec: StudySpec, settings: Settings, data_digest: str) -> Iterato
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with file_lease(settings.folder(spec.name) / "driver.lock", spec.name):
         storage = _storage(spec, settings, repair=True)
-        direction = "maximize" if spec.search.objective == "val_accuracy" else "minimize"
+        direction = (
+            StudyDirection.MAXIMIZE
+            if spec.search.objective == "val_accuracy"
+            else StudyDirection.MINIMIZE
+        )
         study = optuna.create_study(
             study_name=spec.name, storage=storage, direction=direction, load_if_exists=True
         )

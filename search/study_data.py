@@ -24,8 +24,8 @@ def load_data(spec: StudySpec, settings: Settings, announce: Callable[[str], Non
     for key, batch_size in batch_sizes.items():
         if batch_size > rows:
             raise LockstepError(
-                f"study {spec.name}: {key} = {batch_size}: larger than the training split of {rows} "
-                f"rows; give {rows} at most"
+                f"study {spec.name}: {key} = {batch_size}: larger than the training split of "
+                f"{rows} rows; give {rows} at most"
             )
     return data
 

@@ -14,14 +14,17 @@ import webbrowser
 from collections.abc import Callable
 
 from search.errors import LockstepError
+from search.links import BEST_VIEW, SEARCH_VIEW, charts_url, compare_url
 from search.settings import Settings
 from search.spec import StudySpec
 from search.study import load_study, ranked
 from search.study_report import best_runs
-from search.tracking import load_tracker
+from search.tracking_store import load_tracker
 
 HOST = "127.0.0.1"
 READY_SECONDS = 60.0
+# Job execution would start eight processes that outlive a SIGTERM; the UI needs none of them.
+_QUIET_SERVER = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 def free_port(wanted: int) -> int:
@@ -40,11 +43,11 @@ def free_port(wanted: int) -> int:
 def serve(
     spec: StudySpec, settings: Settings, port: int, browser: bool, say: Callable[[str], None]
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM; with a remote tracking server, only print and open the links."""
-    tracker = load_tracker(spec, settings)
+    """Serve until Ctrl-C or SIGTERM; a tracking server's own UI is only linked to."""
+    tracker = load_tracker(spec, settings, "lockstep ui")
     best = best_runs(ranked(load_study(spec, settings).finished(), spec.search.objective))
     if settings.mlflow_uri.startswith(("http://", "https://")):
-        _show(tracker.charts_url(best), tracker.compare_url(best), browser, say)
+        _show(settings.ui_address, tracker.experiment_id, best, browser, say)
         return
     chosen = free_port(port)
     if chosen != port:
@@ -55,14 +58,13 @@ def serve(
         _command(settings, chosen),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+        env=os.environ | _QUIET_SERVER,
         start_new_session=True,  # Ctrl-C is ours to pass on, to the whole group
     )
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     try:
         _wait_until_ready(server, address)
-        links = replace_address(tracker.charts_url(best), settings, address)
-        _show(links, replace_address(tracker.compare_url(best), settings, address), browser, say)
+        _show(address, tracker.experiment_id, best, browser, say)
         say("Ctrl-C stops it.")
         server.wait()
     except KeyboardInterrupt:
@@ -75,15 +77,10 @@ def _interrupt() -> None:
     raise KeyboardInterrupt
 
 
-def replace_address(url: str, settings: Settings, address: str) -> str:
-    return address + url.removeprefix(settings.ui_address)
-
-
 def _command(settings: Settings, port: int) -> list[str]:
     return [
         *(sys.executable, "-m", "mlflow", "server"),
-        *("--backend-store-uri", settings.mlflow_uri),
-        *("--default-artifact-root", settings.artifacts.as_uri()),
+        *("--backend-store-uri", settings.mlflow_uri, "--no-serve-artifacts"),
         *("--host", HOST, "--port", str(port), "--workers", "1"),
     ]
 
@@ -103,11 +100,15 @@ def _wait_until_ready(server: subprocess.Popen[bytes], address: str) -> None:
     raise LockstepError(f"the MLflow server did not answer within {READY_SECONDS:.0f} seconds")
 
 
-def _show(charts: str, compare: str, browser: bool, say: Callable[[str], None]) -> None:
-    say(f"charts   {charts}")
-    say(f"compare  {compare}")
+def _show(
+    address: str, experiment_id: str, best: list[str], browser: bool, say: Callable[[str], None]
+) -> None:
+    best_trials = charts_url(address, experiment_id, BEST_VIEW)
+    say(f"best trials   {best_trials}")
+    say(f"all trials    {charts_url(address, experiment_id, SEARCH_VIEW)}")
+    say(f"side by side  {compare_url(address, experiment_id, best)}")
     if browser:
-        webbrowser.open(charts)
+        webbrowser.open(best_trials)
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,169 @@
+"""A preset of the MLflow UI's chart view, kept in an experiment tag and opened by a link.
+
+The tag's format is internal to MLflow (the UI's own "Share" writes it); this follows 3.17. What a
+card needs in order to be drawn as meant, and MLflow's habit of adding a chart for every metric and
+image key that has no card of its own, decide the details below. A preset that a later MLflow does
+not understand is ignored by it: the link then opens the plain chart view.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+TAG_PREFIX = "mlflow.sharedViewState."
+MAX_IMAGE_RUNS = 10  # columns that the image grid shows at most
+_ROW_PIXELS = 146  # of the image grid
+_SECTION_PIXELS = 165  # its headings
+
+PARALLEL_PARAMETERS = ("log10_learning_rate", "log10_weight_decay", "batch_size")
+CURVES = ("val_loss", "val_accuracy")
+
+
+def best_view(
+    run_ids: Sequence[str], image_keys: Sequence[str], objective: str, other_metrics: Sequence[str]
+) -> dict[str, Any]:
+    """Image grid of these runs (best first, classes as rows), their hyperparameters and curves.
+
+    other_metrics: every other metric that the runs have, so that none gets a chart.
+    """
+    listed = ", ".join(f"'{run_id}'" for run_id in run_ids)
+    # The image grid's columns run against the list's order: the list is worst first, and hidden.
+    best_is_low = objective == "val_loss"
+    view = _view(f"attributes.run_id IN ({listed})", objective, ascending=not best_is_low)
+    sections = [
+        _section("weights", "Weight templates, best first", 1, _grid_pixels(len(image_keys))),
+        _section("search", "Hyperparameters of these runs", 1, 420),
+        _section("curves", "Validation curves", 2, 360),
+    ]
+    charts = [
+        _card("IMAGE", "grid", "weights", imageKeys=list(image_keys), step=0, showRunParams=False),
+        _parallel(objective),
+        *_lines(),
+        *_suppressed(objective, other_metrics),
+    ]
+    if len(image_keys) > 1:
+        charts += [
+            {**_card("IMAGE", f"no-{key}", "weights", imageKeys=[key], step=0), "deleted": True}
+            for key in image_keys
+        ]
+    return view | {
+        "compareRunSections": sections,
+        "compareRunCharts": charts,
+        "runListHidden": True,
+    }
+
+
+def search_view(parent_run_id: str, objective: str, other_metrics: Sequence[str]) -> dict[str, Any]:
+    """Parallel coordinates over all completed trials, and the curves of the best."""
+    condition = f"tags.`mlflow.parentRunId` = '{parent_run_id}' AND attributes.status = 'FINISHED'"
+    view = _view(condition, objective, ascending=objective == "val_loss")
+    sections = [
+        _section("search", "Hyperparameters of all trials", 1, 420),
+        _section("curves", "Validation curves of the best ten", 2, 360),
+    ]
+    charts = [_parallel(objective), *_lines(), *_suppressed(objective, other_metrics)]
+    return view | {
+        "compareRunSections": sections,
+        "compareRunCharts": charts,
+        "runListHidden": False,
+    }
+
+
+def tag_value(view: dict[str, Any], name: str) -> str:
+    """The tag's text: compressed, as tags are short; named, so that the Views menu lists it."""
+    packed = base64.b64encode(zlib.compress(json.dumps(view).encode())).decode()
+    now = int(time.time() * 1000)
+    return json.dumps(
+        {"name": name, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"}
+    )
+
+
+def _grid_pixels(n_rows: int) -> int:
+    return _SECTION_PIXELS + _ROW_PIXELS * n_rows
+
+
+def _view(condition: str, objective: str, *, ascending: bool) -> dict[str, Any]:
+    return {
+        "searchFilter": condition,
+        "orderByKey": f"metrics.`{objective}`",
+        "orderByAsc": ascending,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "modelVersionFilter": "All Runs",
+        "datasetsFilter": [],
+        "runsHiddenMode": "FIRST_10_RUNS",
+        "isAccordionReordered": True,
+        "hideEmptyCharts": True,
+        "groupBy": None,
+        "globalLineChartConfig": {
+            "xAxisKey": "step",
+            "lineSmoothness": 0,
+            "selectedXAxisMetricKey": "",
+        },
+    }
+
+
+def _section(uuid: str, name: str, columns: int, height: int) -> dict[str, Any]:
+    return {
+        "uuid": uuid,
+        "name": name,
+        "columns": columns,
+        "cardHeight": height,
+        "display": True,
+        "isReordered": True,
+        "deleted": False,
+        "isGenerated": False,
+    }
+
+
+def _card(kind: str, uuid: str, section: str, **options: Any) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "uuid": uuid,
+        "metricSectionId": section,
+        "deleted": False,
+        "isGenerated": False,
+        **options,
+    }
+
+
+def _parallel(objective: str) -> dict[str, Any]:
+    """The last axis gives the lines their colour, so the objective goes last."""
+    return _card(
+        "PARALLEL",
+        "parallel",
+        "search",
+        selectedParams=list(PARALLEL_PARAMETERS),
+        selectedMetrics=[objective],
+        showAllRuns=True,
+    )
+
+
+def _lines() -> list[dict[str, Any]]:
+    return [
+        _card(
+            "LINE",
+            f"line-{metric}",
+            "curves",
+            metricKey=metric,
+            selectedMetricKeys=[metric],
+            xAxisKey="step",
+            lineSmoothness=0,
+            scaleType="linear",
+            xAxisScaleType="linear",
+        )
+        for metric in CURVES
+    ]
+
+
+def _suppressed(objective: str, other_metrics: Sequence[str]) -> list[dict[str, Any]]:
+    return [
+        {**_card("BAR", f"no-{metric}", "curves", metricKey=metric), "deleted": True}
+        for metric in dict.fromkeys([objective, *other_metrics])
+        if metric not in CURVES
+    ]

@@ -1,0 +1,193 @@
+"""What a study found, in words and pictures: the note and the figures of its parent run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from core.data import Splits
+from core.result import Status
+from search import figures, images
+from search.links import COMPARED, charts_url, compare_url
+from search.settings import Settings
+from search.space import grid
+from search.spec import Range, StudySpec
+from search.study import FinishedTrial, SearchStudy, ranked
+from search.tracking import Artifact, Tracker
+
+BEST = 10  # trials whose curves and weight images are shown together
+SHEET = 24  # trials on the contact sheet
+
+
+def best_runs(ranking: Sequence[FinishedTrial]) -> list[str]:
+    """MLflow run ids of the best trials, best first."""
+    return [trial.run_id for trial in ranking[:BEST]]
+
+
+def note(spec: StudySpec, trials: Sequence[FinishedTrial]) -> list[str]:
+    """What won, and what to be wary of; lines of plain text."""
+    ranking = ranked(list(trials), spec.search.objective)
+    if not ranking:
+        return ["No trial was completed: every one diverged. Smaller learning rates would help."]
+    best = ranking[0]
+    tried = best.hyperparameters
+    lines = [
+        f"best     #{best.number}: learning rate {tried.learning_rate:.4g}, weight decay "
+        f"{tried.weight_decay:.4g}, batch {tried.batch_size}: validation loss "
+        f"{best.val_loss:.5f}, accuracy {100 * best.val_accuracy:.2f} %"
+    ]
+    edges = _edges(spec, best)
+    if edges:
+        lines.append(f"note     the best lies on the edge of the search: {'; '.join(edges)}")
+    return lines
+
+
+def _edges(spec: StudySpec, best: FinishedTrial) -> list[str]:
+    """Where the best trial takes an axis's first or last value, and what to try."""
+    edges = []
+    axes = {
+        "learning_rate": spec.space.learning_rate,
+        "weight_decay": spec.space.weight_decay,
+        "batch_size": spec.space.batch_size,
+    }
+    for name, axis in axes.items():
+        if isinstance(axis, Range):
+            values = [axis.low, axis.high]
+        else:
+            values = sorted(float(value) for value in axis)
+        value = getattr(best.hyperparameters, name)
+        if len(values) > 1 and value in (values[0], values[-1]):
+            way = "smaller" if value == values[0] else "larger"
+            edges.append(f"{name} = {value:.4g}; try {way} values too")
+    return edges
+
+
+def heat_maps(spec: StudySpec, trials: Sequence[FinishedTrial]) -> bytes:
+    return figures.heat_maps(_points(trials), spec.search.objective)
+
+
+def _points(trials: Sequence[FinishedTrial]) -> list[figures.TrialPoint]:
+    return [
+        figures.TrialPoint(
+            number=trial.number,
+            learning_rate=trial.hyperparameters.learning_rate,
+            weight_decay=trial.hyperparameters.weight_decay,
+            batch_size=trial.hyperparameters.batch_size,
+            val_loss=trial.val_loss,
+            val_accuracy=trial.val_accuracy,
+            status=trial.status,
+        )
+        for trial in trials
+    ]
+
+
+def write_report(study: SearchStudy, tracker: Tracker, data: Splits, settings: Settings) -> None:
+    """Figures into the home and onto the parent run, weight images onto the best runs, presets of
+    the UI's views, and the parent run's description."""
+    spec = study.spec
+    trials = study.finished()
+    ranking = ranked(trials, spec.search.objective)
+    files = _figures(spec, trials, ranking, tracker, data)
+    folder = settings.figures(spec.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        (folder / file.path).write_bytes(file.content)
+    best = ranking[:BEST]
+    if best:
+        scale = max(float(np.abs(tracker.weights(trial.run_id)).max()) for trial in best)
+        for trial in best:
+            tracker.log_weight_images(trial, data, scale)
+        tracker.share_views(best_runs(ranking), data.train.class_names, spec.search.objective)
+    metrics = {"trials": float(len(trials))}
+    if best:
+        metrics |= {"best_val_loss": best[0].val_loss, "best_val_accuracy": best[0].val_accuracy}
+    text = _markdown(spec, trials, ranking, tracker, settings)
+    tracker.finish(
+        text, [Artifact(f"figures/{file.path}", file.content) for file in files], metrics
+    )
+
+
+def _figures(
+    spec: StudySpec,
+    trials: Sequence[FinishedTrial],
+    ranking: Sequence[FinishedTrial],
+    tracker: Tracker,
+    data: Splits,
+) -> list[Artifact]:
+    files = [
+        Artifact("heat_maps.png", heat_maps(spec, trials)),
+        Artifact(
+            "optimisation_history.png",
+            figures.optimisation_history(_points(trials), spec.search.objective),
+        ),
+    ]
+    if ranking:
+        curves = {f"#{trial.number}": tracker.curves(trial.run_id) for trial in ranking[:BEST]}
+        files.append(Artifact("learning_curves.png", figures.learning_curves(curves)))
+        # Evenly spaced in rank, from the worst completed trial to the best.
+        count = min(SHEET, len(ranking))
+        places = np.unique(np.linspace(len(ranking) - 1, 0, count).round().astype(int))[::-1]
+        sheet = [
+            (
+                tracker.weights(ranking[place].run_id),
+                f"#{ranking[place].number}  {_score(spec, ranking[place])}",
+            )
+            for place in places
+        ]
+        files.append(
+            Artifact(
+                "weights_worst_to_best.png",
+                images.contact_sheet(sheet, data.train.class_names, data.train.image_shape),
+            )
+        )
+    return files
+
+
+def _score(spec: StudySpec, trial: FinishedTrial) -> str:
+    if spec.search.objective == "val_accuracy":
+        return f"{100 * trial.val_accuracy:.2f} %"
+    return f"{trial.val_loss:.4g}"
+
+
+def _markdown(
+    spec: StudySpec,
+    trials: Sequence[FinishedTrial],
+    ranking: Sequence[FinishedTrial],
+    tracker: Tracker,
+    settings: Settings,
+) -> str:
+    """The parent run's description."""
+    space = spec.space
+    rate, decay = (
+        f"{axis.low:g} to {axis.high:g}"
+        if isinstance(axis, Range)
+        else ", ".join(f"{v:g}" for v in axis)
+        for axis in (space.learning_rate, space.weight_decay)
+    )
+    size = (
+        f"{len(grid(space)):,} combinations"
+        if spec.search.sampler == "grid"
+        else f"{len(trials):,} trials"
+    )
+    lines = [
+        f"**{spec.name}** — {spec.description}" if spec.description else f"**{spec.name}**",
+        "",
+        f"Searched: {spec.search.sampler}, {size} of learning rate {rate}, weight decay {decay}, batch size "
+        f"{', '.join(str(size) for size in space.batch_size)}; {spec.model.epochs} epochs; penalty "
+        f"{spec.model.penalty}; judged by {spec.search.objective} on a held-out validation split.",
+        "",
+        *(f"{line}  " for line in note(spec, trials)),
+    ]
+    diverged = sum(trial.status is Status.DIVERGED for trial in trials)
+    if diverged:
+        lines.append(f"{diverged} trials diverged (failed runs).  ")
+    if ranking:
+        place = (settings.ui_address, tracker.experiment_id)
+        lines += [
+            "",
+            f"[Best trials: weights and curves]({charts_url(*place, 'best')}) · "
+            f"[All trials]({charts_url(*place, 'search')}) · "
+            f"[Best {COMPARED} side by side]({compare_url(*place, best_runs(ranking))})",
+        ]
+    return "\n".join(lines)

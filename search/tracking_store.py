@@ -1,0 +1,142 @@
+"""Opening the MLflow store of a study: its client, its experiment and its parent run."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from search.errors import LockstepError
+from search.settings import Settings, redacted
+from search.spec import StudySpec
+from search.tracking import NOTE_TAG, ROLE_TAG, TRIAL_TAG, Tracker
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+MAX_PARAMETER = 6000  # characters of MLflow, in one parameter
+
+
+def _client(settings: Settings) -> MlflowClient:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    if settings.tracking_uri is None and not settings.mlflow_file.exists():
+        settings.home.mkdir(parents=True, exist_ok=True)
+        # Write-ahead logging is kept in the file: readers (the UI) no longer block the driver.
+        with contextlib.closing(sqlite3.connect(settings.mlflow_file)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+    return MlflowClient(settings.mlflow_uri, registry_uri=settings.mlflow_uri)
+
+
+@contextlib.contextmanager
+def _reachable(settings: Settings) -> Iterator[None]:
+    """Turn whatever MLflow raises while opening into one sentence."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        uri = redacted(settings.mlflow_uri)
+        reason = str(error).splitlines()[0].replace(settings.mlflow_uri, uri)[:300]
+        raise LockstepError(f"MLflow at {uri} cannot be used: {reason}") from error
+
+
+def open_tracker(spec: StudySpec, settings: Settings, recorded: Mapping[int, str]) -> Tracker:
+    """The study's experiment and parent run, created or found. Raises LockstepError.
+
+    recorded: run id by number of the trials that are committed. Other trial runs were written by a
+    driver that was killed before it could commit them; they will be replaced.
+    """
+    with _reachable(settings):
+        client = _client(settings)
+        experiment_id = _experiment(client, spec, settings)
+        parent = _find(client, experiment_id, f"tags.`{ROLE_TAG}` = 'study'")
+        if parent:
+            run_id = str(parent[0].info.run_id)
+            client.update_run(run_id, status="RUNNING")
+        else:
+            run_id = str(
+                client.create_run(
+                    experiment_id,
+                    run_name=f"{spec.name} (study)",
+                    tags={
+                        ROLE_TAG: "study",
+                        "mlflow.source.name": "lockstep launch",
+                        NOTE_TAG: spec.description,
+                    },
+                ).info.run_id
+            )
+            for key, value in _flat(spec.defining()).items():
+                client.log_param(run_id, key, value[:MAX_PARAMETER])
+        tracker = Tracker(client, settings.mlflow_uri, experiment_id, run_id, "lockstep launch")
+        for run in _find(client, experiment_id, f"tags.`{ROLE_TAG}` = 'trial'"):
+            number = int(run.data.tags[TRIAL_TAG])
+            if recorded.get(number) != run.info.run_id:
+                tracker.leftovers[number] = str(run.info.run_id)
+        return tracker
+
+
+def load_tracker(spec: StudySpec, settings: Settings, source: str) -> Tracker:
+    """As `open_tracker`, but the parent run is left as it is."""
+    with _reachable(settings):
+        client = _client(settings)
+        experiment = client.get_experiment_by_name(spec.name)
+        parent = experiment and _find(
+            client, experiment.experiment_id, f"tags.`{ROLE_TAG}` = 'study'"
+        )
+        if experiment is None or not parent:
+            raise LockstepError(
+                f"MLflow at {redacted(settings.mlflow_uri)} has no runs of study {spec.name}: "
+                "name the server that it was launched with (--tracking-uri)"
+            )
+        return Tracker(
+            client,
+            settings.mlflow_uri,
+            experiment.experiment_id,
+            str(parent[0].info.run_id),
+            source,
+        )
+
+
+def _experiment(client: MlflowClient, spec: StudySpec, settings: Settings) -> str:
+    experiment = client.get_experiment_by_name(spec.name)
+    if experiment is None:
+        owned = settings.tracking_uri is None
+        location = (settings.artifacts / spec.name).as_uri() if owned else None
+        return str(client.create_experiment(spec.name, artifact_location=location))
+    if experiment.lifecycle_stage != "active":
+        raise LockstepError(
+            f"MLflow experiment {spec.name} was deleted, which keeps its name: restore it "
+            f"(`mlflow experiments restore -x {experiment.experiment_id}`) or rename the study"
+        )
+    return str(experiment.experiment_id)
+
+
+def _find(client: MlflowClient, experiment_id: str, condition: str) -> list[Run]:
+    runs: list[Run] = []
+    token: str | None = None
+    while True:
+        page = client.search_runs([experiment_id], condition, max_results=1000, page_token=token)
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = str(value)
+    return flat

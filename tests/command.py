@@ -1,0 +1,76 @@
+"""Run the real command line in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parent.parent
+LOCKSTEP = Path(sys.executable).with_name("lockstep")
+
+SMALL = """
+name = "small"
+[data]
+source = "digits"
+classes = [3, 6]
+validation_fraction = 0.25
+[model]
+epochs = 4
+[space]
+learning_rate = { low = 1e-3, high = 1.0, log = true, points = 4 }
+weight_decay = { low = 1e-6, high = 1e-1, log = true, points = 3 }
+batch_size = [16, 64]
+[baseline]
+learning_rate = 0.001
+weight_decay = 0.0001
+batch_size = 16
+"""
+SMALL_TRIALS = 24
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out.splitlines()[-1])
+
+
+def environment() -> dict[str, str]:
+    """Nothing of the caller's settings may reach the command."""
+    ours = ("MLFLOW_", "LOCKSTEP_")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    return kept | {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+
+
+def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [str(LOCKSTEP), *arguments],
+        cwd=cwd,
+        env=environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def lockstep(*arguments: str, cwd: Path) -> Finished:
+    process = start(*arguments, cwd=cwd)
+    out, err = process.communicate(timeout=240)
+    return Finished(process.returncode, out, err)
+
+
+def write_study(folder: Path, text: str = SMALL) -> Path:
+    path = folder / "study.toml"
+    path.write_text(text)
+    return path

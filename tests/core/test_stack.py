@@ -1,0 +1,696 @@
+"""The trainer through its public face, against plain loops over one trial in float64.
+
+"Bitwise" is promised for equal tile sizes on one machine with one BLAS thread.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import Problem, diverging_trial, make_problem, seeds, stable_trials
+from threadpoolctl import threadpool_limits
+
+from core import softmax
+from core.data import Dataset
+from core.residual import residual_for
+from core.result import Curves, Hyperparameters, Status, TrainingResult
+from core.softmax import Penalty
+from core.stack import TILE_ROWS_BINARY, TILE_ROWS_MULTICLASS, Stack, tile_trials, train
+from core.training_data import TrainingData
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_blas_thread() -> Iterator[None]:
+    with threadpool_limits(1):
+        yield
+
+
+# ---------------------------------------------------------------- references and helpers
+
+
+class Reference(NamedTuple):
+    """One trial trained by the definition, in float64."""
+
+    W: np.ndarray  # (D, C)
+    curves: np.ndarray  # (4, E): train loss, train accuracy, validation loss and accuracy
+    steps: np.ndarray  # (2, iterations): loss and accuracy of each batch
+    norms: np.ndarray  # (E,) ‖W‖₂ after each epoch
+
+
+def evaluate(X: np.ndarray, y: np.ndarray, W: np.ndarray) -> tuple[float, float, np.ndarray]:
+    """Mean cross-entropy, accuracy, and P - Y."""
+    Z = X @ W
+    Z = Z - Z.max(axis=1)[:, None]
+    P = np.exp(Z) / np.exp(Z).sum(axis=1)[:, None]
+    rows = np.arange(len(y))
+    loss = np.mean(np.log(np.exp(Z).sum(axis=1)) - Z[rows, y])
+    accuracy = np.mean(Z.argmax(axis=1) == y)
+    P[rows, y] -= 1
+    return float(loss), float(accuracy), P
+
+
+def reference(
+    train_part: Dataset,
+    validation: Dataset,
+    trial: Hyperparameters,
+    penalty: Penalty,
+    epochs: int,
+    seed: int,
+) -> Reference:
+    X, X_val = train_part.X.astype(np.float64), validation.X.astype(np.float64)
+    B, eta, lam = trial.batch_size, trial.learning_rate, trial.weight_decay
+    W = np.zeros((X.shape[1], len(train_part.class_names)))
+    curves, steps, norms = [], [], []
+    for epoch in range(epochs):
+        order = np.random.default_rng((seed, epoch)).permutation(len(X))
+        batches = [order[start : start + B] for start in range(0, len(X) - B + 1, B)]
+        for rows in batches:
+            loss, accuracy, difference = evaluate(X[rows], train_part.y[rows], W)
+            steps.append((loss, accuracy))
+            norm = np.sqrt((W**2).sum())
+            if penalty is Penalty.SQUARED:
+                decay = W
+            else:
+                decay = W / norm if norm > 0 else 0 * W
+            W = W - eta * (X[rows].T @ difference / B + lam * decay)
+        of_epoch = np.array(steps[-len(batches) :]).mean(axis=0)
+        curves.append((*of_epoch, *evaluate(X_val, validation.y, W)[:2]))
+        norms.append(np.sqrt((W**2).sum()))
+    return Reference(W, np.array(curves).T, np.array(steps).T, np.array(norms))
+
+
+def run(
+    data: TrainingData,
+    trials: Sequence[Hyperparameters],
+    *,
+    tile: int = 4,
+    epochs: int = 3,
+    penalty: Penalty = Penalty.NORM,
+    seed: int = 7,
+) -> list[TrainingResult]:
+    stack = Stack(tuple(trials), penalty, seed, tile)
+    stack.advance(data, epochs)
+    return stack.results(data)
+
+
+def curves_of(result: TrainingResult) -> np.ndarray:
+    """(4, E)."""
+    return np.array([getattr(result.curves, name) for name in Curves.names()])
+
+
+def same_bits(first: TrainingResult, second: TrainingResult) -> bool:
+    return (
+        first.hyperparameters == second.hyperparameters
+        and first.weights.tobytes() == second.weights.tobytes()
+        and np.array_equal(curves_of(first), curves_of(second), equal_nan=True)
+        and first.status is second.status
+        and first.stopped_epoch == second.stopped_epoch
+    )
+
+
+def assert_same_bits(first: Sequence[TrainingResult], second: Sequence[TrainingResult]) -> None:
+    assert [same_bits(*pair) for pair in zip(first, second, strict=True)] == [True] * len(first)
+
+
+def relative_error(W: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.linalg.norm(W - expected) / np.linalg.norm(expected))
+
+
+@cache
+def problem(n_classes: int) -> Problem:
+    return make_problem(n_classes)
+
+
+# ---------------------------------------------------------------- against the definition
+
+
+@pytest.mark.parametrize("penalty", Penalty)
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+@pytest.mark.parametrize("batch_size", [1, 20, 83])
+def test_epochs_against_the_definition(n_classes: int, penalty: Penalty, batch_size: int) -> None:
+    train_part, validation, data = problem(n_classes)
+    trials = stable_trials(6, batch_size, seed=n_classes)
+    results = run(data, trials, epochs=6, penalty=penalty)
+    for trial, result in zip(trials, results, strict=True):
+        expected = reference(train_part, validation, trial, penalty, 6, 7)
+        # One rounding is 6e-8 relative; up to 500 steps add theirs like a random walk, and stable
+        # rates do not amplify them.
+        assert relative_error(result.weights, expected.W) < 3e-6
+        curves = curves_of(result)
+        np.testing.assert_allclose(curves[[0, 2]], expected.curves[[0, 2]], rtol=5e-6)
+        np.testing.assert_allclose(curves[[1, 3]], expected.curves[[1, 3]], rtol=0, atol=1e-12)
+        assert result.hyperparameters == trial
+        assert result.status is Status.COMPLETED
+        assert result.stopped_epoch == 6
+
+
+@pytest.mark.parametrize("penalty", Penalty)
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+def test_first_step_by_hand(n_classes: int, penalty: Penalty) -> None:
+    """From zero weights all classes are alike, and no penalty has a gradient."""
+    train_part, _, data = problem(n_classes)
+    (result,) = run(data, [Hyperparameters(0.25, 3.0, 83)], epochs=1, penalty=penalty)
+    one_hot = np.eye(n_classes)[train_part.y]
+    W = -0.25 * train_part.X.astype(np.float64).T @ (1 / n_classes - one_hot) / 83
+    np.testing.assert_allclose(result.weights, W, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(result.curves.train_loss, np.log(n_classes), rtol=1e-6)
+    assert result.curves.train_accuracy.tolist() == [np.mean(train_part.y == 0)]
+
+
+@given(
+    n_classes=st.integers(2, 6),
+    n_train=st.integers(8, 40),
+    n_features=st.integers(2, 12),
+    batch_size=st.integers(1, 8),
+    penalty=st.sampled_from(Penalty),
+    tile=st.integers(1, 5),
+    seed=seeds,
+)
+def test_any_shape_against_the_definition(
+    n_classes: int,
+    n_train: int,
+    n_features: int,
+    batch_size: int,
+    penalty: Penalty,
+    tile: int,
+    seed: int,
+) -> None:
+    train_part, validation, data = make_problem(n_classes, n_train, 9, n_features, seed)
+    trials = stable_trials(4, batch_size, seed)
+    results = run(data, trials, tile=tile, epochs=2, penalty=penalty, seed=seed)
+    for trial, result in zip(trials, results, strict=True):
+        expected = reference(train_part, validation, trial, penalty, 2, seed)
+        np.testing.assert_allclose(
+            result.weights, expected.W, rtol=0, atol=5e-6 * np.abs(expected.W).max() + 1e-12
+        )
+        np.testing.assert_allclose(
+            curves_of(result)[[0, 2]], expected.curves[[0, 2]], rtol=5e-6, atol=1e-6
+        )
+
+
+def test_validation_in_several_chunks() -> None:
+    """More validation examples than are evaluated at once, and not a multiple of a round number."""
+    train_part, validation, data = make_problem(3, 40, 2500)
+    (trial,) = stable_trials(1, 10)
+    (result,) = run(data, [trial], epochs=2)
+    expected = reference(train_part, validation, trial, Penalty.NORM, 2, 7)
+    np.testing.assert_allclose(result.curves.val_loss, expected.curves[2], rtol=2e-6)
+    np.testing.assert_allclose(result.curves.val_accuracy, expected.curves[3], rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_classes", [2, 10])
+def test_no_weight_decay_and_no_learning(n_classes: int) -> None:
+    train_part, validation, data = problem(n_classes)
+    free, still = Hyperparameters(0.1, 0.0, 20), Hyperparameters(0.0, 0.1, 20)
+    for penalty in Penalty:
+        learned, idle = run(data, [free, still], penalty=penalty)
+        expected = reference(train_part, validation, free, penalty, 3, 7)
+        assert relative_error(learned.weights, expected.W) < 2e-6
+        assert not idle.weights.any()
+        np.testing.assert_allclose(idle.curves.val_loss, np.log(n_classes), rtol=1e-6)
+        assert set(idle.curves.val_accuracy) == {np.mean(validation.y == 0)}
+
+
+def test_seed_changes_the_order() -> None:
+    data = problem(3).data
+    trials = stable_trials(1, 20)
+    first, again, other = (run(data, trials, seed=seed)[0] for seed in (1, 1, 2))
+    assert same_bits(first, again)
+    assert not np.array_equal(first.weights, other.weights)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_record_steps(n_classes: int) -> None:
+    train_part, validation, data = problem(n_classes)
+    trials = stable_trials(5, 20)
+    stack = Stack(tuple(trials), Penalty.NORM, 7, 2, record_steps=True)
+    stack.advance(data, 3)
+    steps = np.array(stack.steps)
+    assert steps.shape == (3 * (83 // 20), 2, 5)
+    for k, (trial, result) in enumerate(zip(trials, stack.results(data), strict=True)):
+        expected = reference(train_part, validation, trial, Penalty.NORM, 3, 7)
+        np.testing.assert_allclose(steps[:, 0, k], expected.steps[0], rtol=5e-6)
+        np.testing.assert_allclose(steps[:, 1, k], expected.steps[1], atol=1e-12)
+        by_epoch = steps[:, :, k].reshape(3, 4, 2).mean(axis=1)
+        np.testing.assert_allclose(by_epoch[:, 0], result.curves.train_loss, rtol=1e-12)
+        np.testing.assert_allclose(by_epoch[:, 1], result.curves.train_accuracy, rtol=1e-12)
+    assert_same_bits(stack.results(data), run(data, trials, tile=2))
+
+
+def test_steps_are_not_recorded_unasked() -> None:
+    stack = Stack(tuple(stable_trials(2, 20)), Penalty.NORM, 7, 2)
+    stack.advance(problem(2).data, 2)
+    assert stack.steps == []
+
+
+# ---------------------------------------------------------------- the optimum
+
+
+@pytest.mark.parametrize("n_classes", [2, 10])
+def test_full_batches_reach_the_optimum_of_scikit_learn(n_classes: int) -> None:
+    from sklearn.datasets import load_digits
+    from sklearn.linear_model import LogisticRegression
+
+    X, y = load_digits(n_class=10, return_X_y=True)
+    if n_classes == 2:
+        chosen = np.isin(y, (3, 6))
+        X, y = X[chosen], (y[chosen] == 6).astype(int)
+    X, lam, n = X / 16, 0.05, len(y)
+    part = Dataset.of(X, y, tuple(map(str, range(n_classes))))
+    # The Hessian lies between λ and λ + λ_max(XᵀX / n) / 2 < 8: 0.2 is stable, and what remains
+    # of the start after 900 steps is below (1 - 0.2 · 0.05)⁹⁰⁰ = 1e-4.
+    trials = [Hyperparameters(0.2, lam, n)]
+    (result,) = train(
+        TrainingData.of(part, part), trials, penalty=Penalty.SQUARED, epochs=900, seed=0
+    )
+    # For two classes W = [-u, u] has λ/2 ‖W‖² = λ ‖u‖², and scikit-learn's coefficients are 2u.
+    C = (2 if n_classes == 2 else 1) / (lam * n)
+    peer = LogisticRegression(C=C, fit_intercept=False, tol=1e-10, max_iter=5000)
+    coefficients = peer.fit(part.X.astype(np.float64), y).coef_
+    if n_classes == 2:
+        coefficients = np.concatenate((-coefficients, coefficients)) / 2
+    assert relative_error(result.weights, coefficients.T) < 1e-3
+    assert result.curves.val_loss[-1] == pytest.approx(
+        -peer.predict_log_proba(part.X.astype(np.float64))[np.arange(n), y].mean(), rel=1e-4
+    )
+    gradient = softmax.gradient(part.X, part.y, result.weights, lam, Penalty.SQUARED)
+    assert np.abs(gradient).max() < 1e-4
+
+
+# ---------------------------------------------------------------- lockstep equals one at a time
+
+N_TRIALS = 11
+DIVERGING = (2, 6, 7)  # places among the trials, under the squared penalty
+
+
+@cache
+def mixed_trials(batch_size: int = 20) -> tuple[Hyperparameters, ...]:
+    """Stable ones, and some that diverge and leave, each at another epoch."""
+    trials = stable_trials(N_TRIALS, batch_size)
+    for place, factor in zip(DIVERGING, (-1e5, -50.0, -9.0), strict=True):
+        trials[place] = diverging_trial(batch_size, factor)
+    return tuple(trials)
+
+
+@cache
+def together(n_classes: int, tile: int, penalty: Penalty) -> list[TrainingResult]:
+    return run(problem(n_classes).data, mixed_trials(), tile=tile, epochs=7, penalty=penalty)
+
+
+def test_the_mixed_trials_are_mixed() -> None:
+    results = together(3, 4, Penalty.SQUARED)
+    for k, result in enumerate(results):
+        assert result.status is (Status.DIVERGED if k in DIVERGING else Status.COMPLETED)
+    assert len({results[k].stopped_epoch for k in DIVERGING}) == 3
+
+
+@pytest.mark.parametrize("penalty", Penalty)
+@pytest.mark.parametrize("tile", [1, 3, 4, 16])
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+def test_alone_and_together(n_classes: int, tile: int, penalty: Penalty) -> None:
+    data = problem(n_classes).data
+    alone = [
+        run(data, [trial], tile=tile, epochs=7, penalty=penalty)[0] for trial in mixed_trials()
+    ]
+    assert_same_bits(together(n_classes, tile, penalty), alone)
+
+
+@given(
+    n_classes=st.sampled_from([2, 3, 10]),
+    tile=st.sampled_from([1, 3, 4, 16]),
+    penalty=st.sampled_from(Penalty),
+    places=st.permutations(range(N_TRIALS)),
+    size=st.integers(1, N_TRIALS),
+)
+def test_any_order_and_neighbours(
+    n_classes: int, tile: int, penalty: Penalty, places: list[int], size: int
+) -> None:
+    chosen, trials = places[:size], mixed_trials()
+    results = run(
+        problem(n_classes).data,
+        [trials[k] for k in chosen],
+        tile=tile,
+        epochs=7,
+        penalty=penalty,
+    )
+    everything = together(n_classes, tile, penalty)
+    assert_same_bits(results, [everything[k] for k in chosen])
+
+
+@given(n_train=st.integers(8, 40), batch_size=st.integers(1, 8), n_features=st.integers(2, 40))
+def test_alone_and_together_in_any_shape(n_train: int, batch_size: int, n_features: int) -> None:
+    """Shapes that are not multiples of what BLAS kernels treat at a time."""
+    for n_classes in (2, 3):
+        data = make_problem(n_classes, n_train, 5, n_features).data
+        trials = stable_trials(5, batch_size)
+        results = run(data, trials, tile=3, epochs=2)
+        assert_same_bits(results[4:], run(data, trials[4:], tile=3, epochs=2))
+
+
+@pytest.mark.parametrize("n_classes", [2, 10])
+def test_whole_tiles_of_images(n_classes: int) -> None:
+    """The sizes of a real study: a full tile, hundreds of features, batches of 200."""
+    data = make_problem(n_classes, 450, 100, 700).data
+    tile = tile_trials(10_000, n_classes)
+    trials = stable_trials(tile + 5, 200)
+    results = run(data, trials, tile=tile, epochs=2)
+    moved = run(data, [*trials[5:], *trials[:5]], tile=tile, epochs=2)
+    assert_same_bits(results, [*moved[-5:], *moved[:-5]])
+    assert_same_bits(results[-1:], run(data, trials[-1:], tile=tile, epochs=2))
+
+
+@pytest.mark.parametrize("penalty", Penalty)
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+def test_other_tile_sizes_agree_up_to_rounding(n_classes: int, penalty: Penalty) -> None:
+    """Within 1e-5 for stable rates."""
+    stable = [k for k in range(N_TRIALS) if k not in DIVERGING]
+    first = together(n_classes, 4, penalty)
+    for tile in (1, 3, 16):
+        other = together(n_classes, tile, penalty)
+        for k in stable:
+            assert relative_error(first[k].weights, other[k].weights) < 1e-5
+            np.testing.assert_allclose(curves_of(first[k]), curves_of(other[k]), rtol=1e-5)
+        assert [each.status for each in first] == [each.status for each in other]
+
+
+# ---------------------------------------------------------------- resuming
+
+
+@given(
+    cuts=st.lists(st.integers(0, 7), max_size=3),
+    n_classes=st.sampled_from([2, 3]),
+    penalty=st.sampled_from(Penalty),
+    pickled=st.booleans(),
+)
+@settings(max_examples=25)
+def test_advancing_in_parts(
+    cuts: list[int], n_classes: int, penalty: Penalty, pickled: bool
+) -> None:
+    data = problem(n_classes).data
+    stack = Stack(mixed_trials(), penalty, 7, 4, record_steps=True)
+    for start, end in pairwise([0, *sorted(cuts), 7]):
+        stack.advance(data, end - start)
+        if pickled:
+            stack = pickle.loads(pickle.dumps(stack))
+    assert stack.epoch == 7
+    assert_same_bits(stack.results(data), together(n_classes, 4, penalty))
+
+    whole = Stack(mixed_trials(), penalty, 7, 4, record_steps=True)
+    whole.advance(data, 7)
+    np.testing.assert_array_equal(np.array(stack.steps), np.array(whole.steps))
+
+
+def test_results_on_the_way_do_not_change_later() -> None:
+    data = problem(3).data
+    stack = Stack(mixed_trials(), Penalty.SQUARED, 7, 4)
+    stack.advance(data, 2)
+    early = stack.results(data)
+    before = pickle.dumps(early)
+    stack.advance(data, 5)
+    assert pickle.dumps(early) == before
+    assert_same_bits(early, run(data, mixed_trials(), epochs=2, penalty=Penalty.SQUARED))
+    assert_same_bits(stack.results(data), together(3, 4, Penalty.SQUARED))
+
+
+def test_on_epoch_hears_how_many_trials_trained() -> None:
+    data = problem(3).data
+    stack, heard = Stack(mixed_trials(), Penalty.SQUARED, 7, 4), []
+    stack.advance(data, 3, heard.append)
+    stack.prune({0, 1})
+    stack.advance(data, 4, heard.append)
+    stopped = [result.stopped_epoch for result in stack.results(data)]
+    expected = [sum(last >= epoch for last in stopped) for epoch in range(1, 8)]
+    assert heard == expected
+    assert heard[0] == N_TRIALS
+    assert sum(heard) == sum(len(result.curves) for result in stack.results(data))
+
+
+def test_training_ends_when_nobody_is_left() -> None:
+    data = problem(2).data
+    stack, heard = Stack((diverging_trial(20, -1e5),) * 2, Penalty.SQUARED, 7, 4), []
+    stack.advance(data, 50, heard.append)
+    results = stack.results(data)
+    assert stack.running == []
+    assert stack.epoch == len(heard) == results[0].stopped_epoch < 50
+    stack.advance(data, 3, heard.append)
+    assert stack.epoch == len(heard)
+    assert_same_bits(results, stack.results(data))
+
+
+# ---------------------------------------------------------------- pruning
+
+
+@given(
+    pruned=st.sets(st.integers(0, N_TRIALS - 1)),
+    at=st.integers(1, 6),
+    n_classes=st.sampled_from([2, 3]),
+    tile=st.sampled_from([1, 4, 16]),
+)
+@settings(max_examples=25)
+def test_pruning(pruned: set[int], at: int, n_classes: int, tile: int) -> None:
+    data = problem(n_classes).data
+    unpruned = together(n_classes, tile, Penalty.SQUARED)
+    pruned = {k for k in pruned if unpruned[k].stopped_epoch > at}
+    stack = Stack(mixed_trials(), Penalty.SQUARED, 7, tile)
+    stack.advance(data, at)
+    on_the_way = stack.results(data)
+    stack.prune(pruned)
+    assert not pruned & set(stack.running)
+    stack.advance(data, 7 - at)
+
+    for k, result in enumerate(stack.results(data)):
+        if k not in pruned:
+            assert same_bits(result, unpruned[k])
+            continue
+        assert result.status is Status.PRUNED
+        assert result.stopped_epoch == len(result.curves) == at
+        np.testing.assert_array_equal(curves_of(result), curves_of(unpruned[k])[:, :at])
+        assert result.weights.tobytes() == on_the_way[k].weights.tobytes()
+
+
+def test_pruning_twice_at_different_rungs() -> None:
+    data = problem(2).data
+    trials = stable_trials(6, 20)
+    stack = Stack(tuple(trials), Penalty.NORM, 7, 2)
+    for pruned in ({5}, {0, 3}):
+        stack.advance(data, 2)
+        stack.prune(pruned)
+    stack = pickle.loads(pickle.dumps(stack))
+    stack.advance(data, 2)
+    results = stack.results(data)
+    assert stack.running == [1, 2, 4]
+    assert [result.stopped_epoch for result in results] == [4, 6, 6, 4, 6, 2]
+    for epochs in (2, 4, 6):
+        chosen = [result for result in results if result.stopped_epoch == epochs]
+        expected = run(data, [each.hyperparameters for each in chosen], tile=2, epochs=epochs)
+        for result, other in zip(chosen, expected, strict=True):
+            assert result.weights.tobytes() == other.weights.tobytes()
+            np.testing.assert_array_equal(curves_of(result), curves_of(other))
+
+
+# ---------------------------------------------------------------- divergence
+
+
+@pytest.mark.parametrize("factor", [-9.0, -999.0])
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+def test_divergence(n_classes: int, factor: float) -> None:
+    """Weights grow by ``factor`` an epoch of one batch, and the gradient is soon negligible."""
+    train_part, validation, data = problem(n_classes)
+    trial = diverging_trial(83, factor)
+    neighbours = stable_trials(4, 83)
+    results = run(
+        data, [*neighbours[:2], trial, *neighbours[2:]], epochs=60, penalty=Penalty.SQUARED
+    )
+    diverged = results.pop(2)
+    with np.errstate(all="ignore"):
+        norms = reference(train_part, validation, trial, Penalty.SQUARED, 60, 7).norms
+    # ‖W‖² overflows first, the weights themselves last.
+    earliest, latest = (
+        int(np.flatnonzero(norms > limit)[0]) + 1 for limit in (FLOAT32_MAX**0.5 / 10, FLOAT32_MAX)
+    )
+    assert diverged.status is Status.DIVERGED
+    assert earliest <= diverged.stopped_epoch <= latest
+    assert curves_of(diverged).shape == (4, diverged.stopped_epoch)
+    assert np.isfinite(curves_of(diverged)[:, :-1]).all()
+
+    (before,) = run(data, [trial], epochs=diverged.stopped_epoch - 1, penalty=Penalty.SQUARED)
+    assert before.status is Status.COMPLETED
+    assert np.isfinite(diverged.weights).all()
+    assert diverged.weights.tobytes() == before.weights.tobytes()
+    np.testing.assert_array_equal(curves_of(diverged)[:, :-1], curves_of(before))
+
+    assert_same_bits(results, run(data, neighbours, epochs=60, penalty=Penalty.SQUARED))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_divergence_within_the_first_epoch(n_classes: int) -> None:
+    data = problem(n_classes).data
+    (result,) = run(data, [diverging_trial(1, -1e6)], epochs=5, penalty=Penalty.SQUARED)
+    assert result.status is Status.DIVERGED
+    assert result.stopped_epoch == len(result.curves) == 1
+    assert not result.weights.any()  # as they were before that epoch
+    assert not np.isfinite(result.curves.train_loss[-1])
+
+
+@pytest.mark.filterwarnings("error")
+def test_divergence_does_not_warn() -> None:
+    for n_classes in (2, 3):
+        results = run(problem(n_classes).data, mixed_trials(), epochs=7, penalty=Penalty.SQUARED)
+        assert {result.status for result in results} == {Status.COMPLETED, Status.DIVERGED}
+
+
+def test_decay_that_just_does_not_diverge() -> None:
+    train_part, validation, data = problem(3)
+    trial = diverging_trial(20, -0.9)  # λη = 1.9: the weights swing, and stay
+    (result,) = run(data, [trial], epochs=10, penalty=Penalty.SQUARED)
+    assert result.status is Status.COMPLETED
+    expected = reference(train_part, validation, trial, Penalty.SQUARED, 10, 7)
+    assert relative_error(result.weights, expected.W) < 1e-5
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+@pytest.mark.parametrize("weight_decay", [2.0, 50.0, 1e6])
+def test_norm_decay_that_overshoots_zero_stays_finite(n_classes: int, weight_decay: float) -> None:
+    """A step of length ηλ against weights shorter than that turns them round."""
+    train_part, _, data = problem(n_classes)
+    eta = 0.5
+    (result,) = run(data, [Hyperparameters(eta, weight_decay, 20)], epochs=20)
+    assert result.status is Status.COMPLETED
+    assert result.stopped_epoch == 20
+    assert np.isfinite(curves_of(result)).all()
+    # ‖W‖ ≤ η (max(λ, g) + g) holds for ever once it holds, with ‖∇‖ ≤ g = √2 max ‖x‖.
+    g = 2**0.5 * np.linalg.norm(train_part.X, axis=1).max()
+    assert np.linalg.norm(result.weights) <= eta * (max(weight_decay, g) + g) * 1.001
+
+
+# ---------------------------------------------------------------- input
+
+
+def test_rows_that_fill_no_batch_are_left_for_other_epochs() -> None:
+    """83 rows in batches of 30: 23 of them are not seen in an epoch."""
+    train_part, validation, data = problem(3)
+    (trial,) = stable_trials(1, 30)
+    stack = Stack((trial,), Penalty.NORM, 7, 1, record_steps=True)
+    stack.advance(data, 2)
+    assert len(stack.steps) == 4
+    (result,) = stack.results(data)
+    expected = reference(train_part, validation, trial, Penalty.NORM, 2, 7)
+    assert expected.steps.shape == (2, 4)
+    assert relative_error(result.weights, expected.W) < 1e-6
+
+
+def test_batches_larger_than_the_training_split_are_refused() -> None:
+    data = problem(2).data
+    with pytest.raises(ValueError, match="batch size 84 exceeds the 83 training rows"):
+        train(data, stable_trials(1, 84), penalty=Penalty.NORM, epochs=1, seed=0)
+    train(data, stable_trials(1, 83), penalty=Penalty.NORM, epochs=1, seed=0)
+
+
+def test_one_batch_size_a_stack() -> None:
+    trials = stable_trials(2, 20)
+    with pytest.raises(ValueError, match=r"one batch size, not \[20, 30\]"):
+        Stack((trials[0], replace(trials[1], batch_size=30)), Penalty.NORM, 0, 1)
+    with pytest.raises(ValueError, match=r"not \[\]"):
+        Stack((), Penalty.NORM, 0, 1)
+
+
+# ---------------------------------------------------------------- results
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+def test_results(n_classes: int) -> None:
+    train_part, validation, data = problem(n_classes)
+    trials = stable_trials(7, 20)
+    results = train(data, trials, penalty=Penalty.NORM, epochs=4, seed=7)
+    assert [result.hyperparameters for result in results] == trials
+    for result in results:
+        assert result.weights.shape == (train_part.X.shape[1], n_classes)
+        assert result.weights.dtype == np.float32
+        size = np.abs(result.weights).sum(axis=1).max()
+        assert np.abs(result.weights.sum(axis=1, dtype=np.float64)).max() <= 1e-6 * size
+        curves = curves_of(result)
+        assert curves.shape == (4, 4)
+        assert curves.dtype == np.float64
+        assert len(result.curves) == 4
+
+        # Column c is the template of class c.
+        Z = softmax.logits(validation.X, result.weights)
+        assert softmax.cross_entropy(Z, validation.y) == pytest.approx(
+            result.curves.val_loss[-1], rel=1e-5
+        )
+        assert softmax.accuracy(Z, validation.y) == result.curves.val_accuracy[-1]
+    assert max(result.curves.val_accuracy[-1] for result in results) > 2 / (n_classes + 1)
+
+
+def test_train_uses_the_advised_tile() -> None:
+    data = problem(10).data
+    trials = stable_trials(40, 20)
+    tile = tile_trials(40, 10)
+    assert tile == 20
+    results = train(data, trials, penalty=Penalty.SQUARED, epochs=2, seed=3)
+    assert_same_bits(
+        results, run(data, trials, tile=tile, epochs=2, penalty=Penalty.SQUARED, seed=3)
+    )
+
+
+def test_results_do_not_share_memory() -> None:
+    data = problem(2).data
+    stack = Stack(tuple(stable_trials(2, 20)), Penalty.NORM, 7, 2)
+    stack.advance(data, 2)
+    first, untouched = stack.results(data), stack.results(data)
+    first[0].weights[:] = 42
+    first[0].curves.train_loss[:] = 42
+    assert_same_bits(stack.results(data), untouched)
+
+
+@pytest.mark.parametrize("n_classes", [3, 10])
+def test_accuracy_where_classes_tie(n_classes: int) -> None:
+    """With features of either sign, classes that no batch has shown yet tie on the top."""
+    train_part, validation, data = make_problem(n_classes, 40, 200, 30, signed=True)
+    (result,) = run(data, [Hyperparameters(0.1, 0.0, 1)], epochs=1)
+    Z = softmax.logits(validation.X, result.weights)
+    assert result.curves.val_accuracy[-1] == softmax.accuracy(Z, validation.y)
+    expected = reference(train_part, validation, result.hyperparameters, Penalty.NORM, 1, 7)
+    assert result.curves.train_accuracy[-1] == pytest.approx(expected.curves[1, -1], abs=1e-12)
+
+
+def test_accuracy_of_a_tiny_learning_rate() -> None:
+    """Logits too small to move the normalizer still rank the classes."""
+    _, validation, data = problem(3)
+    (result,) = run(data, [Hyperparameters(1e-9, 0.0, 20)], epochs=1)
+    Z = softmax.logits(validation.X, result.weights)
+    assert result.curves.val_accuracy[-1] == softmax.accuracy(Z, validation.y)
+
+
+# ---------------------------------------------------------------- tiles
+
+
+@given(n_trials=st.integers(1, 20_000), n_classes=st.integers(2, 400))
+def test_tile_trials(n_trials: int, n_classes: int) -> None:
+    tile = tile_trials(n_trials, n_classes)
+    most = TILE_ROWS_BINARY if n_classes == 2 else TILE_ROWS_MULTICLASS
+    assert 1 <= tile <= n_trials
+    assert tile == 1 or tile * (n_classes - 1) <= most
+    n_tiles = -(-n_trials // tile)
+    # No smaller number of tiles would do, and idle places are fewer than tiles.
+    assert n_tiles == 1 or (n_tiles - 1) * max(1, most // (n_classes - 1)) < n_trials
+    assert n_tiles * tile - n_trials < n_tiles
+
+
+def test_residual_for_takes_two_classes_as_margins() -> None:
+    """Both forms agree on what a tile's shape is: C - 1 rows a trial."""
+    for n_classes in (2, 3):
+        Z = np.zeros((2, n_classes - 1, 4), np.float32)
+        loss, _ = residual_for(np.array([0, 1, 0, 1]), n_classes)(Z, None)
+        np.testing.assert_allclose(loss, 4 * np.log(n_classes), rtol=1e-6)

@@ -1,0 +1,229 @@
+"""Launching through the real command line: what is stored, and what survives being stopped."""
+
+from __future__ import annotations
+
+import math
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import SMALL, SMALL_TRIALS, lockstep, start, write_study
+from stored import client, configurations, optuna_trials, runs, scores
+
+LONGER = SMALL.replace("epochs = 4", "epochs = 300")
+
+
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a launched study in it."""
+    folder = tmp_path_factory.mktemp("launched")
+    finished = lockstep("launch", str(write_study(folder)), "--json", cwd=folder)
+    assert finished.code == 0, finished.err
+    (folder / "launch.json").write_text(finished.out)
+    (folder / "launch.txt").write_text(finished.err)
+    return folder
+
+
+def test_json_names_what_was_found(launched: Path) -> None:
+    import json
+
+    lines = (launched / "launch.json").read_text().splitlines()
+    assert len(lines) == 1, "with --json, standard output holds the object alone"
+    report = json.loads(lines[0])
+    assert report["study"] == "small"
+    assert report["trials"] == {"complete": SMALL_TRIALS, "pruned": 0, "failed": 0}
+    best = min(optuna_trials(launched / "runs", "small"), key=lambda trial: trial.value or 0)
+    assert report["best"]["number"] == best.number
+    assert report["best"]["val_loss"] == best.value
+    assert report["seconds"]["total"] >= report["seconds"]["training"] > 0
+    assert (
+        report["mlflow"]["parent_run_id"]
+        == runs(launched / "runs", "small", "study")[0].info.run_id
+    )
+
+
+def test_people_are_told_what_to_do_next(launched: Path) -> None:
+    text = (launched / "launch.txt").read_text()
+    assert "24 trials (24 completed)" in text
+    for command in ("compare", "retrain", "ui"):
+        assert f"lockstep {command} small" in text
+    assert "\x1b" not in text
+    assert "\r" not in text
+
+
+def test_every_configuration_once_in_both_stores(launched: Path) -> None:
+    trials = optuna_trials(launched / "runs", "small")
+    assert len(set(configurations(trials))) == len(trials) == SMALL_TRIALS
+    by_run = {trial.user_attrs["mlflow.run_id"]: trial for trial in trials}
+    children = runs(launched / "runs", "small", "trial")
+    assert {run.info.run_id for run in children} == set(by_run)
+    for run in children:
+        trial = by_run[run.info.run_id]
+        assert float(run.data.params["learning_rate"]) == trial.params["learning_rate"]
+        assert float(run.data.params["weight_decay"]) == trial.params["weight_decay"]
+        assert int(run.data.params["batch_size"]) == trial.params["batch_size"]
+        assert run.data.metrics["val_loss"] == trial.value
+        assert run.info.status == "FINISHED"
+
+
+def test_runs_have_curves_images_and_datasets(launched: Path) -> None:
+    store = client(launched / "runs")
+    parent = runs(launched / "runs", "small", "study")[0]
+    assert parent.info.status == "FINISHED"
+    assert "best" in parent.data.tags["mlflow.note.content"]
+    figures = {file.path for file in store.list_artifacts(parent.info.run_id, "figures")}
+    names = ("heat_maps", "optimisation_history", "learning_curves", "weights_worst_to_best")
+    assert figures == {f"figures/{name}.png" for name in names}
+    images = 0
+    for run in runs(launched / "runs", "small", "trial"):
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        steps = [metric.step for metric in store.get_metric_history(run.info.run_id, "val_loss")]
+        assert sorted(steps) == [1, 2, 3, 4]
+        files = {file.path for file in store.list_artifacts(run.info.run_id)}
+        assert {"templates.png", "weights.npy"} <= files
+        assert [each.dataset.digest for each in run.inputs.dataset_inputs]
+        images += "images" in files
+    assert images == 10, "the ten best have the form that the chart view shows"
+
+
+def test_launching_again_changes_nothing(launched: Path) -> None:
+    before = scores(launched / "runs", "small")
+    again = lockstep("launch", "study.toml", "--json", cwd=launched)
+    assert again.code == 0
+    assert scores(launched / "runs", "small") == before
+    assert again.json["seconds"]["training"] == 0
+    assert len(runs(launched / "runs", "small", "trial")) == SMALL_TRIALS
+
+
+def test_same_seed_same_numbers(launched: Path, tmp_path: Path) -> None:
+    """Bit for bit, with another number of workers too."""
+    path = write_study(tmp_path)
+    assert lockstep("launch", str(path), "--workers", "1", cwd=tmp_path).code == 0
+    assert scores(tmp_path / "runs", "small") == scores(launched / "runs", "small")
+
+
+def test_changed_study_is_refused(launched: Path, tmp_path: Path) -> None:
+    path = write_study(tmp_path, SMALL.replace("epochs = 4", "epochs = 5"))
+    refused = lockstep("launch", str(path), "--home", str(launched / "runs"), cwd=tmp_path)
+    assert refused.code == 2
+    assert "model.epochs: 4 → 5" in refused.err
+    assert "Traceback" not in refused.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_diverged_trials_fail_and_spare_the_others(tmp_path: Path) -> None:
+    text = SMALL.replace("[model]", '[model]\npenalty = "squared"')
+    text = text.replace("high = 1.0,", "high = 100.0,").replace("high = 1e-1,", "high = 10.0,")
+    text = text.replace("epochs = 4", "epochs = 30")
+    finished = lockstep("launch", str(write_study(tmp_path, text)), "--json", cwd=tmp_path)
+    assert finished.code == 0, finished.err
+    failed = [
+        trial
+        for trial in optuna_trials(tmp_path / "runs", "small")
+        if trial.params["learning_rate"] * trial.params["weight_decay"] > 2
+    ]
+    assert finished.json["trials"]["failed"] == len(failed) > 0
+    for trial in failed:
+        assert trial.state.name == "FAIL"
+        assert 1 <= trial.user_attrs["lockstep.result"]["stopped_epoch"] <= 30
+    statuses = {run.info.status for run in runs(tmp_path / "runs", "small", "trial")}
+    assert statuses == {"FINISHED", "FAILED"}
+    for run in runs(tmp_path / "runs", "small", "trial"):
+        assert all(math.isfinite(value) for value in run.data.metrics.values())
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_samplers_ask_a_cohort_at_a_time(tmp_path: Path, sampler: str) -> None:
+    text = SMALL + f'[search]\nsampler = "{sampler}"\ntrials = 20\ncohort = 8\n'
+    finished = lockstep("launch", str(write_study(tmp_path, text)), "--json", cwd=tmp_path)
+    assert finished.code == 0, finished.err
+    assert finished.json["trials"]["complete"] == 20
+    assert {trial.state.name for trial in optuna_trials(tmp_path / "runs", "small")} == {"COMPLETE"}
+
+
+def test_a_feature_matrix_of_three_classes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat(["cat", "dog", "a/b c"], 60)
+    X = rng.normal(size=(180, 5)) + 3 * np.eye(5)[np.repeat([0, 1, 2], 60)]
+    np.savez(tmp_path / "features.npz", X=X, y=y)
+    text = SMALL.replace('"digits"', '"features.npz"').replace("classes = [3, 6]\n", "")
+    finished = lockstep("launch", str(write_study(tmp_path, text)), "--json", cwd=tmp_path)
+    assert finished.code == 0, finished.err
+    assert finished.json["best"]["val_accuracy"] > 0.9
+    retrained = lockstep("retrain", "study.toml", "--json", cwd=tmp_path)
+    assert retrained.code == 0, retrained.err
+    assert retrained.json["test_accuracy"] > 0.8
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert lockstep("launch", str(write_study(folder, LONGER)), cwd=folder).code == 0
+    return folder
+
+
+def test_kill_9_loses_no_finished_trial(tmp_path: Path, undisturbed: Path) -> None:
+    """Killed again and again: in the end every configuration once, with the same numbers."""
+    path = write_study(tmp_path, LONGER)
+    rng = random.Random(0)
+    kept: dict[object, object] = {}
+    kills = 0
+    for _ in range(6):
+        process = start("launch", str(path), cwd=tmp_path)
+        time.sleep(rng.uniform(1.5, 4.5))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+        if (tmp_path / "runs" / "small" / "study.journal").exists():
+            try:
+                now = scores(tmp_path / "runs", "small")
+            except KeyError:
+                continue  # killed before the study itself was written
+            assert kept.items() <= now.items(), "a finished trial was lost or changed"
+            kept = dict(now)
+    assert kills > 0
+    assert lockstep("launch", str(path), cwd=tmp_path).code == 0
+    assert scores(tmp_path / "runs", "small") == scores(undisturbed / "runs", "small")
+    for role in ("trial", "study"):
+        assert {run.info.status for run in runs(tmp_path / "runs", "small", role)} == {"FINISHED"}
+    assert len(runs(tmp_path / "runs", "small", "trial")) == SMALL_TRIALS
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_stop_between_trials(
+    tmp_path: Path, undisturbed: Path, number: signal.Signals
+) -> None:
+    path = write_study(tmp_path, LONGER)
+    process = start("launch", str(path), cwd=tmp_path)
+    journal = tmp_path / "runs" / "small" / "study.journal"
+    while not journal.exists() or b"lockstep.result" not in journal.read_bytes():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, (out, err)
+    assert "Traceback" not in err
+    assert "the same command continues" in err
+    done = len(optuna_trials(tmp_path / "runs", "small"))
+    assert 0 < done <= SMALL_TRIALS
+    statuses = {run.info.status for run in runs(tmp_path / "runs", "small", "trial")}
+    assert statuses == {"FINISHED"}
+    assert runs(tmp_path / "runs", "small", "study")[0].info.status == "KILLED"
+    assert lockstep("launch", str(path), cwd=tmp_path).code == 0
+    assert scores(tmp_path / "runs", "small") == scores(undisturbed / "runs", "small")
+
+
+def test_two_launches_at_once(tmp_path: Path) -> None:
+    path = write_study(tmp_path, LONGER)
+    first = start("launch", str(path), cwd=tmp_path)
+    while not (tmp_path / "runs" / "small" / "study.journal").exists():
+        assert first.poll() is None
+        time.sleep(0.02)
+    second = lockstep("launch", str(path), cwd=tmp_path)
+    assert second.code == 2
+    assert f"process {first.pid}" in second.err
+    first.communicate(timeout=120)
+    assert first.returncode == 0

@@ -1,0 +1,60 @@
+"""`lockstep ui` serves the study's store, and stops without leaving anything behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from command import lockstep, start, write_study
+
+
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("launched")
+    assert lockstep("launch", str(write_study(folder)), cwd=folder).code == 0
+    return folder
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serves_and_stops(launched: Path, number: signal.Signals) -> None:
+    with socket.socket() as taken:  # the wanted port is in use: another one is chosen and named
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = start("ui", "study.toml", "--no-browser", "--port", str(port), cwd=launched)
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "Ctrl-C" in line:
+                break
+    text = "".join(lines)
+    assert f"Port {port} is taken" in text
+    address = re.search(r"http://127\.0\.0\.1:\d+", text)
+    assert address is not None
+    base = address[0]
+    query = json.dumps({"max_results": 10}).encode()
+    request = urllib.request.Request(
+        f"{base}/ajax-api/2.0/mlflow/experiments/search",
+        query,
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        names = {each["name"] for each in json.load(answer)["experiments"]}
+    assert "small" in names
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, (out, err)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", int(base.rsplit(":", 1)[1]))) != 0:
+                return
+        time.sleep(0.2)
+    pytest.fail("the server still listens")
