@@ -19,7 +19,7 @@ class Status(Enum):
 
     COMPLETED = "trained to its last epoch"
     PRUNED = "stopped early, because others of its cohort were doing better"
-    DIVERGED = "diverged: its loss or weights were no longer finite; a smaller learning rate helps"
+    DIVERGED = "diverged: its loss or weights grew without bound; a smaller learning rate helps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class TrainingResult:
     """The outcome of one trial.
 
     weights: (D, C) float32; of a diverged trial, those of its last finite epoch.
-    curves: up to and including ``stopped_epoch``; a diverged trial's last values are not finite.
+    curves: up to and including ``stopped_epoch``; a diverged trial's last values may not be finite.
     stopped_epoch: epochs that were trained, counted from 1; where it diverged if it did.
     """
 

@@ -7,7 +7,9 @@ C - 1), X_b (B, A) the batch and A the active features:
     Z = W X_bᵀ           (R, B)   logits of all trials
     Z ← (η/B) (P - Y)             learning rates and 1/B folded in, in place
     G = Z X_b            (R, A)   gradient steps of all trials
-    W ← a W - G                   a = 1 - η λ/‖W‖₂ per trial ("norm"), 1 - η λ ("squared")
+    W ← W - (G + d W)             d = η λ/‖W‖₂ per trial ("norm"), η λ ("squared")
+
+(Not (1 - d) W - G: in float32 a small d would be rounded away from 1.)
 
 Tiles have a fixed height, the last one padded with idle rows: BLAS then rounds a row alike wherever
 it stands, so a trial's numbers do not depend on its neighbours (see README, "What is promised").
@@ -29,7 +31,7 @@ from core.training_data import TrainingData
 
 Matrix = npt.NDArray[np.float32]
 
-TILE_ROWS_BINARY = 128
+TILE_ROWS_BINARY = 256
 TILE_ROWS_MULTICLASS = 288
 ROW_UNIT = 4  # BLAS kernels treat rows in groups of this many; a partial group rounds differently
 VALIDATION_CHUNK = 1024  # examples; keeps their logits in cache
@@ -37,6 +39,8 @@ VALIDATION_CHUNK = 1024  # examples; keeps their logits in cache
 
 def tile_trials(n_trials: int, n_classes: int) -> int:
     """Trials per tile, so that n_trials fill their tiles evenly."""
+    if n_trials < 1:
+        raise ValueError(f"{n_trials} trials fill no tile")
     rows = TILE_ROWS_BINARY if n_classes == 2 else TILE_ROWS_MULTICLASS
     most = max(1, rows // (n_classes - 1))
     n_tiles = -(-n_trials // most)
@@ -49,9 +53,9 @@ class _Tile:
 
     members: npt.NDArray[np.intp]  # places in the stack, (≤ T,)
     W: Matrix  # (rows, A), rows = T (C - 1) rounded up to ROW_UNIT
-    learning_rate: Matrix  # (T,)
-    weight_decay: Matrix  # (T,)
     columns: int  # C - 1
+    rate: Matrix  # η/B, (T,)
+    shrinkage: Matrix  # η λ, (T,)
 
     @property
     def trials(self) -> Matrix:
@@ -60,7 +64,7 @@ class _Tile:
 
     def by_trial(self, rows: Matrix) -> Matrix:
         """(rows, n) → (T, C - 1, n), the padding left out."""
-        T = len(self.learning_rate)
+        T = len(self.rate)
         return rows[: T * self.columns].reshape(T, self.columns, -1)
 
 
@@ -96,8 +100,7 @@ class Stack:
     record_steps: bool = False
     epoch: int = 0
     weights: Matrix = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
-    status: list[Status] = field(default_factory=list)
-    stopped: list[int] = field(default_factory=list)
+    stopped: dict[int, tuple[Status, int]] = field(default_factory=dict)  # place: how, after epoch
     curves: list[Floats] = field(default_factory=list)  # one (4, K) an epoch
     steps: list[Floats] = field(default_factory=list)  # one (2, K) an iteration: loss, accuracy
 
@@ -105,8 +108,7 @@ class Stack:
         sizes = {trial.batch_size for trial in self.trials}
         if len(sizes) != 1:
             raise ValueError(f"a stack trains one batch size, not {sorted(sizes)}")
-        self.status = [Status.COMPLETED] * len(self.trials)
-        self.stopped = [0] * len(self.trials)
+        self.penalty = Penalty(self.penalty)
 
     @property
     def batch_size(self) -> int:
@@ -115,16 +117,15 @@ class Stack:
     @property
     def running(self) -> list[int]:
         """Places of the trials that still train."""
-        return [k for k, epoch in enumerate(self.stopped) if epoch == 0]
+        return [k for k in range(len(self.trials)) if k not in self.stopped]
 
     def prune(self, members: Collection[int]) -> None:
-        """Stop these trials here; the survivors are packed together at the next advance."""
+        """Stop these trials here, after one epoch at least; the survivors are packed together at
+        the next advance. Raises ValueError for a trial that does not run."""
         for k in members:
-            self._stop(k, Status.PRUNED)
-
-    def _stop(self, k: int, status: Status) -> None:
-        self.status[k] = status
-        self.stopped[k] = self.epoch
+            if k in self.stopped or self.epoch == 0:
+                raise ValueError(f"trial {k} of the stack does not run")
+            self.stopped[k] = Status.PRUNED, self.epoch
 
     def advance(
         self,
@@ -165,22 +166,28 @@ class Stack:
         workspace.store(except_for=diverged)
         if diverged:
             for k in diverged:
-                self._stop(k, Status.DIVERGED)
+                self.stopped[k] = Status.DIVERGED, self.epoch
             workspace.pack()
 
     def results(self, data: TrainingData) -> list[TrainingResult]:
-        """The result of every trial, in the order of ``trials``."""
+        """The result of every trial, in the order of ``trials``. Raises ValueError before the first
+        epoch."""
+        if self.epoch == 0:
+            raise ValueError("nothing has been trained yet")
         curves = np.array(self.curves).transpose(2, 1, 0)  # (K, 4, epochs)
-        return [
-            TrainingResult(
-                hyperparameters=trial,
-                weights=_all_classes(self.weights[k], data),
-                curves=Curves(*curves[k, :, : self.stopped[k] or self.epoch].copy()),
-                status=self.status[k],
-                stopped_epoch=self.stopped[k] or self.epoch,
+        results = []
+        for k, trial in enumerate(self.trials):
+            status, epoch = self.stopped.get(k, (Status.COMPLETED, self.epoch))
+            results.append(
+                TrainingResult(
+                    hyperparameters=trial,
+                    weights=_all_classes(self.weights[k], data),
+                    curves=Curves(*curves[k, :, :epoch].copy()),
+                    status=status,
+                    stopped_epoch=epoch,
+                )
             )
-            for k, trial in enumerate(self.trials)
-        ]
+        return results
 
 
 def _all_classes(columns: Matrix, data: TrainingData) -> Matrix:
@@ -205,6 +212,7 @@ class _Workspace:
         B, A = stack.batch_size, len(data.active)
         self.X_batch = np.empty((B, A), np.float32)
         self.gradient = np.empty((self.rows, A), np.float32)
+        self.decayed = np.zeros((self.rows, A), np.float32)
         self.logits = np.empty(self.rows * max(B, VALIDATION_CHUNK), np.float32)
         self.validation = [
             (data.X_val[start : start + VALIDATION_CHUNK], residual_for(labels, data.n_classes))
@@ -223,14 +231,15 @@ class _Workspace:
             tile = _Tile(
                 members=members,
                 W=np.zeros((self.rows, len(self.data.active)), np.float32),
-                learning_rate=np.zeros(stack.tile, np.float32),
-                weight_decay=np.zeros(stack.tile, np.float32),
                 columns=self.data.n_classes - 1,
+                rate=np.zeros(stack.tile, np.float32),
+                shrinkage=np.zeros(stack.tile, np.float32),
             )
             tile.trials[: len(members)] = stack.weights[members]
             for slot, k in enumerate(members):
-                tile.learning_rate[slot] = stack.trials[k].learning_rate
-                tile.weight_decay[slot] = stack.trials[k].weight_decay
+                trial = stack.trials[k]
+                tile.rate[slot] = trial.learning_rate / trial.batch_size
+                tile.shrinkage[slot] = trial.learning_rate * trial.weight_decay
             self.tiles.append(tile)
 
     def store(self, except_for: Sequence[int]) -> None:
@@ -257,10 +266,13 @@ class _Workspace:
             # Indices are in range: "clip" only spares NumPy the buffered, bounds-checked copy.
             np.take(data.X, rows, axis=0, out=self.X_batch, mode="clip")
             residual = residual_for(data.y[rows], data.n_classes)
-            batch = [self._step(tile, residual) for tile in self.tiles]
-            sums += np.array(batch).transpose(1, 0, 2)
+            before = sums.copy() if steps is not None else sums
+            for place, tile in enumerate(self.tiles):
+                loss, hits = self._step(tile, residual)
+                sums[0, place] += loss
+                sums[1, place] += hits
             if steps is not None:
-                steps.append(self._by_trial(np.array(batch).transpose(1, 0, 2) / B, totals))
+                steps.append(self._by_trial((sums - before) / B, totals))
         return self._by_trial(sums / (self.n_steps * B), totals)
 
     def _by_trial(self, by_tile: Floats, like: Floats) -> Floats:
@@ -270,26 +282,27 @@ class _Workspace:
             by_trial[:, tile.members] = values[:, : len(tile.members)]
         return by_trial
 
-    def _step(self, tile: _Tile, residual: Residual) -> tuple[Floats, Floats]:
+    def _step(self, tile: _Tile, residual: Residual) -> tuple[Matrix, Matrix]:
         """One update of a tile; the batch's loss and hits before it, each (T,)."""
         Z = _shaped(self.logits, self.rows, len(self.X_batch))
         np.matmul(tile.W, self.X_batch.T, out=Z)
-        rate = tile.learning_rate / np.float32(len(self.X_batch))
-        counted = residual(tile.by_trial(Z), rate)
+        counted = residual(tile.by_trial(Z), tile.rate)
         np.matmul(Z, self.X_batch, out=self.gradient)
-        trials = tile.trials
-        trials *= self._decay(tile)[:, None, None]
+        if tile.shrinkage.any():
+            np.multiply(
+                tile.trials, self._decay(tile)[:, None, None], out=tile.by_trial(self.decayed)
+            )
+            self.gradient += self.decayed
         tile.W -= self.gradient
         return counted
 
     def _decay(self, tile: _Tile) -> Matrix:
-        """What the penalty's step leaves of the weights: a of the module's docstring, (T,)."""
-        step = tile.learning_rate * tile.weight_decay
+        """The penalty's step, as a share of the weights: d of the module's docstring, (T,)."""
         if self.stack.penalty is Penalty.SQUARED:
-            return 1 - step
+            return tile.shrinkage
         norms = np.sqrt(_squared_norms(tile.trials))
-        shrinkage: Matrix = np.divide(step, norms, out=np.zeros_like(step), where=norms > 0)
-        return 1 - shrinkage
+        norms[norms == 0] = np.inf  # the gradient at W = 0 is taken to be 0
+        return np.divide(tile.shrinkage, norms, dtype=np.float32)
 
     def validate(self) -> Floats:
         """Validation loss and accuracy, (2, K); NaN where nothing is held out."""

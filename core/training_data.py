@@ -22,6 +22,8 @@ class TrainingData:
     at their zero start: it is left out here (A of D features remain) and its zeros are put back
     into the result, which is therefore exact.
 
+    Of two classes, examples of class 0 are negated: the margin form of `residual.py`.
+
     X, y: (N, A) float32 and (N,); X_val, y_val: (M, A) and (M,), M = 0 where nothing is held out.
     active: (A,) the features' places among the D.
     """
@@ -38,14 +40,19 @@ class TrainingData:
     def of(cls, train: Dataset, validation: Dataset | None = None) -> Self:
         active = np.flatnonzero(train.X.any(axis=0))
 
-        def reduced(X: Matrix) -> Matrix:
-            return X if len(active) == X.shape[1] else np.ascontiguousarray(X[:, active])
+        held_out = train.take(np.arange(0)) if validation is None else validation
+
+        def laid_out(data: Dataset) -> Matrix:
+            X = np.take(data.X, active, axis=1)  # C-contiguous, as X[:, active] is not
+            if len(data.class_names) == 2:
+                X[data.y == 0] *= -1
+            return X
 
         return cls(
-            X=reduced(train.X),
+            X=laid_out(train),
             y=train.y,
-            X_val=reduced(train.X[:0] if validation is None else validation.X),
-            y_val=train.y[:0] if validation is None else validation.y,
+            X_val=laid_out(held_out),
+            y_val=held_out.y,
             active=active,
             n_features=train.X.shape[1],
             n_classes=len(train.class_names),

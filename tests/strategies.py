@@ -27,17 +27,15 @@ def make_problem(
     n_validation: int = 37,
     n_features: int = 23,
     seed: int = 0,
-    *,
-    signed: bool = False,
 ) -> Problem:
-    """Noisy linear classes over sparse features in [0, 1], or in [-1, 1] if signed.
+    """Noisy linear classes over sparse features in [0, 1].
 
     As in images, some features are zero in all training rows, though not in the validation rows,
     and some rows are zero in all features.
     """
     rng = np.random.default_rng((seed, n_classes))
     n = n_train + n_validation
-    X = rng.uniform(-1 if signed else 0, 1, (n, n_features)) * (rng.random((n, n_features)) < 0.6)
+    X = rng.random((n, n_features)) * (rng.random((n, n_features)) < 0.6)
     templates = rng.normal(size=(n_features, n_classes))
     y = (X @ templates + 0.5 * rng.gumbel(size=(n, n_classes))).argmax(axis=1)
     X[:n_train, ::5] = 0

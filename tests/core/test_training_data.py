@@ -19,8 +19,10 @@ def test_features_that_are_zero_in_all_training_rows_are_dropped() -> None:
     X_val = np.array([[7, 0, 8, 0, 9], [0, 1, 0, 2, 0]], np.float32)
     data = TrainingData.of(dataset(X), dataset(X_val))
     assert data.active.tolist() == [1, 3, 4]
-    np.testing.assert_array_equal(data.X, X[:, [1, 3, 4]].astype(np.float32))
-    np.testing.assert_array_equal(data.X_val, X_val[:, [1, 3, 4]])  # although 7 and 8 are not 0
+    # Of two classes, the examples of class 0 are negated.
+    np.testing.assert_array_equal(data.X, signs([0, 1, 0]) * X[:, [1, 3, 4]].astype(np.float32))
+    expected = signs([0, 1]) * X_val[:, [1, 3, 4]]  # although 7 and 8 are not 0
+    np.testing.assert_array_equal(data.X_val, expected)
     assert data.X.flags.c_contiguous
     assert data.X_val.flags.c_contiguous
     assert data.X.dtype == data.X_val.dtype == np.float32
@@ -34,12 +36,22 @@ def test_constant_features_are_kept() -> None:
     assert TrainingData.of(dataset(X)).active.tolist() == [0, 2]
 
 
-def test_nothing_is_copied_where_nothing_is_dropped() -> None:
-    train_part, validation = dataset(np.ones((4, 3))), dataset(np.zeros((2, 3)))
+def test_the_datasets_are_left_as_they_are() -> None:
+    train_part, validation = dataset(np.ones((4, 3))), dataset(np.ones((2, 3)))
     data = TrainingData.of(train_part, validation)
-    assert np.shares_memory(data.X, train_part.X)
-    assert np.shares_memory(data.X_val, validation.X)
     assert data.active.tolist() == [0, 1, 2]
+    assert data.X.min() == data.X_val.min() == -1
+    assert train_part.X.min() == validation.X.min() == 1
+
+
+def test_more_classes_keep_their_signs() -> None:
+    X = np.arange(12.0).reshape(4, 3) + 1
+    data = TrainingData.of(Dataset.of(X, np.array([0, 1, 2, 0]), ("a", "b", "c")))
+    np.testing.assert_array_equal(data.X, X.astype(np.float32))
+
+
+def signs(y: list[int]) -> np.ndarray:
+    return np.where(np.array(y) == 1, 1, -1)[:, None]
 
 
 def test_without_validation() -> None:
@@ -61,7 +73,7 @@ def test_the_number_of_classes_is_that_of_the_names() -> None:
 
 @given(seed=seeds)
 def test_dropped_features_come_back_as_exact_zeros(seed: int) -> None:
-    train_part, validation, data = make_problem(3, n_features=11, seed=seed)
+    train_part, _, data = make_problem(3, n_features=11, seed=seed)
     dead = ~train_part.X.any(axis=0)
     assert dead.any()
     results = train(data, stable_trials(3, 20, seed), penalty=Penalty.NORM, epochs=2, seed=1)
@@ -73,8 +85,7 @@ def test_dropped_features_come_back_as_exact_zeros(seed: int) -> None:
 
 def test_dropping_changes_nothing_but_the_width() -> None:
     """Training with the dead features in place gives the same weights, but for rounding."""
-    _, _, data = make_problem(3)
-    train_part, validation, _ = make_problem(3)
+    train_part, validation, data = make_problem(3)
     kept = TrainingData(
         train_part.X,
         train_part.y,
@@ -86,7 +97,8 @@ def test_dropping_changes_nothing_but_the_width() -> None:
     )
     trials = stable_trials(3, 20)
     settings = {"penalty": Penalty.NORM, "epochs": 3, "seed": 1}
-    for fast, slow in zip(train(data, trials, **settings), train(kept, trials, **settings)):
+    pairs = zip(train(data, trials, **settings), train(kept, trials, **settings), strict=True)
+    for fast, slow in pairs:
         np.testing.assert_allclose(fast.weights, slow.weights, rtol=1e-4, atol=1e-7)
         np.testing.assert_allclose(fast.curves.val_loss, slow.curves.val_loss, rtol=1e-5)
 
