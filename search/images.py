@@ -28,7 +28,7 @@ COMPRESSION = 4  # of zlib: beyond it, time doubles for a few per cent
 WHITE, INK, MUTED, LINE = 255, 40, 110, 205  # grey levels
 GREY = (187, 187, 187)  # no value: padding, and weights that are not finite
 
-# Lightness falls evenly from white to either side, hence equal |w| look equally strong.
+# Lightness falls from white alike to either side, hence w and -w look about equally strong.
 # RdBu of ColorBrewer, its middle made white.
 _ANCHORS = (
     (5, 48, 97), (32, 101, 171), (67, 147, 195), (144, 196, 221), (209, 229, 240), (255, 255, 255),

@@ -11,9 +11,9 @@ from core.result import Status
 from search import figures, images
 from search.links import COMPARED, charts_url, compare_url
 from search.settings import Settings
-from search.space import grid
 from search.spec import Range, StudySpec
 from search.study import FinishedTrial, SearchStudy, ranked
+from search.study_data import described
 from search.tracking import Artifact, Tracker
 
 BEST = 10  # trials whose curves and weight images are shown together
@@ -95,14 +95,14 @@ def write_report(study: SearchStudy, tracker: Tracker, data: Splits, settings: S
         (folder / file.path).write_bytes(file.content)
     best = ranking[:BEST]
     if best:
-        scale = max(float(np.abs(tracker.weights(trial.run_id)).max()) for trial in best)
+        scale = max(float(np.abs(tracker.result(trial.run_id)[0]).max()) for trial in best)
         for trial in best:
             tracker.log_weight_images(trial, data, scale)
         tracker.share_views(best_runs(ranking), data.train.class_names, spec.search.objective)
     metrics = {"trials": float(len(trials))}
     if best:
         metrics |= {"best_val_loss": best[0].val_loss, "best_val_accuracy": best[0].val_accuracy}
-    text = _markdown(spec, trials, ranking, tracker, settings)
+    text = _markdown(spec, trials, ranking, tracker, data, settings)
     tracker.finish(
         text, [Artifact(f"figures/{file.path}", file.content) for file in files], metrics
     )
@@ -123,14 +123,14 @@ def _figures(
         ),
     ]
     if ranking:
-        curves = {f"#{trial.number}": tracker.curves(trial.run_id) for trial in ranking[:BEST]}
+        curves = {f"#{trial.number}": tracker.result(trial.run_id)[1] for trial in ranking[:BEST]}
         files.append(Artifact("learning_curves.png", figures.learning_curves(curves)))
         # Evenly spaced in rank, from the worst completed trial to the best.
         count = min(SHEET, len(ranking))
         places = np.unique(np.linspace(len(ranking) - 1, 0, count).round().astype(int))[::-1]
         sheet = [
             (
-                tracker.weights(ranking[place].run_id),
+                tracker.result(ranking[place].run_id)[0],
                 f"#{ranking[place].number}  {_score(spec, ranking[place])}",
             )
             for place in places
@@ -155,27 +155,15 @@ def _markdown(
     trials: Sequence[FinishedTrial],
     ranking: Sequence[FinishedTrial],
     tracker: Tracker,
+    data: Splits,
     settings: Settings,
 ) -> str:
-    """The parent run's description."""
-    space = spec.space
-    rate, decay = (
-        f"{axis.low:g} to {axis.high:g}"
-        if isinstance(axis, Range)
-        else ", ".join(f"{v:g}" for v in axis)
-        for axis in (space.learning_rate, space.weight_decay)
-    )
-    size = (
-        f"{len(grid(space)):,} combinations"
-        if spec.search.sampler == "grid"
-        else f"{len(trials):,} trials"
-    )
+    """The parent run's description; its parameters hold the study file."""
     lines = [
         f"**{spec.name}** — {spec.description}" if spec.description else f"**{spec.name}**",
         "",
-        f"Searched: {spec.search.sampler}, {size} of learning rate {rate}, weight decay {decay}, batch size "
-        f"{', '.join(str(size) for size in space.batch_size)}; {spec.model.epochs} epochs; penalty "
-        f"{spec.model.penalty}; judged by {spec.search.objective} on a held-out validation split.",
+        f"{len(trials):,} trials ({spec.search.sampler}) of {spec.model.epochs} epochs on "
+        f"{described(spec, data)}; chosen by {spec.search.objective} on the validation split.",
         "",
         *(f"{line}  " for line in note(spec, trials)),
     ]

@@ -36,7 +36,7 @@ MAX_METRICS = 1000  # of MLflow, in one log_batch
 _SUMMARY_METRICS = ("best_epoch", "best_val_loss", "stopped_epoch")
 
 TEMPLATES = "templates.png"  # the same path in every run: that is what Compare shows side by side
-WEIGHTS = "weights.npy"
+RESULT = "result.npz"  # weights and curves, for figures and for whoever wants them
 
 NOTE_TAG = "mlflow.note.content"  # the run's description, in Markdown
 ROLE_TAG = "lockstep.role"
@@ -105,7 +105,7 @@ class Tracker:
             run_id,
             [
                 Artifact(TEMPLATES, images.templates(result.weights, classes, shape)),
-                Artifact(WEIGHTS, _npy(result.weights)),
+                Artifact(RESULT, _npz(result)),
             ],
         )
         self.client.set_terminated(run_id, _RUN_STATUS[result.status])
@@ -116,7 +116,7 @@ class Tracker:
         run = self.client.get_run(trial.run_id)
         if IMAGES_TAG in run.data.tags:
             return
-        weights = self.weights(trial.run_id)
+        weights, _ = self.result(trial.run_id)
         for c, name in enumerate(data.train.class_names):
             image = images.class_image(weights[:, c], data.train.image_shape, scale)
             self.client.log_image(
@@ -238,34 +238,12 @@ class Tracker:
 
     # -- reading back --------------------------------------------------------------------------
 
-    def weights(self, run_id: str) -> npt.NDArray[np.float32]:
-        """A trial's weights, (D, C)."""
+    def result(self, run_id: str) -> tuple[npt.NDArray[np.float32], Curves]:
+        """A trial's weights, (D, C), and its curves, every epoch of them."""
         with tempfile.TemporaryDirectory() as folder:
-            path = self.client.download_artifacts(run_id, WEIGHTS, folder)
-            weights: npt.NDArray[np.float32] = np.load(path, allow_pickle=False)
-        return weights
-
-    def curves(
-        self, run_id: str
-    ) -> dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]]:
-        """A trial's curves: epochs and values by name."""
-
-        def curve(name: str) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-            points = sorted(
-                (metric.step, metric.value)
-                for metric in self.client.get_metric_history(run_id, name)
-            )
-            return (
-                np.array([step for step, _ in points], np.intp),
-                np.array([value for _, value in points], np.float64),
-            )
-
-        return {name: curve(name) for name in Curves.names()}
-
-
-def logged_epochs(n_epochs: int) -> list[int]:
-    """The epochs, from 0, whose values are logged: all of them."""
-    return list(range(n_epochs))
+            path = self.client.download_artifacts(run_id, RESULT, folder)
+            with np.load(path, allow_pickle=False) as arrays:
+                return arrays["W"], Curves(**{name: arrays[name] for name in Curves.names()})
 
 
 def _curve_points(curves: Curves, now: int) -> list[Metric]:
@@ -276,7 +254,7 @@ def _curve_points(curves: Curves, now: int) -> list[Metric]:
         Metric(name, float(values[epoch]), now, epoch + 1)
         for name in Curves.names()
         for values in [getattr(curves, name)]
-        for epoch in logged_epochs(len(values))
+        for epoch in range(len(values))
         if math.isfinite(values[epoch])
     ]
 
@@ -307,9 +285,10 @@ def _status_sentence(result: TrainingResult) -> str:
     return f"{result.status.value}{stopped}"
 
 
-def _npy(array: npt.NDArray[Any]) -> bytes:
+def _npz(result: TrainingResult) -> bytes:
     buffer = BytesIO()
-    np.save(buffer, array, allow_pickle=False)
+    curves = {name: getattr(result.curves, name) for name in Curves.names()}
+    np.savez(buffer, W=result.weights, **curves)
     return buffer.getvalue()
 
 

@@ -83,7 +83,7 @@ def test_runs_have_curves_images_and_datasets(launched: Path) -> None:
         steps = [metric.step for metric in store.get_metric_history(run.info.run_id, "val_loss")]
         assert sorted(steps) == [1, 2, 3, 4]
         files = {file.path for file in store.list_artifacts(run.info.run_id)}
-        assert {"templates.png", "weights.npy"} <= files
+        assert {"templates.png", "result.npz"} <= files
         assert [each.dataset.digest for each in run.inputs.dataset_inputs]
         images += "images" in files
     assert images == 10, "the ten best have the form that the chart view shows"
