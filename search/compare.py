@@ -9,10 +9,11 @@ from core.result import Status
 from search import links
 from search.console import Console, table
 from search.errors import NothingToShowError
+from search.heat_maps import heat_maps
 from search.settings import Settings
 from search.spec import StudySpec
 from search.study import FinishedTrial, load_study, ranked
-from search.study_report import best_runs, heat_maps, note
+from search.study_report import best_runs, note, trial_points
 from search.tracking_store import load_tracker
 
 SHOWN = 10
@@ -65,7 +66,7 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
     folder = settings.figures(spec.name)
     folder.mkdir(parents=True, exist_ok=True)
     picture = folder / "heat_maps.png"
-    picture.write_bytes(heat_maps(spec, finished))
+    picture.write_bytes(heat_maps(trial_points(finished), spec.search.objective))
     best = best_runs(ranking)
     place = (settings.ui_address, tracker.experiment_id)
     if len(finished) < study.budget:

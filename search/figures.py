@@ -1,233 +1,41 @@
-"""Figures of a study and of a retrained model, as PNG bytes.
-
-Matplotlib's objects only, since pyplot keeps global state; imported inside functions, since that
-takes half a second.
+"""Curves and tables of a study and of a retrained model, as PNG bytes.
 
 Notation: E epochs, C classes. Losses are in nats, accuracies in [0, 1] and drawn in per cent.
 """
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
-from dataclasses import dataclass
-from math import ceil, floor, inf, isfinite, log10, nan
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from math import ceil, inf, isfinite
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from core.result import Curves, Status
+from search.figure_style import (
+    BLUE,
+    INK,
+    MUTED,
+    UNITS,
+    VERMILION,
+    Objective,
+    TrialPoint,
+    axis_label,
+    mark,
+    need,
+    plain,
+    png,
+    style,
+)
 
-Objective = Literal["val_loss", "val_accuracy"]
 Values = npt.NDArray[np.floating[Any]]
 
-MAX_PANELS = 12  # batch sizes that are drawn apart
 MAX_CURVES = 10  # trials whose curves can be told apart
 MAX_ANNOTATED = 20  # classes of a confusion matrix whose counts can be read
 
-# Of Okabe and Ito: told apart by every kind of colour vision.
-BLUE, VERMILION, INK, MUTED, GREY = "#0072B2", "#D55E00", "#222222", "#6E6E6E", "#DDDDDD"
-COLOURS = "viridis_r"  # the better, the brighter
-STAR = {"marker": "*", "mfc": VERMILION, "mec": "white"}
-STYLE: Any = {
-    "figure.dpi": 110, "figure.constrained_layout.use": True, "savefig.facecolor": "white",
-    "savefig.dpi": "figure",
-    "font.family": "DejaVu Sans", "font.size": 9, "text.usetex": False,
-    "text.parse_math": False,  # class names may hold dollars
-    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": MUTED,
-    "axes.labelsize": 9.5, "axes.labelcolor": INK, "axes.titlesize": 9.5,
-    "axes.grid": True, "axes.axisbelow": True, "grid.color": "#EEEEEE", "grid.linewidth": 0.8,
-    "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelsize": 8, "ytick.labelsize": 8,
-    "legend.frameon": False, "legend.fontsize": 8.5, "hatch.linewidth": 0.6,
-}  # fmt: skip
 
-
-@dataclass(frozen=True, slots=True)
-class TrialPoint:
-    """What a study's figures show of a trial; the scores may be inf or nan if it diverged."""
-
-    number: int
-    learning_rate: float
-    weight_decay: float
-    batch_size: int
-    val_loss: float
-    val_accuracy: float
-    status: Status
-
-    def badness(self, objective: Objective) -> float:
-        """Validation loss or error rate, nan if it diverged."""
-        value = self.val_loss if objective == "val_loss" else 1 - self.val_accuracy
-        return value if isfinite(value) and self.status is not Status.DIVERGED else nan
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    """Decorates what draws: this module's style, whatever the user's matplotlibrc says."""
-    from matplotlib import rc_context
-
-    with rc_context(STYLE), warnings.catch_warnings():
-        # Class names may be in scripts that the font lacks: boxes then, but no failure.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        yield
-
-
-@_style()
-def heat_maps(points: Sequence[TrialPoint], objective: Objective = "val_loss") -> bytes:
-    """A PNG of the objective over learning rate and weight decay, one panel a batch size.
-
-    One colour scale for all, logarithmic in the loss or in the error rate. Trials on a grid are
-    cells, others dots on logarithmic axes. Diverged ones are hatched cells or crosses; those
-    stopped early carry a dot; the best of the completed ones is a star. More than `MAX_PANELS`
-    batch sizes share one panel.
-
-    Raises ValueError if there are no points.
-    """
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import LogNorm
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
-
-    _need(points, "trial")
-    sizes = sorted({point.batch_size for point in points})
-    apart = len(sizes) <= MAX_PANELS
-    groups = [[p for p in points if p.batch_size == size] for size in sizes] if apart else [points]
-    rates, decays = [p.learning_rate for p in points], [p.weight_decay for p in points]
-    grid = _on_grid(points)
-    x, y = _Axis.of(rates, grid), _Axis.of(decays, grid)
-    badness = [point.badness(objective) for point in points]
-    scores = [each for each in badness if each > 0] or [1e-3]
-    # The worst fifth is of no interest once it is ten times as bad as the best.
-    top = min(max(scores), max(float(np.quantile(scores, 0.8)), 10 * min(scores)))
-    norm: Any = LogNorm(min(scores), max(top, 1.05 * min(scores)), clip=True)
-
-    rows = ceil(len(groups) / (5 if len(groups) > 6 else 3))
-    columns = ceil(len(groups) / rows)
-    side = 3.6 if columns == 1 else 2.4
-    tall = min(max(len(y.at) / len(x.at), 0.35), 1.0) if grid else 1.0
-    failed = int(np.isnan(badness).sum())
-    stopped = any(point.status is Status.PRUNED for point in points)
-    lines = 1 if columns > 3 else 1 + (failed > 0) + stopped
-    height = rows * (side * tall + 0.3) + 0.19 * lines + 1.0
-    figure = Figure(figsize=(max(columns * side + 1.6, 6.0), height))
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for place, (ax, group) in enumerate(zip(axes, groups, strict=False)):
-        _draw_trials(ax, group, x, y, norm, grid, objective)
-        ax.set_title(f"batch size {sizes[place]}" if apart else f"{len(sizes)} batch sizes")
-        ax.set(box_aspect=tall, xlim=x.limits, ylim=y.limits)
-        below, left = place + columns >= len(groups), place % columns == 0
-        ax.set_xticks(x.ticks, x.labels if below else [""] * len(x.ticks), rotation=90)
-        ax.set_yticks(y.ticks, y.labels if left else [""] * len(y.ticks))
-    for ax in axes[len(groups) :]:
-        ax.remove()
-    figure.supxlabel("learning rate", fontsize=9.5, color=INK)
-    figure.supylabel("weight decay", fontsize=9.5, color=INK)
-
-    marks: list[Any] = []
-    if best := _best(points, objective):
-        ax = axes[sizes.index(best.batch_size) if apart else 0]
-        at = [x.at[best.learning_rate]], [y.at[best.weight_decay]]
-        ax.plot(*at, ms=15, zorder=5, clip_on=False, **STAR)
-        told = (
-            f"best: #{best.number}, {_label(objective).split(' (')[0]} "
-            f"{_score(best.badness(objective), objective)} at learning rate "
-            f"{_value(best.learning_rate)}, weight decay {_value(best.weight_decay)}, "
-            f"batch size {best.batch_size}"
-        )
-        marks.append(_mark(told, ls="", ms=12, **STAR))
-    if failed:
-        hatched = Patch(fc=GREY, ec=MUTED, hatch="/////", lw=0, label=f"diverged ({failed})")
-        cross = _mark(f"diverged ({failed})", ls="", marker="x", mec=MUTED)
-        marks.append(hatched if grid else cross)
-    if stopped:
-        marks.append(_mark("stopped early", ls="", marker="o", ms=4, mfc=INK, mec="white"))
-    if failed < len(points):
-        bar = figure.colorbar(
-            ScalarMappable(norm, COLOURS),
-            ax=axes[: len(groups)],
-            extend="max" if max(scores) > top else "neither",
-            label=_label(objective),
-            aspect=25,
-        )
-        ticks = _round_values(min(scores), top)
-        bar.set_ticks(ticks, labels=[_score(tick, objective) for tick in ticks])
-        bar.minorticks_off()
-        if objective == "val_accuracy":
-            bar.ax.invert_yaxis()  # an axis of error rates, labelled with accuracies
-    figure.legend(handles=marks, loc="outside upper left", ncols=len(marks) if lines == 1 else 1)
-    return _png(figure)
-
-
-class _Axis(NamedTuple):
-    """Where values lie: in order on a grid, else at their logarithms, with 0 a decade below."""
-
-    at: dict[float, float]
-    ticks: list[float]
-    labels: list[str]
-    limits: tuple[float, float]
-
-    @classmethod
-    def of(cls, values: Sequence[float], grid: bool) -> _Axis:
-        known = sorted(set(values))
-        if grid:
-            at = {value: float(place) for place, value in enumerate(known)}
-            shown, margin = known[:: ceil(len(known) / 10)], 0.5
-        else:
-            positive = [value for value in known if value > 0] or [1.0]
-            zero = floor(log10(positive[0])) - 1.0
-            shown = _round_values(positive[0], positive[-1]) if known[-1] > 0 else []
-            shown += [0.0] if known[0] == 0 else []
-            at = {value: log10(value) if value > 0 else zero for value in (*known, *shown)}
-            margin = 0.06 * (at[known[-1]] - at[known[0]]) or 0.5
-        limits = at[known[0]] - margin, at[known[-1]] + margin
-        return cls(at, [at[v] for v in shown], [_value(v) for v in shown], limits)
-
-
-def _on_grid(points: Sequence[TrialPoint]) -> bool:
-    """Whether the values recur: more than two fifths of their combinations are there."""
-    triples = {(p.learning_rate, p.weight_decay, p.batch_size) for p in points}
-    sides = [len(set(values)) for values in zip(*triples, strict=True)]
-    return max(sides[:2]) <= 60 and len(triples) > 0.4 * sides[0] * sides[1] * sides[2]
-
-
-def _draw_trials(
-    ax: Any,
-    points: Sequence[TrialPoint],
-    x: _Axis,
-    y: _Axis,
-    norm: Any,
-    grid: bool,
-    objective: Objective,
-) -> None:
-    """The better the later, hence on top where trials coincide."""
-    from matplotlib.collections import PatchCollection
-    from matplotlib.patches import Rectangle
-
-    badness = np.array([point.badness(objective) for point in points])
-    order = np.argsort(-np.nan_to_num(badness, nan=np.inf), kind="stable")
-    at = np.array([(x.at[p.learning_rate], y.at[p.weight_decay]) for p in points])[order]
-    badness = badness[order]
-    stopped = np.array([points[place].status is Status.PRUNED for place in order])
-    bad = np.isnan(badness)
-    if grid:
-        ax.grid(False)
-        crossed, plain = (
-            PatchCollection([Rectangle((a - 0.5, b - 0.5), 1, 1) for a, b in at[mask]], lw=0)
-            for mask in (bad, ~bad)
-        )
-        crossed.set(facecolor=GREY, edgecolor=MUTED, hatch="/////")
-        plain.set(array=badness[~bad], cmap=COLOURS, norm=norm, antialiased=False)
-        ax.add_collection(crossed)
-        ax.add_collection(plain)
-    else:
-        ax.scatter(*at[bad].T, marker="x", s=28, color=MUTED, lw=1)
-        ax.scatter(*at[~bad].T, c=badness[~bad], cmap=COLOURS, norm=norm, s=34, ec=MUTED, lw=0.4)
-    ax.plot(*at[stopped & ~bad].T, "o", ms=3, mfc=INK, mec="white", mew=0.4)
-
-
-@_style()
+@style()
 def optimisation_history(points: Sequence[TrialPoint], objective: Objective = "val_loss") -> bytes:
     """A PNG of the objective by trial number, with the best so far as a line.
 
@@ -237,7 +45,7 @@ def optimisation_history(points: Sequence[TrialPoint], objective: Objective = "v
     """
     from matplotlib.figure import Figure
 
-    _need(points, "trial")
+    need(points, "trial")
     points = sorted(points, key=lambda point: point.number)
     number = np.array([point.number for point in points])
     badness = np.array([point.badness(objective) for point in points])
@@ -248,7 +56,7 @@ def optimisation_history(points: Sequence[TrialPoint], objective: Objective = "v
     shown = badness if is_loss else 100 * (1 - badness)
     figure = Figure(figsize=(8.0, 3.8))
     ax: Any = figure.subplots()
-    ax.set(xlabel="trial", ylabel=_label(objective))
+    ax.set(xlabel="trial", ylabel=axis_label(objective))
     for mask, fill, label in (
         (done & inside, BLUE, "completed"),
         (~done & inside, "white", "stopped early"),
@@ -274,10 +82,10 @@ def optimisation_history(points: Sequence[TrialPoint], objective: Objective = "v
     if diverged.all():
         ax.set_yticks([])
     figure.legend(loc="outside right upper")
-    return _png(figure)
+    return png(figure)
 
 
-@_style()
+@style()
 def learning_curves(curves_by_label: Mapping[str, Curves]) -> bytes:
     """A PNG of loss and accuracy by epoch: validation solid, train dashed.
 
@@ -288,7 +96,7 @@ def learning_curves(curves_by_label: Mapping[str, Curves]) -> bytes:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    _need(curves_by_label, "learning curve")
+    need(curves_by_label, "learning curve")
     chosen = dict(list(curves_by_label.items())[:MAX_CURVES])
     shades = [VERMILION, *colormaps["viridis"](np.linspace(0.1, 0.9, max(len(chosen) - 1, 1)))]
     figure = Figure(figsize=(10.5, 3.8))
@@ -303,19 +111,19 @@ def learning_curves(curves_by_label: Mapping[str, Curves]) -> bytes:
         panels[0].plot(epochs, _finite(curves.train_loss), "--", **style)
         panels[1].plot(epochs, _finite(100 * curves.train_accuracy), "--", **style)
     for ax, objective in zip(panels, ("loss", "accuracy"), strict=True):
-        ax.set(xlabel="epoch", ylabel=_UNITS[objective])
+        ax.set(xlabel="epoch", ylabel=UNITS[objective])
         ax.xaxis.get_major_locator().set_params(integer=True)
     _scale_losses(panels[0], np.concatenate([curves.val_loss for curves in chosen.values()]))
     marks = [
-        _mark(label if place else f"{label} (best)", color=shades[place], lw=1.1 if place else 2.4)
+        mark(label if place else f"{label} (best)", color=shades[place], lw=1.1 if place else 2.4)
         for place, label in enumerate(chosen)
     ]
-    marks += [_mark("validation", color=INK), _mark("train", color=INK, lw=0.8, ls="--")]
+    marks += [mark("validation", color=INK), mark("train", color=INK, lw=0.8, ls="--")]
     figure.legend(handles=marks, loc="outside right upper")
-    return _png(figure)
+    return png(figure)
 
 
-@_style()
+@style()
 def retrain_curves(
     batch_loss: Values,
     batch_accuracy: Values,
@@ -345,7 +153,7 @@ def retrain_curves(
     figure = Figure(figsize=(10.0, 4.0))
     for ax, label, values, epochs, test in zip(
         figure.subplots(1, 2),
-        (_UNITS["accuracy"], _UNITS["loss"]),
+        (UNITS["accuracy"], UNITS["loss"]),
         (100 * batch_accuracy, batch_loss),
         (100 * train_accuracy, train_loss),
         (None if test_accuracy is None else 100 * test_accuracy, test_loss),
@@ -365,10 +173,10 @@ def retrain_curves(
         if values is batch_loss:
             _scale_losses(ax, batch_loss)
         ax.legend(loc="best")
-    return _png(figure)
+    return png(figure)
 
 
-@_style()
+@style()
 def confusion_matrix(counts: npt.NDArray[np.integer[Any]], class_names: Sequence[str]) -> bytes:
     """A PNG of counts (C, C), rows true classes, columns predicted ones.
 
@@ -402,31 +210,7 @@ def confusion_matrix(counts: npt.NDArray[np.integer[Any]], class_names: Sequence
     ax.set_title(f"{right:,} of {total:,} correct ({100 * right / max(total, 1):.2f} %)")
     bar = figure.colorbar(drawn, ax=ax, shrink=0.8, ticks=[0, 1, 5, 20, 50, 100])
     bar.set_label("share of the true class (%)")
-    return _png(figure)
-
-
-def _png(figure: Any) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})  # the same in any version
-    return stream.getvalue()
-
-
-_UNITS = {"loss": "loss (nats)", "accuracy": "accuracy (%)"}
-
-
-def _label(objective: Objective) -> str:
-    return f"validation {_UNITS[objective.removeprefix('val_')]}"
-
-
-def _need(things: Sized, what: str) -> None:
-    if len(things) == 0:
-        raise ValueError(f"A figure needs at least one {what}.")
-
-
-def _best(points: Sequence[TrialPoint], objective: Objective) -> TrialPoint | None:
-    """The best completed trial; ties go to the lower loss, then to the lower number."""
-    scored = [p for p in points if p.status is Status.COMPLETED and isfinite(p.badness(objective))]
-    return min(scored, key=lambda p: (p.badness(objective), p.val_loss, p.number), default=None)
+    return png(figure)
 
 
 def _upper_fence(values: Values) -> float:
@@ -453,31 +237,4 @@ def _scale_losses(ax: Any, losses: Values) -> None:
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(LogLocator(subs=subs))
         ax.yaxis.set_minor_locator(NullLocator())
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _value(value)))
-
-
-def _round_values(low: float, high: float) -> list[float]:
-    """About two to eight round values from low to high, both positive; else the two themselves."""
-    decades = range(floor(log10(low)), ceil(log10(high)) + 1)
-    for digits in ((1, 2, 5), (1,)) if len(decades) <= 4 else ((1,),):
-        found = [v for k in decades for d in digits if low <= (v := float(f"{d}e{k}")) <= high]
-        if len(found) >= 2:
-            return found[:: ceil(len(found) / 8)]
-    return sorted({low, high})
-
-
-def _value(value: float) -> str:
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
-    mantissa, exponent = f"{value:.2e}".split("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-
-
-def _score(badness: float, objective: Objective) -> str:
-    return f"{badness:.4g}" if objective == "val_loss" else f"{100 * (1 - badness):.4g} %"
-
-
-def _mark(label: str, **style: Any) -> Any:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], label=label, **style)
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))

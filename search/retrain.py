@@ -21,7 +21,7 @@ from search.console import Console, table
 from search.errors import LockstepError, NothingToShowError
 from search.settings import Settings
 from search.spec import StudySpec
-from search.study import FinishedTrial, SearchStudy, open_study, ranked
+from search.study import FinishedTrial, SearchStudy, check_launched, open_study, ranked
 from search.study_data import load_data
 from search.tracking import TEMPLATES, Artifact, Tracker
 from search.tracking_model import register_model
@@ -96,6 +96,7 @@ def retrain(
 
     Raises NothingToShowError when there is no such completed trial, LockstepError and DataError.
     """
+    check_launched(spec, settings)
     data = load_data(spec, settings, console.say)
     with open_study(spec, settings, data.digest) as study:
         trial = _choose(study, number)

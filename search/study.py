@@ -231,17 +231,28 @@ def open_study(spec: StudySpec, settings: Settings, data_digest: str) -> Iterato
         yield SearchStudy(study, spec)
 
 
+def check_launched(spec: StudySpec, settings: Settings) -> None:
+    """Raises NothingToShowError where the home has no journal of the study."""
+    if settings.storage is None and not _journal(spec, settings).is_file():
+        raise NothingToShowError(_not_launched(spec, settings))
+
+
+def _not_launched(spec: StudySpec, settings: Settings) -> str:
+    return (
+        f"study {spec.name} has not been launched: run `lockstep launch` on its file first "
+        f"(home is {settings.home})"
+    )
+
+
 def load_study(spec: StudySpec, settings: Settings) -> SearchStudy:
     """The study as it stands, to be read. Raises NothingToShowError when it was never launched."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    launch = f"run `lockstep launch` on its file first (home is {settings.home})"
-    if settings.storage is None and not _journal(spec, settings).is_file():
-        raise NothingToShowError(f"study {spec.name} has not been launched: {launch}")
+    check_launched(spec, settings)
     try:
         storage = _storage(spec, settings, repair=False)
         study = optuna.load_study(study_name=spec.name, storage=storage)
     except KeyError as error:
-        raise NothingToShowError(f"study {spec.name} has not been launched: {launch}") from error
+        raise NothingToShowError(_not_launched(spec, settings)) from error
     return SearchStudy(study, spec)
 
 

@@ -9,6 +9,8 @@ import numpy as np
 from core.data import Splits
 from core.result import Status
 from search import figures, images
+from search.figure_style import TrialPoint
+from search.heat_maps import heat_maps
 from search.links import COMPARED, charts_url, compare_url
 from search.settings import Settings
 from search.spec import Range, StudySpec
@@ -63,13 +65,9 @@ def _edges(spec: StudySpec, best: FinishedTrial) -> list[str]:
     return edges
 
 
-def heat_maps(spec: StudySpec, trials: Sequence[FinishedTrial]) -> bytes:
-    return figures.heat_maps(_points(trials), spec.search.objective)
-
-
-def _points(trials: Sequence[FinishedTrial]) -> list[figures.TrialPoint]:
+def trial_points(trials: Sequence[FinishedTrial]) -> list[TrialPoint]:
     return [
-        figures.TrialPoint(
+        TrialPoint(
             number=trial.number,
             learning_rate=trial.hyperparameters.learning_rate,
             weight_decay=trial.hyperparameters.weight_decay,
@@ -95,7 +93,7 @@ def write_report(study: SearchStudy, tracker: Tracker, data: Splits, settings: S
         (folder / file.path).write_bytes(file.content)
     best = ranking[:BEST]
     if best:
-        scale = max(float(np.abs(tracker.result(trial.run_id)[0]).max()) for trial in best)
+        scale = max(images.largest_weight(tracker.result(trial.run_id)[0]) for trial in best)
         for trial in best:
             tracker.log_weight_images(trial, data, scale)
         tracker.share_views(best_runs(ranking), data.train.class_names, spec.search.objective)
@@ -116,10 +114,10 @@ def _figures(
     data: Splits,
 ) -> list[Artifact]:
     files = [
-        Artifact("heat_maps.png", heat_maps(spec, trials)),
+        Artifact("heat_maps.png", heat_maps(trial_points(trials), spec.search.objective)),
         Artifact(
             "optimisation_history.png",
-            figures.optimisation_history(_points(trials), spec.search.objective),
+            figures.optimisation_history(trial_points(trials), spec.search.objective),
         ),
     ]
     if ranking:

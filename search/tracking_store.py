@@ -87,6 +87,8 @@ def open_tracker(spec: StudySpec, settings: Settings, recorded: Mapping[int, str
 
 def load_tracker(spec: StudySpec, settings: Settings, source: str) -> Tracker:
     """As `open_tracker`, but the parent run is left as it is."""
+    if settings.tracking_uri is None and not settings.mlflow_file.is_file():
+        raise LockstepError(_no_runs(spec, settings))
     with _reachable(settings):
         client = _client(settings)
         experiment = client.get_experiment_by_name(spec.name)
@@ -94,10 +96,7 @@ def load_tracker(spec: StudySpec, settings: Settings, source: str) -> Tracker:
             client, experiment.experiment_id, f"tags.`{ROLE_TAG}` = 'study'"
         )
         if experiment is None or not parent:
-            raise LockstepError(
-                f"MLflow at {redacted(settings.mlflow_uri)} has no runs of study {spec.name}: "
-                "name the server that it was launched with (--tracking-uri)"
-            )
+            raise LockstepError(_no_runs(spec, settings))
         return Tracker(
             client,
             settings.mlflow_uri,
@@ -105,6 +104,13 @@ def load_tracker(spec: StudySpec, settings: Settings, source: str) -> Tracker:
             str(parent[0].info.run_id),
             source,
         )
+
+
+def _no_runs(spec: StudySpec, settings: Settings) -> str:
+    return (
+        f"MLflow at {redacted(settings.mlflow_uri)} has no runs of {spec.name}: launch it, or "
+        "name the server that it was launched with (--tracking-uri)"
+    )
 
 
 def _experiment(client: MlflowClient, spec: StudySpec, settings: Settings) -> str:

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from core.result import Curves, Status
-from search import figures
-from search.figures import TrialPoint
+from search import figure_style, figures, heat_maps
+from search.figure_style import TrialPoint
 
 Pixels = npt.NDArray[np.uint8]
 YELLOW, PURPLE = (253, 231, 36), (68, 1, 84)  # the ends of the colour map: best and worst
@@ -35,7 +35,9 @@ def area(picture: Pixels, colour: str | tuple[int, int, int], tolerance: int = 4
 
 def stars(picture: Pixels) -> tuple[bool, bool]:
     """Whether there is one among the cells, and whether the legend above them explains it."""
-    return area(picture[40:], figures.VERMILION) > 30, area(picture[:30], figures.VERMILION) > 15
+    return area(picture[40:], figure_style.VERMILION) > 30, area(
+        picture[:30], figure_style.VERMILION
+    ) > 15
 
 
 def on_grid(
@@ -74,19 +76,19 @@ def scattered(count: int) -> list[TrialPoint]:
     ("rates", "decays", "sizes"), [(1, 1, 1), (5, 1, 2), (1, 4, 1), (4, 3, 3), (3, 3, 7)]
 )
 def test_heat_maps_of_a_grid_have_cells_and_one_star(
-    rates: int, decays: int, sizes: int, objective: figures.Objective
+    rates: int, decays: int, sizes: int, objective: figure_style.Objective
 ) -> None:
-    picture = decoded(figures.heat_maps(on_grid(rates, decays, sizes), objective))
+    picture = decoded(heat_maps.heat_maps(on_grid(rates, decays, sizes), objective))
     assert 300 < picture.shape[1] < 1700
     assert 150 < picture.shape[0] < 1700
     assert stars(picture) == (True, True)
     # Nothing diverged: no more of that grey than at the edges of letters.
-    assert area(picture, figures.GREY) < 0.005 * picture[:, :, 0].size
+    assert area(picture, figure_style.GREY) < 0.005 * picture[:, :, 0].size
 
 
 def test_the_best_cell_is_bright_and_the_worst_dark_on_either_objective() -> None:
     for objective in ("val_loss", "val_accuracy"):
-        picture = decoded(figures.heat_maps(on_grid(2, 1), objective))
+        picture = decoded(heat_maps.heat_maps(on_grid(2, 1), objective))
         bar = int(0.8 * picture.shape[1])  # cells lie left of it, the colour bar right
         bright = np.argwhere(np.abs(picture[:, :bar].astype(int) - YELLOW).max(axis=2) < 8)
         dark = np.argwhere(np.abs(picture[:, :bar].astype(int) - PURPLE).max(axis=2) < 8)
@@ -95,50 +97,52 @@ def test_the_best_cell_is_bright_and_the_worst_dark_on_either_objective() -> Non
 
 
 def test_the_star_lies_in_the_best_cell() -> None:
-    best = decoded(figures.heat_maps(on_grid(3, 3)))
-    other = decoded(figures.heat_maps([replace(p, val_loss=1 / p.val_loss) for p in on_grid(3, 3)]))
+    best = decoded(heat_maps.heat_maps(on_grid(3, 3)))
+    other = decoded(
+        heat_maps.heat_maps([replace(p, val_loss=1 / p.val_loss) for p in on_grid(3, 3)])
+    )
     last, first = (_star_centre(picture) for picture in (best, other))
     assert last[1] > first[1] + 100, "from the smallest learning rate to the largest"
     assert last[0] < first[0] - 100, "from the smallest weight decay up to the largest"
 
 
 def _star_centre(picture: Pixels) -> tuple[float, float]:
-    wanted = tuple(bytes.fromhex(figures.VERMILION[1:]))
+    wanted = tuple(bytes.fromhex(figure_style.VERMILION[1:]))
     at = np.argwhere(np.abs(picture.astype(int) - wanted).max(axis=2) <= 4)
     at = at[at[:, 0] > 40]  # below the legend
     return float(at[:, 0].mean()), float(at[:, 1].mean())
 
 
 def test_diverged_cells_are_grey_and_leave_the_scale_alone() -> None:
-    failed = decoded(figures.heat_maps(on_grid(4, 4, failed=frozenset({0, 5}))))
-    more = decoded(figures.heat_maps(on_grid(4, 4, failed=frozenset({0, 1, 5, 6}))))
-    assert area(failed, figures.GREY) > 1000
-    assert 1.7 < area(more, figures.GREY) / area(failed, figures.GREY) < 2.3
+    failed = decoded(heat_maps.heat_maps(on_grid(4, 4, failed=frozenset({0, 5}))))
+    more = decoded(heat_maps.heat_maps(on_grid(4, 4, failed=frozenset({0, 1, 5, 6}))))
+    assert area(failed, figure_style.GREY) > 1000
+    assert 1.7 < area(more, figure_style.GREY) / area(failed, figure_style.GREY) < 2.3
     infinite = on_grid(4, 4, failed=frozenset({0, 5}))
     infinite = [replace(p, val_loss=inf) if p.number in (0, 5) else p for p in infinite]
-    assert np.array_equal(decoded(figures.heat_maps(infinite)), failed)
+    assert np.array_equal(decoded(heat_maps.heat_maps(infinite)), failed)
 
 
 def test_heat_maps_of_nothing_but_failures_have_no_star_and_no_colours() -> None:
-    picture = decoded(figures.heat_maps(on_grid(3, 3, failed=frozenset(range(9)))))
+    picture = decoded(heat_maps.heat_maps(on_grid(3, 3, failed=frozenset(range(9)))))
     assert stars(picture) == (False, False)
     assert area(picture, YELLOW) == area(picture, PURPLE) == 0
-    assert area(picture, figures.GREY) > 10_000
+    assert area(picture, figure_style.GREY) > 10_000
 
 
 def test_a_trial_stopped_early_is_marked_and_is_never_the_best() -> None:
     points = on_grid(3, 3)
     points[-1] = replace(points[-1], status=Status.PRUNED)
-    row, column = _star_centre(decoded(figures.heat_maps(points)))
-    whole_row, whole_column = _star_centre(decoded(figures.heat_maps(on_grid(3, 3))))
+    row, column = _star_centre(decoded(heat_maps.heat_maps(points)))
+    whole_row, whole_column = _star_centre(decoded(heat_maps.heat_maps(on_grid(3, 3))))
     assert column < whole_column - 50
     assert abs(row - whole_row) < 30
     everything = [replace(point, status=Status.PRUNED) for point in points]
-    assert stars(decoded(figures.heat_maps(everything))) == (False, False)
+    assert stars(decoded(heat_maps.heat_maps(everything))) == (False, False)
 
 
 def test_points_off_the_grid_are_dots() -> None:
-    picture = decoded(figures.heat_maps(scattered(40)))
+    picture = decoded(heat_maps.heat_maps(scattered(40)))
     painted = (picture.max(axis=2).astype(int) - picture.min(axis=2)) > 60
     left = painted[60:, : int(0.75 * painted.shape[1])]
     assert 0.002 < left.mean() < 0.1, "dots on white rather than cells"
@@ -148,20 +152,20 @@ def test_points_off_the_grid_are_dots() -> None:
 def test_points_off_the_grid_may_have_no_weight_decay_or_all_diverge() -> None:
     points = scattered(20)
     zero = [replace(point, weight_decay=0.0) if point.number % 3 else point for point in points]
-    assert stars(decoded(figures.heat_maps(zero))) == (True, True)
+    assert stars(decoded(heat_maps.heat_maps(zero))) == (True, True)
     failed = [replace(point, status=Status.DIVERGED, val_loss=nan) for point in points]
-    assert stars(decoded(figures.heat_maps(failed))) == (False, False)
+    assert stars(decoded(heat_maps.heat_maps(failed))) == (False, False)
 
 
 def test_many_batch_sizes_share_a_panel() -> None:
     points = [replace(point, batch_size=10 + point.number) for point in scattered(30)]
-    picture = decoded(figures.heat_maps(points))
+    picture = decoded(heat_maps.heat_maps(points))
     assert picture.shape[1] < 800
     assert stars(picture) == (True, True)
 
 
 def test_the_largest_heat_maps_stay_readable_in_size() -> None:
-    picture = decoded(figures.heat_maps(on_grid(30, 30, 10)))
+    picture = decoded(heat_maps.heat_maps(on_grid(30, 30, 10)))
     assert picture.shape[1] < 1700
     assert picture.shape[0] < 900
 
@@ -171,7 +175,7 @@ def test_one_absurd_loss_does_not_take_the_colours() -> None:
     points = on_grid(5, 5)
     absurd = [replace(points[0], val_loss=1e30), *points[1:]]
     colours = [
-        len(np.unique(decoded(figures.heat_maps(each))[80:, :480].reshape(-1, 3), axis=0))
+        len(np.unique(decoded(heat_maps.heat_maps(each))[80:, :480].reshape(-1, 3), axis=0))
         for each in (points, absurd)
     ]
     assert colours[1] > 0.8 * colours[0]
@@ -179,16 +183,16 @@ def test_one_absurd_loss_does_not_take_the_colours() -> None:
 
 def test_perfect_accuracy_everywhere() -> None:
     points = [replace(point, val_accuracy=1.0) for point in on_grid(3, 3)]
-    assert stars(decoded(figures.heat_maps(points, "val_accuracy"))) == (True, True)
+    assert stars(decoded(heat_maps.heat_maps(points, "val_accuracy"))) == (True, True)
     assert decoded(figures.optimisation_history(points, "val_accuracy")).shape[1] == 880
 
 
 def test_history_shows_the_best_so_far_falling_for_loss_and_rising_for_accuracy() -> None:
-    directions: dict[figures.Objective, bool] = {"val_loss": True, "val_accuracy": False}
+    directions: dict[figure_style.Objective, bool] = {"val_loss": True, "val_accuracy": False}
     for objective, falls in directions.items():
         picture = decoded(figures.optimisation_history(on_grid(6, 4), objective))
         assert picture.shape == (418, 880, 3)
-        wanted = tuple(bytes.fromhex(figures.VERMILION[1:]))
+        wanted = tuple(bytes.fromhex(figure_style.VERMILION[1:]))
         at = np.argwhere(np.abs(picture[:, :650].astype(int) - wanted).max(axis=2) <= 4)
         start = at[at[:, 1] < at[:, 1].min() + 20, 0].mean()
         end = at[at[:, 1] > at[:, 1].max() - 20, 0].mean()
@@ -210,15 +214,17 @@ def test_history_keeps_failures_and_absurd_losses_at_the_edge() -> None:
     ):
         picture = decoded(figures.optimisation_history([*points[:3], odd, *points[4:]]))
         plot = slice(0, 40), slice(100, 600)
-        assert area(picture[plot], figures.MUTED, 30) > area(calm[plot], figures.MUTED, 30)
-        line = area(picture, figures.VERMILION), area(calm, figures.VERMILION)
+        assert area(picture[plot], figure_style.MUTED, 30) > area(
+            calm[plot], figure_style.MUTED, 30
+        )
+        line = area(picture, figure_style.VERMILION), area(calm, figure_style.VERMILION)
         assert abs(line[0] - line[1]) < 0.2 * line[1], "the curve keeps its size"
 
 
 @pytest.mark.parametrize("failed", [0, 1])
 def test_history_of_one_trial(failed: int) -> None:
     picture = decoded(figures.optimisation_history(on_grid(1, 1, failed=frozenset(range(failed)))))
-    assert (area(picture, figures.BLUE) > 20) == (not failed)
+    assert (area(picture, figure_style.BLUE) > 20) == (not failed)
 
 
 def curves(epochs: int, level: float = 1.0) -> Curves:
@@ -231,8 +237,8 @@ def test_learning_curves_emphasise_the_first() -> None:
     ten = {f"#{n}": curves(20, 1 + n) for n in range(10)}
     among = decoded(figures.learning_curves(ten))
     assert alone.shape == among.shape
-    assert area(alone, figures.VERMILION) > 500
-    assert area(among, figures.VERMILION) > 500
+    assert area(alone, figure_style.VERMILION) > 500
+    assert area(among, figure_style.VERMILION) > 500
 
 
 def test_learning_curves_draw_no_more_than_can_be_told_apart() -> None:
@@ -241,23 +247,23 @@ def test_learning_curves_draw_no_more_than_can_be_told_apart() -> None:
 
 
 def test_learning_curves_of_one_epoch_and_with_gaps() -> None:
-    assert area(decoded(figures.learning_curves({"a": curves(1)})), figures.VERMILION) > 50
+    assert area(decoded(figures.learning_curves({"a": curves(1)})), figure_style.VERMILION) > 50
     broken = curves(9)
     broken.val_loss[4] = inf
     broken.train_loss[:] = nan
-    assert area(decoded(figures.learning_curves({"$a_b": broken})), figures.VERMILION) > 300
+    assert area(decoded(figures.learning_curves({"$a_b": broken})), figure_style.VERMILION) > 300
 
 
 def test_retrain_curves_mark_the_test_once_at_the_end() -> None:
     batches = np.linspace(1, 0.1, 60)
     epochs = batches.reshape(6, 10).mean(axis=1)
     plain = decoded(figures.retrain_curves(batches, 1 - batches / 2, epochs, 1 - epochs / 2))
-    assert area(plain, figures.VERMILION) == 0
-    assert area(plain, figures.BLUE) > 500
+    assert area(plain, figure_style.VERMILION) == 0
+    assert area(plain, figure_style.BLUE) > 500
     tested = decoded(
         figures.retrain_curves(batches, 1 - batches / 2, epochs, 1 - epochs / 2, test_accuracy=0.9)
     )
-    wanted = tuple(bytes.fromhex(figures.VERMILION[1:]))
+    wanted = tuple(bytes.fromhex(figure_style.VERMILION[1:]))
     at = np.argwhere(np.abs(tested.astype(int) - wanted).max(axis=2) <= 4)
     assert at[:, 1].max() < 550, "only in the accuracy's panel, which is the left one"
     assert at[:, 1].max() > 480, "at its right end"
@@ -297,7 +303,7 @@ def test_names_in_any_script_are_no_warning() -> None:
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:
-    for draw in (figures.heat_maps, figures.optimisation_history):
+    for draw in (heat_maps.heat_maps, figures.optimisation_history):
         with pytest.raises(ValueError, match="at least one trial"):
             draw([])
     with pytest.raises(ValueError, match="at least one learning curve"):
@@ -312,7 +318,7 @@ def test_what_cannot_be_drawn_is_refused() -> None:
 
 def test_the_same_points_give_the_same_bytes() -> None:
     points = on_grid(3, 3, 2, failed=frozenset({4}))
-    assert figures.heat_maps(points) == figures.heat_maps(points)
+    assert heat_maps.heat_maps(points) == heat_maps.heat_maps(points)
 
 
 def test_matplotlib_is_imported_late_and_pyplot_never() -> None:

@@ -1,0 +1,97 @@
+"""What all figures share: their style, their colours, and the trials that they show.
+
+Matplotlib's objects only, since pyplot keeps global state; imported inside functions, since that
+takes half a second. Losses are in nats, accuracies in [0, 1] and drawn in per cent.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence, Sized
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isfinite, nan
+from typing import Any, Literal
+
+from core.result import Status
+
+Objective = Literal["val_loss", "val_accuracy"]
+
+# Of Okabe and Ito: told apart by every kind of colour vision.
+BLUE, VERMILION, INK, MUTED, GREY = "#0072B2", "#D55E00", "#222222", "#6E6E6E", "#DDDDDD"
+STYLE: Any = {
+    "figure.dpi": 110, "figure.constrained_layout.use": True, "savefig.facecolor": "white",
+    "savefig.dpi": "figure",
+    "font.family": "DejaVu Sans", "font.size": 9, "text.usetex": False,
+    "text.parse_math": False,  # class names may hold dollars
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": MUTED,
+    "axes.labelsize": 9.5, "axes.labelcolor": INK, "axes.titlesize": 9.5,
+    "axes.grid": True, "axes.axisbelow": True, "grid.color": "#EEEEEE", "grid.linewidth": 0.8,
+    "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelsize": 8, "ytick.labelsize": 8,
+    "legend.frameon": False, "legend.fontsize": 8.5, "hatch.linewidth": 0.6,
+}  # fmt: skip
+UNITS = {"loss": "loss (nats)", "accuracy": "accuracy (%)"}
+
+
+@dataclass(frozen=True, slots=True)
+class TrialPoint:
+    """What a study's figures show of a trial; the scores may be inf or nan if it diverged."""
+
+    number: int
+    learning_rate: float
+    weight_decay: float
+    batch_size: int
+    val_loss: float
+    val_accuracy: float
+    status: Status
+
+    def badness(self, objective: Objective) -> float:
+        """Validation loss or error rate, nan if it diverged."""
+        value = self.val_loss if objective == "val_loss" else 1 - self.val_accuracy
+        return value if isfinite(value) and self.status is not Status.DIVERGED else nan
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Decorates what draws: this module's style, whatever the user's matplotlibrc says."""
+    from matplotlib import rc_context
+
+    with rc_context(STYLE), warnings.catch_warnings():
+        # Class names may be in scripts that the font lacks: boxes then, but no failure.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def png(figure: Any) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})  # the same in any version
+    return stream.getvalue()
+
+
+def axis_label(objective: Objective) -> str:
+    return f"validation {UNITS[objective.removeprefix('val_')]}"
+
+
+def need(things: Sized, what: str) -> None:
+    if len(things) == 0:
+        raise ValueError(f"A figure needs at least one {what}.")
+
+
+def plain(value: float) -> str:
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+def mark(label: str, **style: Any) -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=label, **style)
+
+
+def best_of(points: Sequence[TrialPoint], objective: Objective) -> TrialPoint | None:
+    """The best completed trial; ties go to the lower loss, then to the lower number."""
+    scored = [p for p in points if p.status is Status.COMPLETED and isfinite(p.badness(objective))]
+    return min(scored, key=lambda p: (p.badness(objective), p.val_loss, p.number), default=None)
