@@ -133,7 +133,13 @@ def retrain(study: str, trial: int | None, as_json: bool, **places: Any) -> None
 
 @cli.command()
 @_places
-@click.option("--port", type=click.IntRange(1, 65535), default=UI_PORT, show_default=True)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=UI_PORT,
+    show_default=True,
+    help="Port to serve on; a free one if it is taken.",
+)
 @click.option("--browser/--no-browser", default=True, help="Open the link in a browser.")
 def ui(study: str, port: int, browser: bool, **places: Any) -> None:
     """Serve the MLflow UI on 127.0.0.1, opened at the comparison of STUDY's best runs."""

@@ -128,7 +128,7 @@ def _search_line(study: SearchStudy, n_finished: int, settings: Settings) -> str
     spec = study.spec
     line = (
         f"{spec.search.sampler}, {study.budget:,} configurations × {spec.model.epochs} epochs, "
-        f"{settings.workers} training processes"
+        f"{settings.workers} training process{'es' * (settings.workers > 1)}"
     )
     return f"{line}; {n_finished:,} already done" if n_finished else line
 

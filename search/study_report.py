@@ -41,27 +41,20 @@ def note(spec: StudySpec, trials: Sequence[FinishedTrial]) -> list[str]:
     ]
     edges = _edges(spec, best)
     if edges:
-        lines.append(f"note     the best lies on the edge of the search: {'; '.join(edges)}")
+        lines.append(f"note     it lies on the edge of the search: {', '.join(edges)}")
     return lines
 
 
 def _edges(spec: StudySpec, best: FinishedTrial) -> list[str]:
     """Where the best trial takes an axis's first or last value, and what to try."""
     edges = []
-    axes = {
-        "learning_rate": spec.space.learning_rate,
-        "weight_decay": spec.space.weight_decay,
-        "batch_size": spec.space.batch_size,
-    }
-    for name, axis in axes.items():
-        if isinstance(axis, Range):
-            values = [axis.low, axis.high]
-        else:
-            values = sorted(float(value) for value in axis)
+    for name in ("learning_rate", "weight_decay", "batch_size"):
+        axis = getattr(spec.space, name)
+        ends = (axis.low, axis.high) if isinstance(axis, Range) else (min(axis), max(axis))
         value = getattr(best.hyperparameters, name)
-        if len(values) > 1 and value in (values[0], values[-1]):
-            way = "smaller" if value == values[0] else "larger"
-            edges.append(f"{name} = {value:.4g}; try {way} values too")
+        if ends[0] != ends[1] and value in ends:
+            way = "smaller" if value == ends[0] else "larger"
+            edges.append(f"{name.replace('_', ' ')} {value:.4g} (try {way})")
     return edges
 
 

@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+import contextlib
+import math
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from strategies import make_problem
+
+from core.result import Hyperparameters, TrainingResult
+from core.softmax import Penalty
+from core.stack import train
+from core.training_data import TrainingData
+from search.errors import LockstepError
+from search.executors import (
+    MAX_RESTARTS,
+    POLL_SECONDS,
+    Executor,
+    InProcess,
+    StackJob,
+    processes,
+    run_job,
+)
+
+REPOSITORY = Path(__file__).parents[2]
+WORKERS = 2
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingData:
+    return make_problem(3).data
+
+
+@pytest.fixture(scope="module")
+def pool(data: TrainingData) -> Iterator[Executor]:
+    with processes(data, WORKERS) as executor:
+        yield executor
+
+
+def job(size: int, epochs: int, batch_size: int = 8, seed: int = 0) -> StackJob:
+    trials = tuple(
+        Hyperparameters(0.01 * (n + 1 + seed), 1e-4 * n, batch_size) for n in range(size)
+    )
+    return StackJob(trials, min(size, 4), Penalty.NORM, seed, epochs)
+
+
+def small_jobs() -> list[StackJob]:
+    """More than there are workers, the first one by far the longest, one of them diverging."""
+    diverging = StackJob(
+        (Hyperparameters(0.5, 200.0, 8), Hyperparameters(0.1, 0.0, 8)), 2, Penalty.SQUARED, 1, 30
+    )
+    return [job(9, 300), job(5, 20, 16, 1), diverging, job(1, 3, 4, 2), job(2, 10, 83)]
+
+
+def work(jobs: Sequence[StackJob]) -> int:
+    return sum(len(each.trials) * each.epochs for each in jobs)
+
+
+def assert_same(
+    first: Sequence[list[TrainingResult]], second: Sequence[list[TrainingResult]]
+) -> None:
+    """Bit for bit."""
+    assert list(map(len, first)) == list(map(len, second))
+    for a, b in zip(sum(first, []), sum(second, []), strict=True):
+        assert a.hyperparameters == b.hyperparameters
+        assert (a.status, a.stopped_epoch) == (b.status, b.stopped_epoch)
+        np.testing.assert_array_equal(a.weights, b.weights, strict=True)
+        for name in type(a.curves).names():
+            np.testing.assert_array_equal(getattr(a.curves, name), getattr(b.curves, name))
+
+
+def workers() -> set[int]:
+    """Processes that a pool of this process started, from the kernel's own account."""
+    children = set()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            pid, rest = status.read_text().split(" (", 1)
+            parent, state = rest.rsplit(") ", 1)[1].split()[1], rest.rsplit(") ", 1)[1][0]
+            command = status.with_name("cmdline").read_bytes()
+            if int(parent) == os.getpid() and state != "Z" and b"spawn_main" in command:
+                children.add(int(pid))
+    return children
+
+
+def wait_until(condition: object, seconds: float = 10.0) -> bool:
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_in_process_is_training(data: TrainingData) -> None:
+    jobs = small_jobs()
+    results = list(InProcess(data).run(jobs, lambda trained: None))
+    assert_same(results, [run_job(data, each) for each in jobs])
+    alone = train(data, jobs[3].trials, penalty=Penalty.NORM, epochs=3, seed=2)
+    np.testing.assert_allclose(results[3][0].weights, alone[0].weights, rtol=1e-5)
+
+
+def test_processes_give_the_same_bits_in_the_order_of_the_jobs(
+    data: TrainingData, pool: Executor
+) -> None:
+    jobs = small_jobs()
+    expected = list(InProcess(data).run(jobs, lambda trained: None))
+    for order in (jobs, jobs[::-1]):
+        results = list(pool.run(order, lambda trained: None))
+        assert_same(results, expected if order is jobs else expected[::-1])
+    assert 0 < pool.training_seconds < 60
+
+
+def test_no_jobs(data: TrainingData, pool: Executor) -> None:
+    for executor in (InProcess(data), pool):
+        assert list(executor.run([], lambda trained: None)) == []
+
+
+def test_in_process_ticks_every_epoch(data: TrainingData) -> None:
+    jobs = [job(9, 30), job(5, 20, 16)]
+    ticks: list[int] = []
+    list(InProcess(data).run(jobs, ticks.append))
+    assert sum(ticks) == work(jobs)
+
+
+def test_processes_tick_every_epoch(data: TrainingData) -> None:
+    jobs = [job(9, 400), job(5, 200, 16), job(3, 50, 4)]
+    ticks: list[int] = []
+    with processes(data, WORKERS) as executor:
+        started = time.monotonic()
+        list(executor.run(jobs, ticks.append))
+        seconds = time.monotonic() - started
+        assert min(ticks) >= 0
+        assert len(ticks) >= seconds / POLL_SECONDS / 2
+        assert sum(ticks) == work(jobs)
+
+
+def test_a_failing_job_fails_alone(data: TrainingData, pool: Executor) -> None:
+    """A batch that is too large is the caller's mistake; the pool lives on."""
+    good = job(2, 3)
+    for executor in (InProcess(data), pool):
+        with pytest.raises(ValueError, match="exceeds the 83 training rows"):
+            list(executor.run([good, job(1, 1, 84)], lambda trained: None))
+        assert len(list(executor.run([good], lambda trained: None))) == 1
+
+
+class Stopping(Exception):
+    """What a tick may raise."""
+
+
+def test_tick_stops_the_work_at_once(data: TrainingData) -> None:
+    endless = [job(3, 100_000)] * 4
+    ticks = 0
+
+    def tick(trained: int) -> None:
+        nonlocal ticks
+        ticks += 1
+        if ticks > 5:
+            raise Stopping
+
+    with pytest.raises(Stopping):
+        list(InProcess(data).run(endless, tick))
+    before = workers()
+    ticks = 0
+    with pytest.raises(Stopping), processes(data, WORKERS) as executor:
+        for _ in executor.run(endless, tick):
+            pass
+    assert ticks == 6
+    assert workers() == before
+
+
+def test_leaving_the_block_stops_the_work(data: TrainingData) -> None:
+    before = workers()
+    started = time.monotonic()
+    with processes(data, WORKERS) as executor:
+        results = executor.run([job(1, 1), *[job(3, 100_000)] * 4], lambda trained: None)
+        assert len(next(results)) == 1
+        assert len(workers() - before) == WORKERS
+    assert time.monotonic() - started < 10
+    assert workers() == before
+
+
+def test_a_killed_worker_loses_nothing(data: TrainingData) -> None:
+    """Killed while it trains, twice: the results are complete, in order, and the same bits."""
+    jobs = [job(9, 3000), job(4, 2000, 16), job(6, 2000, 4), job(2, 100, 8)]
+    before, killed = workers(), []
+
+    def tick(trained: int) -> None:
+        if trained and len(killed) < 2:
+            (victim, *_) = workers() - before
+            killed.append(victim)
+            os.kill(victim, signal.SIGKILL)
+
+    with processes(data, WORKERS) as executor:
+        results = list(executor.run(jobs, tick))
+    assert len(set(killed)) == 2
+    assert_same(results, list(InProcess(data).run(jobs, lambda trained: None)))
+    assert workers() == before
+
+
+def test_workers_killed_between_two_runs_are_replaced(data: TrainingData) -> None:
+    before = workers()
+    with processes(data, WORKERS) as executor:
+        first = list(executor.run([job(2, 3)] * 3, lambda trained: None))
+        for victim in workers() - before:
+            os.kill(victim, signal.SIGKILL)
+        assert wait_until(lambda: workers() == before)
+        assert_same(list(executor.run([job(2, 3)] * 3, lambda trained: None)), first)
+
+
+def test_work_that_kills_its_worker_every_time_is_given_up(data: TrainingData) -> None:
+    before, killed = workers(), 0
+
+    def tick(trained: int) -> None:
+        nonlocal killed
+        if victims := workers() - before:
+            killed += 1
+            os.kill(min(victims), signal.SIGKILL)
+
+    with (
+        processes(data, 1) as executor,
+        pytest.raises(LockstepError, match=r"use fewer --workers \(finished trials are kept\)"),
+    ):
+        list(executor.run([job(3, 100_000)], tick))
+    assert killed > MAX_RESTARTS
+
+
+def test_a_worker_killed_while_it_counts_epochs(data: TrainingData) -> None:
+    """It dies with the counter's lock in its hand; neither the driver nor other workers may wait
+    for it. The moment is rare in practice, so it is made here."""
+    done = threading.Event()
+
+    def run() -> None:
+        with processes(data, WORKERS) as executor:
+            list(executor.run([job(2, 3)] * 2, lambda trained: None))
+            holder = multiprocessing.get_context("spawn").Process(
+                target=hold_and_die, args=(executor._trained,)
+            )
+            holder.start()
+            holder.join()
+            list(executor.run([job(2, 3)] * 2, lambda trained: None))
+            done.set()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    assert done.wait(15), "the driver waits for a lock whose holder is dead"
+
+
+def hold_and_die(counter: object) -> None:
+    counter.get_lock().acquire()  # type: ignore[attr-defined]
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+DRIVER = """
+import sys
+sys.path[:0] = ["tests"]
+from strategies import make_problem
+from core.result import Hyperparameters
+from core.softmax import Penalty
+from search.executors import StackJob, processes
+
+if __name__ == "__main__":
+    trials = (Hyperparameters(0.1, 0.0, 8),)
+    jobs = [StackJob(trials, 1, Penalty.NORM, 0, 10_000_000)] * 4
+    with processes(make_problem(2).data, 2) as executor:
+        for _ in executor.run(jobs, lambda trained: print(trained, flush=True)):
+            pass
+"""
+
+
+def alive_in_group(group: int) -> list[str]:
+    """Command lines of the processes of a group, zombies left out."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, pgrp = status.read_text().rsplit(") ", 1)[1].split()[:3]
+            if int(pgrp) == group and state != "Z":
+                found.append(status.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
+
+
+def test_no_worker_outlives_a_killed_driver(tmp_path: Path) -> None:
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    driver = subprocess.Popen(
+        [sys.executable, str(script)],
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+    try:
+        assert driver.stdout is not None
+        while int(driver.stdout.readline()) == 0:
+            pass  # until a worker has trained an epoch
+        training = [line for line in alive_in_group(driver.pid) if "spawn_main" in line]
+        assert len(training) == WORKERS
+        driver.kill()
+        driver.wait()
+        gone = wait_until(lambda: not alive_in_group(driver.pid), 10)
+        assert gone, alive_in_group(driver.pid)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(driver.pid, signal.SIGKILL)
+        driver.communicate()
+
+
+def test_training_seconds_are_those_of_the_last_run(data: TrainingData, pool: Executor) -> None:
+    for executor in (InProcess(data), pool):
+        list(executor.run([job(9, 2000)] * 2, lambda trained: None))
+        longer = executor.training_seconds
+        list(executor.run([job(1, 1)], lambda trained: None))
+        assert 0 < executor.training_seconds < longer
+        assert math.isfinite(longer)
