@@ -82,6 +82,11 @@ def cli() -> None:
     show_default="the cores",
     help="Training processes.",
 )
+@click.option(
+    "--every-epoch",
+    is_flag=True,
+    help="Log every epoch to MLflow, not just the first ten, then every fifth, and the last.",
+)
 @_json
 def launch(study: str, as_json: bool, **places: Any) -> None:
     """Train every trial of STUDY, or those that are still missing.

@@ -52,7 +52,7 @@ class Executor(Protocol):
     def run(
         self, jobs: Sequence[StackJob], tick: Callable[[int], None]
     ) -> Iterator[list[TrainingResult]]:
-        """Train the jobs; yield their results in the order of ``jobs``.
+        """Train the jobs; yield their results in the order of ``jobs``. Processes start at once.
 
         tick is called a few times a second with the epochs trained since the last call, summed over
         trials; what it raises stops the work.
@@ -106,17 +106,29 @@ class Processes:
     def run(
         self, jobs: Sequence[StackJob], tick: Callable[[int], None]
     ) -> Iterator[list[TrainingResult]]:
-        done = restarts = 0
-        started = time.perf_counter()
+        return self._results(jobs, self._submit(jobs, time.perf_counter()), tick)
 
+    def _submit(
+        self, jobs: Sequence[StackJob], started: float
+    ) -> list[Future[list[TrainingResult]]]:
         def note_time(_: object) -> None:
             self.training_seconds = time.perf_counter() - started
 
+        futures = [self._pool.submit(_work, job) for job in jobs]
+        for future in futures:
+            future.add_done_callback(note_time)
+        return futures
+
+    def _results(
+        self,
+        jobs: Sequence[StackJob],
+        futures: list[Future[list[TrainingResult]]],
+        tick: Callable[[int], None],
+    ) -> Iterator[list[TrainingResult]]:
+        done = restarts = 0
+        started = time.perf_counter()
         while done < len(jobs):
             try:
-                futures = [self._pool.submit(_work, job) for job in jobs[done:]]
-                for future in futures:
-                    future.add_done_callback(note_time)
                 for future in futures:
                     results = self._wait(future, tick)
                     done, restarts = done + 1, 0
@@ -130,6 +142,7 @@ class Processes:
                     ) from error
                 self._pool.shutdown(wait=True, cancel_futures=True)
                 self._pool = self._new_pool()
+                futures = self._submit(jobs[done:], started)
 
     def _wait(
         self, future: Future[list[TrainingResult]], tick: Callable[[int], None]

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 from core.data import Splits
-from core.result import Status
+from core.result import Status, TrainingResult
 from core.training_data import TrainingData
 from search.console import Console, Progress
 from search.executors import Executor, StackJob, processes
 from search.interrupts import InterruptedStudyError, stopping_politely
 from search.links import compare_url
-from search.plan import StackTask, stacks, unfinished
+from search.plan import PlannedTrial, StackTask, stacks, unfinished
 from search.settings import Settings, redacted
 from search.spec import StudySpec
 from search.study import FinishedTrial, SearchStudy, open_study, ranked
@@ -77,8 +77,12 @@ class LaunchReport:
 
 def launch(spec: StudySpec, settings: Settings, console: Console) -> LaunchReport:
     """Run the study to its end, or continue it. Raises LockstepError and DataError."""
+    return run_study(spec, load_data(spec, settings, console.say), settings, console)
+
+
+def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Console) -> LaunchReport:
+    """`launch` on data that is loaded already."""
     started = time.perf_counter()
-    data = load_data(spec, settings, console.say)
     console.say(f"Study {spec.name}" + (f": {spec.description}" if spec.description else ""))
     console.say(f"  data    {described(spec, data)}")
     seconds = Seconds()
@@ -87,18 +91,21 @@ def launch(spec: StudySpec, settings: Settings, console: Console) -> LaunchRepor
         study = stack.enter_context(open_study(spec, settings, data.digest))
         finished = {trial.number: trial for trial in study.finished()}
         console.say(f"  search  {_search_line(study, len(finished), settings)}")
+        driver = None
+        if len(finished) < study.budget:
+            executor = stack.enter_context(
+                processes(TrainingData.of(data.train, data.validation), settings.workers)
+            )
+            progress = stack.enter_context(
+                console.progress(study.budget, spec.model.epochs, len(finished))
+            )
+            driver = _Driver(study, data, executor, progress, check, seconds, finished)
+            driver.start_cohort()  # trains while MLflow is opened, which takes seconds
         recorded = {number: each.run_id for number, each in finished.items()}
         tracker = open_tracker(spec, settings, recorded)
         try:
-            if len(finished) < study.budget:
-                executor = stack.enter_context(
-                    processes(TrainingData.of(data.train, data.validation), settings.workers)
-                )
-                progress = stack.enter_context(
-                    console.progress(study.budget, spec.model.epochs, len(finished))
-                )
-                driver = _Driver(study, tracker, data, executor, progress, check, seconds)
-                driver.run(finished)
+            if driver is not None:
+                driver.run(tracker)
             clock = time.perf_counter()
             write_report(study, tracker, data, settings)
             seconds.logging += time.perf_counter() - clock
@@ -138,23 +145,24 @@ class _Driver:
     """The loop of a launch: cohorts to stacks, results to MLflow and then to Optuna."""
 
     study: SearchStudy
-    tracker: Tracker
     data: Splits
     executor: Executor
     progress: Progress
     check: Callable[[], None]
     seconds: Seconds
-    best: list[FinishedTrial] = field(default_factory=list)  # so far, at most one
+    finished: dict[int, FinishedTrial]
+    best: list[FinishedTrial] = field(init=False)  # so far, at most one
+    tasks: list[StackTask] = field(default_factory=list)  # of the current cohort
+    results: Iterator[list[TrainingResult]] = field(default_factory=lambda: iter(()))
 
-    def run(self, finished: dict[int, FinishedTrial]) -> None:
-        self.best = ranked(list(finished.values()), self.study.spec.search.objective)[:1]
-        while cohort := self.study.next_cohort():
-            tasks = unfinished(stacks(cohort, len(self.data.train.class_names)), finished)
-            if not tasks:
-                return
-            self._train(tasks, finished)
+    def __post_init__(self) -> None:
+        self.best = ranked(list(self.finished.values()), self.study.spec.search.objective)[:1]
 
-    def _train(self, tasks: list[StackTask], finished: dict[int, FinishedTrial]) -> None:
+    def start_cohort(self) -> None:
+        """Start to train the next trials, if there are any."""
+        cohort = self.study.next_cohort()
+        classes = len(self.data.train.class_names)
+        self.tasks = unfinished(stacks(cohort, classes), self.finished)
         model = self.study.spec.model
         jobs = [
             StackJob(
@@ -164,31 +172,37 @@ class _Driver:
                 seed=model.seed,
                 epochs=model.epochs,
             )
-            for task in tasks
+            for task in self.tasks
         ]
+        self.results = self.executor.run(jobs, self._tick)
 
-        def tick(trained: int) -> None:
-            self.progress.trained(trained)
-            self.check()
+    def run(self, tracker: Tracker) -> None:
+        """Record the cohort that was started, and then one after the other."""
+        while self.tasks:
+            for task, results in zip(self.tasks, self.results, strict=True):
+                for trial, result in zip(task.trials, results, strict=True):
+                    self._record(tracker, trial, result)
+            self.seconds.training += self.executor.training_seconds
+            self.start_cohort()
 
-        for task, results in zip(tasks, self.executor.run(jobs, tick), strict=True):
-            for trial, result in zip(task.trials, results, strict=True):
-                clock = time.perf_counter()
-                # MLflow first, then Optuna: recording there is the commit. Killed in between, the
-                # trial is trained again and its run replaced.
-                run_id = self.tracker.log_trial(self.study.spec, trial, result, self.data)
-                recorded = FinishedTrial.of(trial.number, result, run_id)
-                self.study.record(recorded)
-                finished[trial.number] = recorded
-                self.seconds.logging += time.perf_counter() - clock
-                self.progress.recorded(self._best_with(recorded))
-                self.check()
-        self.seconds.training += self.executor.training_seconds
+    def _tick(self, trained: int) -> None:
+        self.progress.trained(trained)
+        self.check()
 
-    def _best_with(self, trial: FinishedTrial) -> str:
+    def _record(self, tracker: Tracker, trial: PlannedTrial, result: TrainingResult) -> None:
+        """MLflow first, then Optuna: recording there is the commit. Killed in between, the trial
+        is trained again and its run replaced."""
+        clock = time.perf_counter()
+        run_id = tracker.log_trial(self.study.spec, trial, result, self.data)
+        recorded = FinishedTrial.of(trial.number, result, run_id)
+        self.study.record(recorded)
+        self.finished[trial.number] = recorded
+        self.seconds.logging += time.perf_counter() - clock
         objective = self.study.spec.search.objective
-        self.best = ranked([*self.best, trial], objective)[:1]
-        return f"{objective} {getattr(self.best[0], objective):.4g}" if self.best else ""
+        self.best = ranked([*self.best, recorded], objective)[:1]
+        best = f"{objective} {getattr(self.best[0], objective):.4g}" if self.best else ""
+        self.progress.recorded(best)
+        self.check()
 
 
 def summary(report: LaunchReport, spec: StudySpec, settings: Settings) -> str:

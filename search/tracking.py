@@ -25,6 +25,7 @@ from core.data import Dataset, Splits
 from core.result import Curves, Hyperparameters, Status, TrainingResult
 from search import images, links, shared_view
 from search.plan import PlannedTrial
+from search.settings import Settings
 from search.spec import StudySpec
 from search.study import FinishedTrial
 
@@ -68,10 +69,16 @@ class Tracker:
     """Writes one study's runs with explicit run ids: no active run, no global state."""
 
     def __init__(
-        self, client: MlflowClient, uri: str, experiment_id: str, parent_run_id: str, source: str
+        self,
+        client: MlflowClient,
+        settings: Settings,
+        experiment_id: str,
+        parent_run_id: str,
+        source: str,
     ) -> None:
         self.client = client
-        self.uri = uri
+        self.uri = settings.mlflow_uri
+        self.every_epoch = settings.every_epoch
         self.experiment_id = experiment_id
         self.parent_run_id = parent_run_id
         self.leftovers: dict[int, str] = {}  # runs by trial number, never committed: to be replaced
@@ -90,14 +97,14 @@ class Tracker:
         leftover = self.leftovers.pop(trial.number, None)
         if leftover is not None:
             self.client.delete_run(leftover)
-        run_id = self.start_run(run_name(trial), "trial", {TRIAL_TAG: str(trial.number)})
+        tags = {TRIAL_TAG: str(trial.number), STATUS_TAG: _status_sentence(result)}
+        run_id = self.start_run(run_name(trial), "trial", tags)
         summary = FinishedTrial.of(trial.number, result, run_id)
         self.log_values(
             run_id,
             curves=result.curves,
             metrics=_summary_metrics(summary),
             params=_parameters(trial.hyperparameters, spec),
-            tags={STATUS_TAG: _status_sentence(result)},
         )
         self.client.log_inputs(run_id, self._dataset_inputs(spec, data))
         classes, shape = data.train.class_names, data.train.image_shape
@@ -190,7 +197,7 @@ class Tracker:
         from mlflow.entities import Metric, Param, RunTag
 
         now = int(time.time() * 1000)
-        points = [] if curves is None else _curve_points(curves, now)
+        points = [] if curves is None else _curve_points(curves, now, self.every_epoch)
         points += [Metric(key, value, now, 0) for key, value in metrics.items()]
         for start in range(0, max(len(points), 1), MAX_METRICS):
             first = start == 0
@@ -246,7 +253,14 @@ class Tracker:
                 return arrays["W"], Curves(**{name: arrays[name] for name in Curves.names()})
 
 
-def _curve_points(curves: Curves, now: int) -> list[Metric]:
+def logged_epochs(n_epochs: int, every: bool) -> list[int]:
+    """The epochs, from 0, whose values become MLflow metrics: the first ten, then every fifth, and
+    the last. Points are what logging costs most; `RESULT` has those of every epoch in any case."""
+    last = n_epochs - 1
+    return [e for e in range(n_epochs) if every or e < 10 or (e + 1) % 5 == 0 or e == last]
+
+
+def _curve_points(curves: Curves, now: int, every_epoch: bool) -> list[Metric]:
     """Steps are epochs, from 1; values that are not finite are left out."""
     from mlflow.entities import Metric
 
@@ -254,7 +268,7 @@ def _curve_points(curves: Curves, now: int) -> list[Metric]:
         Metric(name, float(values[epoch]), now, epoch + 1)
         for name in Curves.names()
         for values in [getattr(curves, name)]
-        for epoch in range(len(values))
+        for epoch in logged_epochs(len(values), every_epoch)
         if math.isfinite(values[epoch])
     ]
 

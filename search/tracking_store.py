@@ -77,7 +77,7 @@ def open_tracker(spec: StudySpec, settings: Settings, recorded: Mapping[int, str
             )
             for key, value in _flat(spec.defining()).items():
                 client.log_param(run_id, key, value[:MAX_PARAMETER])
-        tracker = Tracker(client, settings.mlflow_uri, experiment_id, run_id, "lockstep launch")
+        tracker = Tracker(client, settings, experiment_id, run_id, "lockstep launch")
         for run in _find(client, experiment_id, f"tags.`{ROLE_TAG}` = 'trial'"):
             number = int(run.data.tags[TRIAL_TAG])
             if recorded.get(number) != run.info.run_id:
@@ -99,7 +99,7 @@ def load_tracker(spec: StudySpec, settings: Settings, source: str) -> Tracker:
             raise LockstepError(_no_runs(spec, settings))
         return Tracker(
             client,
-            settings.mlflow_uri,
+            settings,
             experiment.experiment_id,
             str(parent[0].info.run_id),
             source,

@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -42,6 +40,7 @@ def data() -> TrainingData:
 
 @pytest.fixture(scope="module")
 def pool(data: TrainingData) -> Iterator[Executor]:
+    """For tests that leave it as it was."""
     with processes(data, WORKERS) as executor:
         yield executor
 
@@ -132,16 +131,16 @@ def test_in_process_ticks_every_epoch(data: TrainingData) -> None:
     assert sum(ticks) == work(jobs)
 
 
-def test_processes_tick_every_epoch(data: TrainingData) -> None:
-    jobs = [job(9, 400), job(5, 200, 16), job(3, 50, 4)]
+@pytest.mark.parametrize("turn", [1, -1], ids=["longest first", "longest last"])
+def test_processes_tick_every_epoch(data: TrainingData, pool: Executor, turn: int) -> None:
+    jobs = [job(9, 400), job(5, 200, 16), job(3, 50, 4)][::turn]
     ticks: list[int] = []
-    with processes(data, WORKERS) as executor:
-        started = time.monotonic()
-        list(executor.run(jobs, ticks.append))
-        seconds = time.monotonic() - started
-        assert min(ticks) >= 0
-        assert len(ticks) >= seconds / POLL_SECONDS / 2
-        assert sum(ticks) == work(jobs)
+    started = time.monotonic()
+    list(pool.run(jobs, ticks.append))
+    seconds = time.monotonic() - started
+    assert min(ticks) >= 0
+    assert len(ticks) >= seconds / POLL_SECONDS / 2
+    assert sum(ticks) == work(jobs)
 
 
 def test_a_failing_job_fails_alone(data: TrainingData, pool: Executor) -> None:
@@ -191,7 +190,7 @@ def test_leaving_the_block_stops_the_work(data: TrainingData) -> None:
 
 def test_a_killed_worker_loses_nothing(data: TrainingData) -> None:
     """Killed while it trains, twice: the results are complete, in order, and the same bits."""
-    jobs = [job(9, 3000), job(4, 2000, 16), job(6, 2000, 4), job(2, 100, 8)]
+    jobs = [job(9, 600), job(4, 600, 16), job(6, 400, 4), job(2, 100, 8)]
     before, killed = workers(), []
 
     def tick(trained: int) -> None:
@@ -234,30 +233,49 @@ def test_work_that_kills_its_worker_every_time_is_given_up(data: TrainingData) -
     assert killed > MAX_RESTARTS
 
 
-def test_a_worker_killed_while_it_counts_epochs(data: TrainingData) -> None:
-    """It dies with the counter's lock in its hand; neither the driver nor other workers may wait
-    for it. The moment is rare in practice, so it is made here."""
-    done = threading.Event()
+LOCKED = """
+import os, signal, sys
+from multiprocessing import synchronize
+from pathlib import Path
+sys.path[:0] = ["tests"]
+from strategies import make_problem
+from core.result import Hyperparameters
+from core.softmax import Penalty
+from search.executors import StackJob, processes
 
-    def run() -> None:
-        with processes(data, WORKERS) as executor:
-            list(executor.run([job(2, 3)] * 2, lambda trained: None))
-            holder = multiprocessing.get_context("spawn").Process(
-                target=hold_and_die, args=(executor._trained,)
-            )
-            holder.start()
-            holder.join()
-            list(executor.run([job(2, 3)] * 2, lambda trained: None))
-            done.set()
+MARK, COUNT = Path(sys.argv[1]), int(sys.argv[2])
+releases = 0
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    assert done.wait(15), "the driver waits for a lock whose holder is dead"
+def release(lock, *args):
+    global releases
+    releases += 1
+    if releases == COUNT:
+        try:
+            MARK.touch(exist_ok=False)
+        except FileExistsError:
+            pass  # once is enough
+        else:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return lock._semlock.__exit__(*args)
+
+if __name__ == "__mp_main__":  # in a worker
+    synchronize.SemLock.__exit__ = release
+if __name__ == "__main__":
+    jobs = [StackJob((Hyperparameters(0.1, 0.0, 8),), 1, Penalty.NORM, 0, 2000)] * 2
+    with processes(make_problem(2).data, 2) as executor:
+        print(len(list(executor.run(jobs, lambda trained: None))))
+"""
 
 
-def hold_and_die(counter: object) -> None:
-    counter.get_lock().acquire()  # type: ignore[attr-defined]
-    os.kill(os.getpid(), signal.SIGKILL)
+@pytest.mark.parametrize("releases", [500, 501])
+def test_a_worker_killed_with_a_lock_in_its_hand(tmp_path: Path, releases: int) -> None:
+    """Nobody may wait for the dead. The moment is rare, so it is brought about: a worker dies when
+    it is about to release a lock that it shares with the driver, if it has any."""
+    script, mark = tmp_path / "locked.py", tmp_path / "killed"
+    script.write_text(LOCKED)
+    with started(script, str(mark), str(releases)) as driver:
+        out, _ = driver.communicate(timeout=15)
+        assert out == "2\n"
 
 
 DRIVER = """
@@ -288,11 +306,11 @@ def alive_in_group(group: int) -> list[str]:
     return found
 
 
-def test_no_worker_outlives_a_killed_driver(tmp_path: Path) -> None:
-    script = tmp_path / "driver.py"
-    script.write_text(DRIVER)
+@contextlib.contextmanager
+def started(script: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A script in a process group of its own, of which nothing stays."""
     driver = subprocess.Popen(
-        [sys.executable, str(script)],
+        [sys.executable, str(script), *arguments],
         cwd=REPOSITORY,
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.PIPE,
@@ -300,6 +318,17 @@ def test_no_worker_outlives_a_killed_driver(tmp_path: Path) -> None:
         text=True,
     )
     try:
+        yield driver
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(driver.pid, signal.SIGKILL)
+        driver.communicate()
+
+
+def test_no_worker_outlives_a_killed_driver(tmp_path: Path) -> None:
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    with started(script) as driver:
         assert driver.stdout is not None
         while int(driver.stdout.readline()) == 0:
             pass  # until a worker has trained an epoch
@@ -309,15 +338,11 @@ def test_no_worker_outlives_a_killed_driver(tmp_path: Path) -> None:
         driver.wait()
         gone = wait_until(lambda: not alive_in_group(driver.pid), 10)
         assert gone, alive_in_group(driver.pid)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(driver.pid, signal.SIGKILL)
-        driver.communicate()
 
 
 def test_training_seconds_are_those_of_the_last_run(data: TrainingData, pool: Executor) -> None:
     for executor in (InProcess(data), pool):
-        list(executor.run([job(9, 2000)] * 2, lambda trained: None))
+        list(executor.run([job(9, 200)] * 2, lambda trained: None))
         longer = executor.training_seconds
         list(executor.run([job(1, 1)], lambda trained: None))
         assert 0 < executor.training_seconds < longer
