@@ -21,3 +21,9 @@ class StudyBusyError(LockstepError):
 
 class NothingToShowError(LockstepError):
     """A study that was never launched, or has no finished trial yet."""
+
+
+def first_line(error: BaseException) -> str:
+    """What a library says went wrong, shortened to one line."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:300]

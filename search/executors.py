@@ -25,6 +25,7 @@ from search.errors import LockstepError
 
 MAX_RESTARTS = 3  # of the pool, without a result in between
 POLL_SECONDS = 0.2
+SLOTS = 4096  # of jobs in one run
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +83,33 @@ class _StoppedError(Exception):
     """Raised in a worker whose driver wants it to stop."""
 
 
+Futures = list[Future[list[TrainingResult]]]
+
+
+class _Ticker:
+    """Tells of the epochs trained since it was last called."""
+
+    def __init__(self, counts: Any, tick: Callable[[int], None]) -> None:
+        self._counts = counts
+        self._tick = tick
+        self._told = 0
+
+    def __call__(self) -> None:
+        trained = max(self._told, sum(self._counts))
+        new, self._told = trained - self._told, trained
+        self._tick(new)
+
+
 class Processes:
     """A pool of spawned processes with one BLAS thread each: beside other work that is faster than
     BLAS's own threads, and it makes rounding independent of the number of cores."""
 
     def __init__(self, data: TrainingData, workers: int) -> None:
         self._context = multiprocessing.get_context("spawn")
-        self._trained: Any = self._context.Value("q", 0)
-        self._stop = self._context.Event()
+        # Without locks: a worker that is killed with a lock in its hand would stop the driver too.
+        # Each job counts in a slot of its own, which one process writes at a time.
+        self._trained: Any = self._context.RawArray("q", SLOTS)
+        self._stop: Any = self._context.RawValue("b", 0)
         self._data = data
         self._workers = workers
         self._pool = self._new_pool()
@@ -106,33 +126,41 @@ class Processes:
     def run(
         self, jobs: Sequence[StackJob], tick: Callable[[int], None]
     ) -> Iterator[list[TrainingResult]]:
-        return self._results(jobs, self._submit(jobs, time.perf_counter()), tick)
+        started = time.perf_counter()
+        self._trained[:] = [0] * SLOTS
+        futures = self._submit(jobs, 0, started)
+        return self._results(jobs, futures, _Ticker(self._trained, tick), started)
 
-    def _submit(
-        self, jobs: Sequence[StackJob], started: float
-    ) -> list[Future[list[TrainingResult]]]:
+    def _submit(self, jobs: Sequence[StackJob], first: int, started: float) -> Futures:
+        """Queue the jobs from ``first`` on; none if the pool turns out to be broken."""
+
         def note_time(_: object) -> None:
             self.training_seconds = time.perf_counter() - started
 
-        futures = [self._pool.submit(_work, job) for job in jobs]
+        try:
+            futures = [
+                self._pool.submit(_work, job, (first + place) % SLOTS)
+                for place, job in enumerate(jobs[first:])
+            ]
+        except BrokenProcessPool:
+            return []
         for future in futures:
             future.add_done_callback(note_time)
         return futures
 
     def _results(
-        self,
-        jobs: Sequence[StackJob],
-        futures: list[Future[list[TrainingResult]]],
-        tick: Callable[[int], None],
+        self, jobs: Sequence[StackJob], futures: Futures, ticker: _Ticker, started: float
     ) -> Iterator[list[TrainingResult]]:
         done = restarts = 0
-        started = time.perf_counter()
         while done < len(jobs):
             try:
                 for future in futures:
-                    results = self._wait(future, tick)
+                    results = self._wait(future, ticker)
                     done, restarts = done + 1, 0
                     yield results
+                if done == len(jobs):
+                    return
+                raise BrokenProcessPool("a worker died while it was idle")
             except BrokenProcessPool as error:  # a worker was killed: by a user, or for its memory
                 restarts += 1
                 if restarts > MAX_RESTARTS:
@@ -142,23 +170,21 @@ class Processes:
                     ) from error
                 self._pool.shutdown(wait=True, cancel_futures=True)
                 self._pool = self._new_pool()
-                futures = self._submit(jobs[done:], started)
+                futures = self._submit(jobs, done, started)
 
-    def _wait(
-        self, future: Future[list[TrainingResult]], tick: Callable[[int], None]
-    ) -> list[TrainingResult]:
+    def _wait(self, future: Future[list[TrainingResult]], ticker: _Ticker) -> list[TrainingResult]:
         while True:
-            with self._trained.get_lock():
-                trained, self._trained.value = self._trained.value, 0
-            tick(trained)
             try:
-                return future.result(timeout=POLL_SECONDS)
+                results = future.result(timeout=POLL_SECONDS)
             except TimeoutError:
+                ticker()
                 continue
+            ticker()
+            return results
 
     def close(self) -> None:
         """Stop the workers at the end of their current epoch and wait for them."""
-        self._stop.set()
+        self._stop.value = 1
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -190,11 +216,13 @@ def _initialise(data: TrainingData, trained: Any, stop: Any) -> None:
     _state.update(data=data, trained=trained, stop=stop)
 
 
-def _work(job: StackJob) -> list[TrainingResult]:
+def _work(job: StackJob, slot: int) -> list[TrainingResult]:
+    counts, stop = _state["trained"], _state["stop"]
+    counts[slot] = 0  # a job that is run again counts anew
+
     def on_epoch(trained: int) -> None:
-        if _state["stop"].is_set():
+        if stop.value:
             raise _StoppedError
-        with _state["trained"].get_lock():
-            _state["trained"].value += trained
+        counts[slot] += trained
 
     return run_job(_state["data"], job, on_epoch)

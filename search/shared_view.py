@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 TAG_PREFIX = "mlflow.sharedViewState."
+MAX_TAG = 20_000  # characters of an experiment tag
 MAX_IMAGE_RUNS = 10  # columns that the image grid shows at most
 _ROW_PIXELS = 146  # of the image grid
 _SECTION_PIXELS = 165  # its headings

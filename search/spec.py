@@ -28,12 +28,13 @@ from search.spec_errors import sentence, shortened
 
 STUDIES = Path("studies")
 MAX_BYTES = 1 << 20
+LARGEST = 1e6  # of a learning rate or weight decay
 
 # Strict: a quoted "0.1" or a true is a mistake in a study file, not a number.
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Integer = Annotated[int, Field(strict=True)]
-Rate = Annotated[Number, Field(gt=0, le=1e6)]
-Decay = Annotated[Number, Field(ge=0, le=1e6)]
+Rate = Annotated[Number, Field(gt=0, le=LARGEST)]
+Decay = Annotated[Number, Field(ge=0, le=LARGEST)]
 BatchSize = Annotated[Integer, Field(ge=1, le=10**9)]
 Seed = Annotated[Integer, Field(ge=0, lt=2**32)]
 Line = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -75,12 +76,18 @@ class Range(_Table):
 def _above_zero(axis: Range | tuple[float, ...]) -> Range | tuple[float, ...]:
     if isinstance(axis, Range) and axis.low <= 0:
         raise ValueError(f"low = {axis.low:g} must be greater than 0")
-    return axis
+    return _bounded(axis)
 
 
 def _not_negative(axis: Range | tuple[float, ...]) -> Range | tuple[float, ...]:
     if isinstance(axis, Range) and axis.low < 0:
         raise ValueError(f"low = {axis.low:g} must not be negative")
+    return _bounded(axis)
+
+
+def _bounded(axis: Range | tuple[float, ...]) -> Range | tuple[float, ...]:
+    if isinstance(axis, Range) and axis.high > LARGEST:
+        raise ValueError(f"high = {axis.high:g} must be {LARGEST:g} at most")
     return axis
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-_UNION_TAGS = {"range", "values"}  # pydantic's path through `Axis`, not keys of the file
+# pydantic's path through a union goes over names that are no keys of the file.
+_UNIONS = {"learning_rate": ("range", "values")}
+_UNIONS["weight_decay"] = _UNIONS["learning_rate"]
 _EXPECTED = {
     "dict_type": "give a table of keys",
     "model_type": "give a table of keys",
@@ -24,7 +26,10 @@ _EXPECTED = {
 
 def shortened(value: object, limit: int = 60) -> str:
     """A value as a study file would show it, cut to a readable length."""
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    try:
+        text = str(value).lower() if isinstance(value, bool) else repr(value)
+    except ValueError:  # Python prints no integer of thousands of digits
+        return "a number of thousands of digits"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
@@ -32,7 +37,7 @@ def sentence(path: Path, error: ValidationError, known: type[BaseModel]) -> str:
     """The first mistake in ``error``; a misspelt key goes before the one it leaves missing."""
     mistakes = error.errors(include_url=False)
     mistake = min(mistakes, key=lambda each: each["type"] != "extra_forbidden")
-    keys = [str(key) for key in mistake["loc"] if key not in _UNION_TAGS]
+    keys = _keys(mistake["loc"])
     # An unknown key may be anything at all: it is shown cut and with control characters escaped.
     key = ".".join(repr(key)[1:-1][:80] for key in keys) or "the file"
     value = shortened(mistake["input"])
@@ -62,6 +67,17 @@ def sentence(path: Path, error: ValidationError, known: type[BaseModel]) -> str:
             return f"{path}: {key} = {value}: {_EXPECTED[kind]}"
     message = mistake["msg"].replace("Input should be", "must be")
     return f"{path}: {key} = {value}: {message[0].lower()}{message[1:]}"
+
+
+def _keys(loc: Sequence[int | str]) -> list[str]:
+    """The keys of the file in pydantic's path to a mistake."""
+    keys: list[str] = []
+    for place, key in enumerate(loc):
+        before = str(loc[place - 1]) if place else ""
+        of_label = place > 1 and loc[place - 2] == "classes"  # whole number or text
+        if key not in _UNIONS.get(before, ()) and not of_label:
+            keys.append(str(key))
+    return keys
 
 
 def _names(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:

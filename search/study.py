@@ -161,11 +161,14 @@ class SearchStudy:
         lost = sum(len(trial.params) < len(self._distributions) for trial in trials)
         end = min(first + size, self.budget + lost)
         for number in range(len(trials), end):
-            self._study.sampler = _sampler(self.spec, number)
+            self._study.sampler = _sampler(self.spec, number - lost)
             self._study.ask(self._distributions)
+        cohort = self._study.get_trials(deepcopy=False)[first:end]
+        if all(trial.state.is_finished() for trial in cohort):
+            return []
         return [
             PlannedTrial(trial.number, Hyperparameters(**trial.params))
-            for trial in self._study.get_trials(deepcopy=False)[first:end]
+            for trial in cohort
             if len(trial.params) == len(self._distributions)
         ]
 
@@ -193,6 +196,9 @@ class SearchStudy:
         live = optuna.trial.Trial(self._study, number_to_id[trial.number])
         for key, attribute in attributes.items():
             live.set_user_attr(key, attribute)
+        if state is TrialState.PRUNED and value is not None:
+            live.report(value, trial.stopped_epoch)  # Optuna takes it for the pruned trial's value
+            value = None
         self._study.tell(trial.number, value, state=state)
 
     def test_evaluations(self) -> list[dict[str, Any]]:
@@ -265,9 +271,7 @@ def _storage(spec: StudySpec, settings: Settings, *, repair: bool) -> BaseStorag
         try:
             return RDBStorage(settings.storage)
         except Exception as error:
-            reason = (
-                str(error).splitlines()[0].replace(settings.storage, redacted(settings.storage))
-            )
+            reason = first_line(error).replace(settings.storage, redacted(settings.storage))
             raise LockstepError(
                 f"--storage {redacted(settings.storage)}: cannot be opened: {reason}"
             ) from error
@@ -295,8 +299,9 @@ def _repair(path: Path) -> None:
 def _check_unchanged(study: optuna.Study, spec: StudySpec, data_digest: str) -> None:
     stored = study.user_attrs.get(SPEC_ATTRIBUTE)
     if stored is None:
-        study.set_user_attr(SPEC_ATTRIBUTE, spec.defining())
+        # The spec last: a driver that was killed in between left a study without one.
         study.set_user_attr(DATA_ATTRIBUTE, data_digest)
+        study.set_user_attr(SPEC_ATTRIBUTE, spec.defining())
         return
     changes = differences(stored, json.loads(json.dumps(spec.defining())))
     if study.user_attrs.get(DATA_ATTRIBUTE) != data_digest:

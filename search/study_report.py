@@ -20,6 +20,7 @@ from search.tracking import Artifact, Tracker
 
 BEST = 10  # trials whose curves and weight images are shown together
 SHEET = 24  # trials on the contact sheet
+_LEAST = {"weight_decay": 0.0, "batch_size": 1}  # no value lies below
 
 
 def best_runs(ranking: Sequence[FinishedTrial]) -> list[str]:
@@ -52,9 +53,11 @@ def _edges(spec: StudySpec, best: FinishedTrial) -> list[str]:
         axis = getattr(spec.space, name)
         ends = (axis.low, axis.high) if isinstance(axis, Range) else (min(axis), max(axis))
         value = getattr(best.hyperparameters, name)
-        if ends[0] != ends[1] and value in ends:
-            way = "smaller" if value == ends[0] else "larger"
-            edges.append(f"{name.replace('_', ' ')} {value:.4g} (try {way})")
+        if ends[0] == ends[1] or value not in ends or value == _LEAST.get(name):
+            continue  # nothing was searched, or nothing lies beyond
+        way = "smaller" if value == ends[0] else "larger"
+        shown = f"{value:.4g}" if isinstance(value, float) else f"{value}"
+        edges.append(f"{name.replace('_', ' ')} {shown} (try {way})")
     return edges
 
 

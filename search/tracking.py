@@ -7,6 +7,7 @@ file and its neighbours `tracking_*` import mlflow, inside functions, because th
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import re
@@ -148,11 +149,10 @@ class Tracker:
             ),
         }
         for key, (view, name) in views.items():
-            self.client.set_experiment_tag(
-                self.experiment_id,
-                f"{shared_view.TAG_PREFIX}{key}",
-                shared_view.tag_value(view, name),
-            )
+            value = shared_view.tag_value(view, name)
+            if len(value) <= shared_view.MAX_TAG:  # with very many classes there is no preset
+                tag = f"{shared_view.TAG_PREFIX}{key}"
+                self.client.set_experiment_tag(self.experiment_id, tag, value)
 
     def log_dataset(self, run_id: str, spec: StudySpec, context: str, data: Dataset) -> None:
         self.client.log_inputs(run_id, [_dataset_input(spec, context, data)])
@@ -290,8 +290,12 @@ def _parameters(tried: Hyperparameters, spec: StudySpec) -> dict[str, Any]:
 
 
 def image_key(class_name: str) -> str:
-    """The key of a class's weight image; user-given names may hold anything a path must not."""
-    return f"weights/{re.sub(r'[^A-Za-z0-9_.-]', '_', class_name)}"
+    """The key of a class's weight image. User-given names may hold what a path must not; such
+    names are shortened, and told apart by a digest."""
+    if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,39}", class_name):
+        return f"weights/{class_name}"
+    safe = re.sub(r"[^A-Za-z0-9_-]", "_", class_name)[:40]
+    return f"weights/{safe}-{hashlib.sha256(class_name.encode()).hexdigest()[:8]}"
 
 
 def _status_sentence(result: TrainingResult) -> str:

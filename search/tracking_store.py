@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from search.errors import LockstepError
+from search.errors import LockstepError, first_line
 from search.settings import Settings, redacted
 from search.spec import StudySpec
 from search.tracking import NOTE_TAG, ROLE_TAG, TRIAL_TAG, Tracker
@@ -39,14 +39,14 @@ def _client(settings: Settings) -> MlflowClient:
 
 @contextlib.contextmanager
 def _reachable(settings: Settings) -> Iterator[None]:
-    """Turn whatever MLflow raises while opening into one sentence."""
-    from mlflow.exceptions import MlflowException
-
+    """Turn whatever MLflow and its database raise while opening into one sentence."""
     try:
         yield
-    except (MlflowException, OSError) as error:
+    except LockstepError:
+        raise
+    except Exception as error:
         uri = redacted(settings.mlflow_uri)
-        reason = str(error).splitlines()[0].replace(settings.mlflow_uri, uri)[:300]
+        reason = first_line(error).replace(settings.mlflow_uri, uri)
         raise LockstepError(f"MLflow at {uri} cannot be used: {reason}") from error
 
 
@@ -75,9 +75,11 @@ def open_tracker(spec: StudySpec, settings: Settings, recorded: Mapping[int, str
                     },
                 ).info.run_id
             )
-            for key, value in _flat(spec.defining()).items():
-                client.log_param(run_id, key, value[:MAX_PARAMETER])
         tracker = Tracker(client, settings, experiment_id, run_id, "lockstep launch")
+        if not parent:
+            flat = _flat(spec.defining()).items()
+            params = {key: value[:MAX_PARAMETER] for key, value in flat}
+            tracker.log_values(run_id, metrics={}, params=params)
         for run in _find(client, experiment_id, f"tags.`{ROLE_TAG}` = 'trial'"):
             number = int(run.data.tags[TRIAL_TAG])
             if recorded.get(number) != run.info.run_id:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def assert_same(
 ) -> None:
     """Bit for bit."""
     assert list(map(len, first)) == list(map(len, second))
-    for a, b in zip(sum(first, []), sum(second, []), strict=True):
+    for a, b in zip(chain(*first), chain(*second), strict=True):
         assert a.hyperparameters == b.hyperparameters
         assert (a.status, a.stopped_epoch) == (b.status, b.stopped_epoch)
         np.testing.assert_array_equal(a.weights, b.weights, strict=True)
@@ -152,7 +153,7 @@ def test_a_failing_job_fails_alone(data: TrainingData, pool: Executor) -> None:
         assert len(list(executor.run([good], lambda trained: None))) == 1
 
 
-class Stopping(Exception):
+class StoppingError(Exception):
     """What a tick may raise."""
 
 
@@ -164,13 +165,13 @@ def test_tick_stops_the_work_at_once(data: TrainingData) -> None:
         nonlocal ticks
         ticks += 1
         if ticks > 5:
-            raise Stopping
+            raise StoppingError
 
-    with pytest.raises(Stopping):
+    with pytest.raises(StoppingError):
         list(InProcess(data).run(endless, tick))
     before = workers()
     ticks = 0
-    with pytest.raises(Stopping), processes(data, WORKERS) as executor:
+    with pytest.raises(StoppingError), processes(data, WORKERS) as executor:
         for _ in executor.run(endless, tick):
             pass
     assert ticks == 6

@@ -19,7 +19,7 @@ MakeSpec = Callable[..., StudySpec]
 
 counts = st.integers(2, 40)
 # From tiny to huge, some of them so narrow that six digits do not tell the points apart.
-widths = st.one_of(st.floats(1e-9, 1e-3), st.floats(1e-3, 1e9))
+widths = st.one_of(st.floats(1e-9, 1e-3), st.floats(1e-3, 900))
 
 
 def spaces() -> st.SearchStrategy[SpaceSpec]:

@@ -25,6 +25,7 @@ from search.settings import Settings
 from search.space import distributions, grid
 from search.spec import StudySpec
 from search.study import FinishedTrial, SearchStudy, load_study, open_study, ranked
+from search.study_report import note
 
 MakeSpec = Callable[..., StudySpec]
 MakeResult = Callable[..., TrainingResult]
@@ -705,3 +706,65 @@ def test_uses_of_the_test_set_are_counted(make_spec: MakeSpec, settings: Setting
     with open_study(make_spec(), settings, DIGEST) as study:
         study.record_test_evaluation(second)
     assert load_study(make_spec(), settings).test_evaluations() == [first, second]
+
+
+# -- what is told of it ------------------------------------------------------------------------
+
+
+def told(spec: StudySpec, make_result: MakeResult, *tried: Hyperparameters) -> str:
+    """The note on a study of these trials, of which the first is the best."""
+    trials = []
+    for number, each in enumerate(tried):
+        result = make_result(each)
+        result.curves.val_loss[:] = 0.125 + number
+        result.curves.val_accuracy[:] = 0.9375
+        trials.append(FinishedTrial.of(number, result, "run"))
+    return "\n".join(note(spec, trials))
+
+
+def test_the_note_names_the_best(make_spec: MakeSpec, make_result: MakeResult) -> None:
+    inside, other = Hyperparameters(0.01, 0.25, 12), Hyperparameters(0.1, 0.25, 12)
+    lines = told(make_spec(("[16, 8]", "[16, 12, 8]")), make_result, inside, other).splitlines()
+    assert len(lines) == 1, "it lies on no edge"
+    for part in ("#0", "0.01", "0.25", "12", "0.12500", "93.75 %"):
+        assert part in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("best", "edges"),
+    [
+        (Hyperparameters(0.001, 0.25, 12), ["learning rate 0.001 (try smaller)"]),
+        (Hyperparameters(1.0, 0.5, 12), ["learning rate 1 (try larger)", "decay 0.5 (try larger)"]),
+        (Hyperparameters(0.01, 0.25, 8), ["batch size 8 (try smaller)"]),
+        (Hyperparameters(0.01, 0.25, 16), ["batch size 16 (try larger)"]),
+    ],
+)
+def test_the_note_warns_of_an_edge(
+    make_spec: MakeSpec, make_result: MakeResult, best: Hyperparameters, edges: list[str]
+) -> None:
+    text = told(make_spec(("[16, 8]", "[16, 12, 8]")), make_result, best)
+    assert all(edge in text for edge in edges)
+    assert text.count("try") == len(edges)
+
+
+def test_an_axis_of_one_value_has_no_edge(make_spec: MakeSpec, make_result: MakeResult) -> None:
+    spec = make_spec(("[16, 8]", "[16]"), ("{ low = 0.0, high = 0.5, points = 3 }", "[0.25]"))
+    assert "try" not in told(spec, make_result, Hyperparameters(0.01, 0.25, 16))
+
+
+def test_nothing_impossible_is_advised(make_spec: MakeSpec, make_result: MakeResult) -> None:
+    """There is no weight decay below 0 and no batch below 1."""
+    spec = make_spec(("[16, 8]", "[16, 1]"))
+    assert "smaller" not in told(spec, make_result, Hyperparameters(0.01, 0.0, 1))
+
+
+def test_large_batch_sizes_are_told_in_full(make_spec: MakeSpec, make_result: MakeResult) -> None:
+    spec = make_spec(("[16, 8]", "[16, 12345]"))
+    text = told(spec, make_result, Hyperparameters(0.01, 0.25, 12345))
+    assert text.replace(",", "").count("12345") == 2
+
+
+def test_a_study_whose_trials_all_diverged(make_spec: MakeSpec, make_result: MakeResult) -> None:
+    result = make_result(Hyperparameters(1.0, 0.0, 8), Status.DIVERGED)
+    (line,) = note(make_spec(), [FinishedTrial.of(0, result, "run")])
+    assert "diverged" in line

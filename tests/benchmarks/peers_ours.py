@@ -1,0 +1,166 @@
+"""Lockstep as a row of the peers' table: `run_peers.py --ours`.
+
+    python peers_ours.py --configs 25 --epochs 20 --data MNIST_DIR --out NEW_DIR --grid grid.json
+
+A whole launch on the peers' data split and configurations: Optuna journal, MLflow runs with every
+epoch's metrics (or fewer, with --thin), weight images, figures. The last line of standard output
+is the peers' JSON. As theirs do, its clock starts after the imports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from core.data import Splits
+    from core.result import Hyperparameters
+    from search.spec import StudySpec
+
+# Heavy imports happen inside functions: training processes import this file too, as any program
+# that starts them.
+
+WORKERS = 2
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--configs", type=int, required=True)
+    parser.add_argument("--epochs", type=int, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--grid", type=Path, required=True, help="grid.json, beside the peers")
+    parser.add_argument("--workers", type=int, default=WORKERS)
+    parser.add_argument("--thin", action="store_true", help="launch's default: not every epoch")
+    return parser.parse_args()
+
+
+def peers_spec(epochs: int) -> StudySpec:
+    """The peers' grid, all 600 of it, and their penalty."""
+    from search.spec import StudySpec
+
+    return StudySpec.model_validate(
+        {
+            "name": "peers",
+            "data": {"source": "mnist", "classes": [3, 6]},
+            "model": {"penalty": "squared", "epochs": epochs},
+            "space": {
+                "learning_rate": {"low": 1e-4, "high": 1.0, "log": True, "points": 12},
+                "weight_decay": {"low": 1e-6, "high": 1e-1, "log": True, "points": 10},
+                "batch_size": [50, 100, 200, 400, 800],
+            },
+        }
+    )
+
+
+def peers_split(peers: Path, folder: Path) -> Splits:
+    """The same rows for training and validation as the peers use; none for testing."""
+    import numpy as np
+
+    from core.data import Dataset, Splits
+
+    sys.path.insert(0, str(peers))
+    from peers_common import load_data
+
+    X, y, X_val, y_val = load_data(folder)
+
+    def dataset(X: Any, y: Any) -> Dataset:
+        return Dataset.of(X, np.asarray(y, np.intp), ("3", "6"), (28, 28))
+
+    train = dataset(X, y)
+    return Splits.of(train, dataset(X_val, y_val), train.take(np.arange(0)))
+
+
+def chosen(spec: StudySpec, path: Path, count: int) -> list[Hyperparameters]:
+    """The first configurations of the peers' list, in the order of our grid."""
+    from search.space import grid
+
+    wanted = {
+        (each["lr"], each["wd"], each["batch_size"])
+        for each in json.loads(path.read_text())[:count]
+    }
+    points = [
+        each
+        for each in grid(spec.space)
+        if (each.learning_rate, each.weight_decay, each.batch_size) in wanted
+    ]
+    if len(points) != count:
+        raise SystemExit(f"only {len(points)} of the peers' {count} points are in our grid")
+    return points
+
+
+class _Clock:
+    """Wall seconds inside a method, summed over its calls."""
+
+    def __init__(self, owner: type, name: str) -> None:
+        self.seconds = 0.0
+        method: Callable[..., Any] = getattr(owner, name)
+
+        def measured(*args: Any, **kwargs: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return method(*args, **kwargs)
+            finally:
+                self.seconds += time.perf_counter() - started
+
+        setattr(owner, name, measured)
+
+
+def main() -> None:
+    options = arguments()
+    import mlflow  # noqa: F401  a launch does so later; the peers are timed without their imports
+    from measure import PeakMemory
+
+    import search.study
+    from core.result import Status
+    from search.console import Console
+    from search.launch import run_study
+    from search.settings import Settings
+    from search.tracking import Tracker
+
+    started = time.perf_counter()
+    spec = peers_spec(options.epochs)
+    points = chosen(spec, options.grid, options.configs)
+    setattr(search.study, "grid", lambda space: points)  # noqa: B010  a launch has whole grids only
+    data = peers_split(options.grid.resolve().parent, options.data)
+    loaded = time.perf_counter()
+    settings = Settings(home=options.out, workers=options.workers, every_epoch=not options.thin)
+    values = _Clock(Tracker, "log_values")
+    with PeakMemory() as memory:
+        report = run_study(spec, data, settings, Console(as_json=True))
+    wall, setup = time.perf_counter() - started, loaded - started
+    best, seconds = report.best, report.seconds
+    assert best is not None
+    result = {
+        "peer": "ours",
+        "configs": options.configs,
+        "epochs": options.epochs,
+        "wall_s": wall,
+        "trials_per_s": options.configs / wall,
+        "train_s": seconds.training * options.workers,  # core-seconds, as other parallel peers'
+        "log_s": seconds.logging,
+        "best": {
+            "batch_size": best.hyperparameters.batch_size,
+            "lr": best.hyperparameters.learning_rate,
+            "wd": best.hyperparameters.weight_decay,
+            "val_loss": best.val_loss,
+        },
+        "setup_s": setup,
+        "log_epoch_s": values.seconds,
+        "log_trial_s": seconds.logging - values.seconds,
+        "parallel": options.workers,
+        "steady_s": wall - setup,  # parts overlap
+        "other_s": max(0.0, wall - setup - seconds.logging - seconds.training),
+        "peak_memory_mb": memory.total / 2**20,
+        "failed": report.count(Status.DIVERGED),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
