@@ -20,7 +20,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from core.result import Hyperparameters, Status, TrainingResult
-from search.errors import LockstepError, NothingToShowError, StudyChangedError
+from search.errors import (
+    LockstepError,
+    NothingToShowError,
+    StudyChangedError,
+    first_line,
+)
 from search.lease import file_lease
 from search.plan import PlannedTrial
 from search.settings import Settings, redacted
