@@ -35,7 +35,7 @@ def test_compare_url(count: int) -> None:
         "experiments": ['["7"]'],
         "workflowType": ["machine_learning"],
     }
-    # As DESIGN.md gives the form: the runs come first.
+    # The form that the page reads: the runs come first.
     assert unquote(urlsplit(url).fragment).startswith("/compare-runs?runs=[")
 
 
