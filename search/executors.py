@@ -1,9 +1,10 @@
-"""Where stacks are trained. An executor carries core types only, and tasks are stateless: the same
-inputs give the same outputs, so a task that was lost is simply run again."""
+"""Where stacks are trained. An executor carries core types only, and jobs are stateless: the same
+stack gives the same outcome, so a job that was lost is simply run again."""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import multiprocessing
 import os
 import signal
@@ -17,8 +18,6 @@ from typing import Any, Protocol
 
 from threadpoolctl import threadpool_limits
 
-from core.result import Hyperparameters, TrainingResult
-from core.softmax import Penalty
 from core.stack import Stack
 from core.training_data import TrainingData
 from search.errors import LockstepError
@@ -30,30 +29,26 @@ SLOTS = 4096  # of jobs in one run
 
 @dataclass(frozen=True, slots=True)
 class StackJob:
-    """Everything a worker needs to know about a stack, but for the data."""
+    """A stack, and the epochs that it is to be trained further; the data is with the executor."""
 
-    trials: tuple[Hyperparameters, ...]
-    tile: int
-    penalty: Penalty
-    seed: int
+    stack: Stack
     epochs: int
 
 
 def run_job(
     data: TrainingData, job: StackJob, on_epoch: Callable[[int], None] = lambda trained: None
-) -> list[TrainingResult]:
-    stack = Stack(job.trials, job.penalty, job.seed, job.tile)
+) -> Stack:
+    """The stack after the job; the job's own stays as it is."""
+    stack = copy.deepcopy(job.stack)
     stack.advance(data, job.epochs, on_epoch)
-    return stack.results(data)
+    return stack
 
 
 class Executor(Protocol):
     training_seconds: float  # from the start of the last run to its last finished job
 
-    def run(
-        self, jobs: Sequence[StackJob], tick: Callable[[int], None]
-    ) -> Iterator[list[TrainingResult]]:
-        """Train the jobs; yield their results in the order of ``jobs``. Processes start at once.
+    def run(self, jobs: Sequence[StackJob], tick: Callable[[int], None]) -> Iterator[Stack]:
+        """Train the jobs; yield their stacks in the order of ``jobs``. Processes start at once.
 
         tick is called a few times a second with the epochs trained since the last call, summed over
         trials; what it raises stops the work.
@@ -67,23 +62,21 @@ class InProcess:
         self._data = data
         self.training_seconds = 0.0
 
-    def run(
-        self, jobs: Sequence[StackJob], tick: Callable[[int], None]
-    ) -> Iterator[list[TrainingResult]]:
+    def run(self, jobs: Sequence[StackJob], tick: Callable[[int], None]) -> Iterator[Stack]:
         self.training_seconds = 0.0
         for job in jobs:
             started = time.perf_counter()
             with threadpool_limits(1):
-                results = run_job(self._data, job, tick)
+                stack = run_job(self._data, job, tick)
             self.training_seconds += time.perf_counter() - started
-            yield results
+            yield stack
 
 
 class _StoppedError(Exception):
     """Raised in a worker whose driver wants it to stop."""
 
 
-Futures = list[Future[list[TrainingResult]]]
+Futures = list[Future[Stack]]
 
 
 class _Ticker:
@@ -123,9 +116,7 @@ class Processes:
             initargs=(self._data, self._trained, self._stop),
         )
 
-    def run(
-        self, jobs: Sequence[StackJob], tick: Callable[[int], None]
-    ) -> Iterator[list[TrainingResult]]:
+    def run(self, jobs: Sequence[StackJob], tick: Callable[[int], None]) -> Iterator[Stack]:
         started = time.perf_counter()
         self._trained[:] = [0] * SLOTS
         futures = self._submit(jobs, 0, started)
@@ -150,14 +141,14 @@ class Processes:
 
     def _results(
         self, jobs: Sequence[StackJob], futures: Futures, ticker: _Ticker, started: float
-    ) -> Iterator[list[TrainingResult]]:
+    ) -> Iterator[Stack]:
         done = restarts = 0
         while done < len(jobs):
             try:
                 for future in futures:
-                    results = self._wait(future, ticker)
+                    stack = self._wait(future, ticker)
                     done, restarts = done + 1, 0
-                    yield results
+                    yield stack
                 if done == len(jobs):
                     return
                 raise BrokenProcessPool("a worker died while it was idle")
@@ -172,15 +163,15 @@ class Processes:
                 self._pool = self._new_pool()
                 futures = self._submit(jobs, done, started)
 
-    def _wait(self, future: Future[list[TrainingResult]], ticker: _Ticker) -> list[TrainingResult]:
+    def _wait(self, future: Future[Stack], ticker: _Ticker) -> Stack:
         while True:
             try:
-                results = future.result(timeout=POLL_SECONDS)
+                stack = future.result(timeout=POLL_SECONDS)
             except TimeoutError:
                 ticker()
                 continue
             ticker()
-            return results
+            return stack
 
     def close(self) -> None:
         """Stop the workers at the end of their current epoch and wait for them."""
@@ -216,7 +207,7 @@ def _initialise(data: TrainingData, trained: Any, stop: Any) -> None:
     _state.update(data=data, trained=trained, stop=stop)
 
 
-def _work(job: StackJob, slot: int) -> list[TrainingResult]:
+def _work(job: StackJob, slot: int) -> Stack:
     counts, stop = _state["trained"], _state["stop"]
     counts[slot] = 0  # a job that is run again counts anew
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from core.data import Splits
 from core.result import Status, TrainingResult
+from core.stack import Stack
 from core.training_data import TrainingData
 from search.console import Console, Progress
 from search.executors import Executor, StackJob, processes
@@ -93,13 +94,12 @@ def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Consol
         console.say(f"  search  {_search_line(study, len(finished), settings)}")
         driver = None
         if len(finished) < study.budget:
-            executor = stack.enter_context(
-                processes(TrainingData.of(data.train, data.validation), settings.workers)
-            )
+            training = TrainingData.of(data.train, data.validation)
+            executor = stack.enter_context(processes(training, settings.workers))
             progress = stack.enter_context(
                 console.progress(study.budget, spec.model.epochs, len(finished))
             )
-            driver = _Driver(study, data, executor, progress, check, seconds, finished)
+            driver = _Driver(study, data, training, executor, progress, check, seconds, finished)
             driver.start_cohort()  # trains while MLflow is opened, which takes seconds
         recorded = {number: each.run_id for number, each in finished.items()}
         tracker = open_tracker(spec, settings, recorded)
@@ -146,6 +146,7 @@ class _Driver:
 
     study: SearchStudy
     data: Splits
+    training: TrainingData
     executor: Executor
     progress: Progress
     check: Callable[[], None]
@@ -153,7 +154,7 @@ class _Driver:
     finished: dict[int, FinishedTrial]
     best: list[FinishedTrial] = field(init=False)  # so far, at most one
     tasks: list[StackTask] = field(default_factory=list)  # of the current cohort
-    results: Iterator[list[TrainingResult]] = field(default_factory=lambda: iter(()))
+    stacks: Iterator[Stack] = field(default_factory=lambda: iter(()))
 
     def __post_init__(self) -> None:
         self.best = ranked(list(self.finished.values()), self.study.spec.search.objective)[:1]
@@ -164,22 +165,19 @@ class _Driver:
         classes = len(self.data.train.class_names)
         self.tasks = unfinished(stacks(cohort, classes), self.finished)
         model = self.study.spec.model
-        jobs = [
-            StackJob(
-                trials=tuple(each.hyperparameters for each in task.trials),
-                tile=task.tile,
-                penalty=model.penalty,
-                seed=model.seed,
-                epochs=model.epochs,
-            )
-            for task in self.tasks
-        ]
-        self.results = self.executor.run(jobs, self._tick)
+        jobs = [StackJob(self._untrained(task), model.epochs) for task in self.tasks]
+        self.stacks = self.executor.run(jobs, self._tick)
+
+    def _untrained(self, task: StackTask) -> Stack:
+        model = self.study.spec.model
+        trials = tuple(each.hyperparameters for each in task.trials)
+        return Stack(trials, model.penalty, model.seed, task.tile)
 
     def run(self, tracker: Tracker) -> None:
         """Record the cohort that was started, and then one after the other."""
         while self.tasks:
-            for task, results in zip(self.tasks, self.results, strict=True):
+            for task, stack in zip(self.tasks, self.stacks, strict=True):
+                results = stack.results(self.training)
                 for trial, result in zip(task.trials, results, strict=True):
                     self._record(tracker, trial, result)
             self.seconds.training += self.executor.training_seconds

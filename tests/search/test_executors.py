@@ -8,16 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
 from strategies import make_problem
 
-from core.result import Hyperparameters, TrainingResult
+from core.result import Hyperparameters
 from core.softmax import Penalty
-from core.stack import train
+from core.stack import Stack, train
 from core.training_data import TrainingData
 from search.errors import LockstepError
 from search.executors import (
@@ -50,32 +49,26 @@ def job(size: int, epochs: int, batch_size: int = 8, seed: int = 0) -> StackJob:
     trials = tuple(
         Hyperparameters(0.01 * (n + 1 + seed), 1e-4 * n, batch_size) for n in range(size)
     )
-    return StackJob(trials, min(size, 4), Penalty.NORM, seed, epochs)
+    return StackJob(Stack(trials, Penalty.NORM, seed, min(size, 4)), epochs)
 
 
 def small_jobs() -> list[StackJob]:
     """More than there are workers, the first one by far the longest, one of them diverging."""
-    diverging = StackJob(
-        (Hyperparameters(0.5, 200.0, 8), Hyperparameters(0.1, 0.0, 8)), 2, Penalty.SQUARED, 1, 30
-    )
+    trials = (Hyperparameters(0.5, 200.0, 8), Hyperparameters(0.1, 0.0, 8))
+    diverging = StackJob(Stack(trials, Penalty.SQUARED, 1, 2), 30)
     return [job(9, 300), job(5, 20, 16, 1), diverging, job(1, 3, 4, 2), job(2, 10, 83)]
 
 
 def work(jobs: Sequence[StackJob]) -> int:
-    return sum(len(each.trials) * each.epochs for each in jobs)
+    return sum(len(each.stack.trials) * each.epochs for each in jobs)
 
 
-def assert_same(
-    first: Sequence[list[TrainingResult]], second: Sequence[list[TrainingResult]]
-) -> None:
+def assert_same(first: Sequence[Stack], second: Sequence[Stack]) -> None:
     """Bit for bit."""
-    assert list(map(len, first)) == list(map(len, second))
-    for a, b in zip(chain(*first), chain(*second), strict=True):
-        assert a.hyperparameters == b.hyperparameters
-        assert (a.status, a.stopped_epoch) == (b.status, b.stopped_epoch)
+    for a, b in zip(first, second, strict=True):
+        assert (a.trials, a.epoch, a.stopped) == (b.trials, b.epoch, b.stopped)
         np.testing.assert_array_equal(a.weights, b.weights, strict=True)
-        for name in type(a.curves).names():
-            np.testing.assert_array_equal(getattr(a.curves, name), getattr(b.curves, name))
+        np.testing.assert_array_equal(a.curves, b.curves, strict=True)
 
 
 def workers() -> set[int]:
@@ -103,10 +96,24 @@ def wait_until(condition: object, seconds: float = 10.0) -> bool:
 
 def test_in_process_is_training(data: TrainingData) -> None:
     jobs = small_jobs()
-    results = list(InProcess(data).run(jobs, lambda trained: None))
-    assert_same(results, [run_job(data, each) for each in jobs])
-    alone = train(data, jobs[3].trials, penalty=Penalty.NORM, epochs=3, seed=2)
-    np.testing.assert_allclose(results[3][0].weights, alone[0].weights, rtol=1e-5)
+    stacks = list(InProcess(data).run(jobs, lambda trained: None))
+    assert_same(stacks, [run_job(data, each) for each in jobs])
+    alone = train(data, jobs[3].stack.trials, penalty=Penalty.NORM, epochs=3, seed=2)
+    trained = stacks[3].results(data)
+    np.testing.assert_allclose(trained[0].weights, alone[0].weights, rtol=1e-5)
+
+
+def test_a_job_leaves_its_stack_as_it_is_and_goes_on_from_there(
+    data: TrainingData, pool: Executor
+) -> None:
+    """So that a job that is lost can be run again, and a trained stack trained further."""
+    whole = job(5, 7)
+    for executor in (InProcess(data), pool):
+        (half,) = executor.run([StackJob(whole.stack, 3)], lambda trained: None)
+        again = [StackJob(half, 4)] * 2
+        for rest in executor.run(again, lambda trained: None):
+            assert_same([rest], [run_job(data, whole)])
+        assert (half.epoch, whole.stack.epoch) == (3, 0)
 
 
 def test_processes_give_the_same_bits_in_the_order_of_the_jobs(
@@ -183,7 +190,7 @@ def test_leaving_the_block_stops_the_work(data: TrainingData) -> None:
     started = time.monotonic()
     with processes(data, WORKERS) as executor:
         results = executor.run([job(1, 1), *[job(3, 100_000)] * 4], lambda trained: None)
-        assert len(next(results)) == 1
+        assert next(results).epoch == 1
         assert len(workers() - before) == WORKERS
     assert time.monotonic() - started < 10
     assert workers() == before
@@ -242,6 +249,7 @@ sys.path[:0] = ["tests"]
 from strategies import make_problem
 from core.result import Hyperparameters
 from core.softmax import Penalty
+from core.stack import Stack
 from search.executors import StackJob, processes
 
 MARK, COUNT = Path(sys.argv[1]), int(sys.argv[2])
@@ -262,7 +270,7 @@ def release(lock, *args):
 if __name__ == "__mp_main__":  # in a worker
     synchronize.SemLock.__exit__ = release
 if __name__ == "__main__":
-    jobs = [StackJob((Hyperparameters(0.1, 0.0, 8),), 1, Penalty.NORM, 0, 2000)] * 2
+    jobs = [StackJob(Stack((Hyperparameters(0.1, 0.0, 8),), Penalty.NORM, 0, 1), 2000)] * 2
     with processes(make_problem(2).data, 2) as executor:
         print(len(list(executor.run(jobs, lambda trained: None))))
 """
@@ -285,11 +293,12 @@ sys.path[:0] = ["tests"]
 from strategies import make_problem
 from core.result import Hyperparameters
 from core.softmax import Penalty
+from core.stack import Stack
 from search.executors import StackJob, processes
 
 if __name__ == "__main__":
     trials = (Hyperparameters(0.1, 0.0, 8),)
-    jobs = [StackJob(trials, 1, Penalty.NORM, 0, 10_000_000)] * 4
+    jobs = [StackJob(Stack(trials, Penalty.NORM, 0, 1), 10_000_000)] * 4
     with processes(make_problem(2).data, 2) as executor:
         for _ in executor.run(jobs, lambda trained: print(trained, flush=True)):
             pass
