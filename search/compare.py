@@ -9,10 +9,11 @@ from core.result import Status
 from search import links
 from search.console import Console, table
 from search.errors import NothingToShowError
+from search.finished_trial import FinishedTrial, ranked
 from search.heat_maps import heat_maps
 from search.settings import Settings
 from search.spec import StudySpec
-from search.study import FinishedTrial, load_study, ranked
+from search.study import load_study
 from search.study_report import best_runs, note, trial_points
 from search.tracking_store import load_tracker
 

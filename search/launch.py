@@ -14,12 +14,13 @@ from core.stack import Stack
 from core.training_data import TrainingData
 from search.console import Console, Progress
 from search.executors import Executor, StackJob, processes
+from search.finished_trial import FinishedTrial, ranked
 from search.interrupts import InterruptedStudyError, stopping_politely
 from search.links import compare_url
 from search.plan import PlannedTrial, StackTask, stacks, unfinished
 from search.settings import Settings, redacted
 from search.spec import StudySpec
-from search.study import FinishedTrial, SearchStudy, open_study, ranked
+from search.study import SearchStudy, open_study
 from search.study_data import described, load_data
 from search.study_report import best_runs, note, write_report
 from search.tracking import Tracker

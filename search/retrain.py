@@ -19,10 +19,12 @@ from core.training_data import TrainingData
 from search import figures, images, links
 from search.console import Console, table
 from search.errors import LockstepError, NothingToShowError
+from search.finished_trial import FinishedTrial, ranked
 from search.settings import Settings
 from search.spec import StudySpec
-from search.study import FinishedTrial, SearchStudy, check_launched, open_study, ranked
+from search.study import SearchStudy, open_study
 from search.study_data import load_data
+from search.study_storage import check_launched
 from search.tracking import TEMPLATES, Artifact, Tracker
 from search.tracking_model import register_model
 from search.tracking_store import load_tracker
@@ -96,7 +98,7 @@ def retrain(
 
     Raises NothingToShowError when there is no such completed trial, LockstepError and DataError.
     """
-    check_launched(spec, settings)
+    check_launched(spec.name, settings)
     data = load_data(spec, settings, console.say)
     with open_study(spec, settings, data.digest) as study:
         trial = _choose(study, number)

@@ -4,38 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
-from core.result import Hyperparameters, Status, TrainingResult
-from search.errors import (
-    LockstepError,
-    NothingToShowError,
-    StudyChangedError,
-    first_line,
-)
+from core.result import Hyperparameters, Status
+from search.errors import NothingToShowError, StudyChangedError
+from search.finished_trial import RESULT_ATTRIBUTE, FinishedTrial
 from search.lease import file_lease
 from search.plan import PlannedTrial
-from search.settings import Settings, redacted
+from search.settings import Settings
 from search.space import distributions, grid
 from search.spec import StudySpec, differences
+from search.study_storage import check_launched, not_launched, open_storage
 
 SPEC_ATTRIBUTE = "lockstep.spec"
 DATA_ATTRIBUTE = "lockstep.data_digest"
-RESULT_ATTRIBUTE = "lockstep.result"
-RUN_ATTRIBUTE = "mlflow.run_id"
 TEST_ATTRIBUTE = "lockstep.test_evaluations"
 
 _STATES = {
@@ -43,79 +34,6 @@ _STATES = {
     Status.PRUNED: TrialState.PRUNED,
     Status.DIVERGED: TrialState.FAIL,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedTrial:
-    """A recorded trial. Scores are those of its last epoch; best_epoch is the one (from 1) of the
-    lowest validation loss. Of a diverged trial the scores are NaN."""
-
-    number: int
-    hyperparameters: Hyperparameters
-    status: Status
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    best_epoch: int
-    best_val_loss: float
-    stopped_epoch: int
-    run_id: str
-
-    @classmethod
-    def of(cls, number: int, result: TrainingResult, run_id: str) -> FinishedTrial:
-        curves = result.curves
-        diverged = result.status is Status.DIVERGED
-        last = {
-            name: math.nan if diverged else float(getattr(curves, name)[-1])
-            for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-        }
-        finite = np.where(np.isfinite(curves.val_loss), curves.val_loss, np.inf)
-        best = int(finite.argmin())
-        return cls(
-            number=number,
-            hyperparameters=result.hyperparameters,
-            status=result.status,
-            **last,
-            best_epoch=best + 1,
-            best_val_loss=float(curves.val_loss[best]),
-            stopped_epoch=result.stopped_epoch,
-            run_id=run_id,
-        )
-
-    def attributes(self) -> dict[str, Any]:
-        """As Optuna user attributes: JSON, with null for what is not finite."""
-        fields = asdict(self)
-        for key in ("number", "hyperparameters", "run_id"):
-            del fields[key]
-        plain = {
-            key: None if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in fields.items()
-        }
-        return {RESULT_ATTRIBUTE: plain | {"status": self.status.name}, RUN_ATTRIBUTE: self.run_id}
-
-    @classmethod
-    def from_optuna(cls, trial: FrozenTrial) -> FinishedTrial:
-        plain: dict[str, Any] = {
-            key: math.nan if value is None else value
-            for key, value in trial.user_attrs[RESULT_ATTRIBUTE].items()
-        }
-        return cls(
-            number=trial.number,
-            hyperparameters=Hyperparameters(**trial.params),
-            run_id=trial.user_attrs[RUN_ATTRIBUTE],
-            **plain | {"status": Status[plain["status"]]},
-        )
-
-
-def ranked(trials: list[FinishedTrial], objective: str) -> list[FinishedTrial]:
-    """Completed trials, best first; ties go to the lower loss, then to the lower number."""
-
-    def key(trial: FinishedTrial) -> tuple[float, float, int]:
-        first = -trial.val_accuracy if objective == "val_accuracy" else trial.val_loss
-        return first, trial.val_loss, trial.number
-
-    return sorted((each for each in trials if each.status is Status.COMPLETED), key=key)
 
 
 class SearchStudy:
@@ -229,7 +147,7 @@ def open_study(spec: StudySpec, settings: Settings, data_digest: str) -> Iterato
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with file_lease(settings.folder(spec.name) / "driver.lock", spec.name):
-        storage = _storage(spec, settings, repair=True)
+        storage = open_storage(spec.name, settings, repair=True)
         direction = (
             StudyDirection.MAXIMIZE
             if spec.search.objective == "val_accuracy"
@@ -242,63 +160,16 @@ def open_study(spec: StudySpec, settings: Settings, data_digest: str) -> Iterato
         yield SearchStudy(study, spec)
 
 
-def check_launched(spec: StudySpec, settings: Settings) -> None:
-    """Raises NothingToShowError where the home has no journal of the study."""
-    if settings.storage is None and not _journal(spec, settings).is_file():
-        raise NothingToShowError(_not_launched(spec, settings))
-
-
-def _not_launched(spec: StudySpec, settings: Settings) -> str:
-    return (
-        f"study {spec.name} has not been launched: run `lockstep launch` on its file first "
-        f"(home is {settings.home})"
-    )
-
-
 def load_study(spec: StudySpec, settings: Settings) -> SearchStudy:
     """The study as it stands, to be read. Raises NothingToShowError when it was never launched."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    check_launched(spec, settings)
+    check_launched(spec.name, settings)
     try:
-        storage = _storage(spec, settings, repair=False)
+        storage = open_storage(spec.name, settings, repair=False)
         study = optuna.load_study(study_name=spec.name, storage=storage)
     except KeyError as error:
-        raise NothingToShowError(_not_launched(spec, settings)) from error
+        raise NothingToShowError(not_launched(spec.name, settings)) from error
     return SearchStudy(study, spec)
-
-
-def _journal(spec: StudySpec, settings: Settings) -> Path:
-    return settings.folder(spec.name) / "study.journal"
-
-
-def _storage(spec: StudySpec, settings: Settings, *, repair: bool) -> BaseStorage:
-    if settings.storage is not None:
-        try:
-            return RDBStorage(settings.storage)
-        except Exception as error:
-            reason = first_line(error).replace(settings.storage, redacted(settings.storage))
-            raise LockstepError(
-                f"--storage {redacted(settings.storage)}: cannot be opened: {reason}"
-            ) from error
-    path = _journal(spec, settings)
-    if repair:
-        _repair(path)
-    return JournalStorage(JournalFileBackend(str(path)))
-
-
-def _repair(path: Path) -> None:
-    """Undo what a killed driver may have left: half a last line, and the journal's own lock.
-
-    Half a line would make the journal unreadable at the next append. Only under the lease.
-    """
-    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
-    if not path.is_file():
-        return
-    with path.open("r+b") as file:
-        content = file.read()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            file.truncate(whole)
 
 
 def _check_unchanged(study: optuna.Study, spec: StudySpec, data_digest: str) -> None:

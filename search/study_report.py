@@ -10,11 +10,12 @@ from core.data import Splits
 from core.result import Status
 from search import figures, images
 from search.figure_style import TrialPoint
+from search.finished_trial import FinishedTrial, ranked
 from search.heat_maps import heat_maps
 from search.links import COMPARED, charts_url, compare_url
 from search.settings import Settings
 from search.spec import Range, StudySpec
-from search.study import FinishedTrial, SearchStudy, ranked
+from search.study import SearchStudy
 from search.study_data import described
 from search.tracking import Artifact, Tracker
 

@@ -25,10 +25,10 @@ import numpy.typing as npt
 from core.data import Dataset, Splits
 from core.result import Curves, Hyperparameters, Status, TrainingResult
 from search import images, links, shared_view
+from search.finished_trial import FinishedTrial
 from search.plan import PlannedTrial
 from search.settings import Settings
 from search.spec import StudySpec
-from search.study import FinishedTrial
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -14,10 +14,11 @@ import webbrowser
 from collections.abc import Callable
 
 from search.errors import LockstepError
+from search.finished_trial import ranked
 from search.links import BEST_VIEW, SEARCH_VIEW, charts_url, compare_url
 from search.settings import Settings
 from search.spec import StudySpec
-from search.study import load_study, ranked
+from search.study import load_study
 from search.study_report import best_runs
 from search.tracking_store import load_tracker
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from measure import table
 
 from core.result import Status
+from search.finished_trial import FinishedTrial
 from search.plan import PlannedTrial
 from search.settings import Settings
 from search.spec import StudySpec
-from search.study import FinishedTrial, SearchStudy, open_study
+from search.study import SearchStudy, open_study
 
 DECAYS = 10  # values of weight decay; the learning rates fill up
 

@@ -20,11 +20,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from core.result import Curves, Hyperparameters, Status, TrainingResult
 from search.errors import LockstepError, NothingToShowError, StudyBusyError, StudyChangedError
+from search.finished_trial import FinishedTrial, ranked
 from search.plan import PlannedTrial, stacks, unfinished
 from search.settings import Settings
 from search.space import distributions, grid
 from search.spec import StudySpec
-from search.study import FinishedTrial, SearchStudy, load_study, open_study, ranked
+from search.study import SearchStudy, load_study, open_study
 from search.study_report import note
 
 MakeSpec = Callable[..., StudySpec]

@@ -20,13 +20,13 @@ from PIL import Image
 from core.data import Splits
 from core.result import Curves, Hyperparameters, Status, TrainingResult
 from search.errors import LockstepError
+from search.finished_trial import FinishedTrial
 from search.links import BEST_VIEW, SEARCH_VIEW
 from search.plan import PlannedTrial
 from search.settings import Settings
 from search.shared_view import TAG_PREFIX
 from search.space import grid
 from search.spec import StudySpec
-from search.study import FinishedTrial
 from search.tracking import (
     MAX_METRICS,
     RESULT,

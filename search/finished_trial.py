@@ -1,0 +1,90 @@
+"""A finished trial, as it is kept in Optuna's storage; and which of them is best."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.result import Hyperparameters, Status, TrainingResult
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+RESULT_ATTRIBUTE = "lockstep.result"
+RUN_ATTRIBUTE = "mlflow.run_id"
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedTrial:
+    """A recorded trial. Scores are those of its last epoch; best_epoch is the one (from 1) of the
+    lowest validation loss. Of a diverged trial the scores are NaN."""
+
+    number: int
+    hyperparameters: Hyperparameters
+    status: Status
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    best_epoch: int
+    best_val_loss: float
+    stopped_epoch: int
+    run_id: str
+
+    @classmethod
+    def of(cls, number: int, result: TrainingResult, run_id: str) -> FinishedTrial:
+        curves = result.curves
+        diverged = result.status is Status.DIVERGED
+        last = {
+            name: math.nan if diverged else float(getattr(curves, name)[-1])
+            for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+        }
+        finite = np.where(np.isfinite(curves.val_loss), curves.val_loss, np.inf)
+        best = int(finite.argmin())
+        return cls(
+            number=number,
+            hyperparameters=result.hyperparameters,
+            status=result.status,
+            **last,
+            best_epoch=best + 1,
+            best_val_loss=float(curves.val_loss[best]),
+            stopped_epoch=result.stopped_epoch,
+            run_id=run_id,
+        )
+
+    def attributes(self) -> dict[str, Any]:
+        """As Optuna user attributes: JSON, with null for what is not finite."""
+        fields = asdict(self)
+        for key in ("number", "hyperparameters", "run_id"):
+            del fields[key]
+        plain = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in fields.items()
+        }
+        return {RESULT_ATTRIBUTE: plain | {"status": self.status.name}, RUN_ATTRIBUTE: self.run_id}
+
+    @classmethod
+    def from_optuna(cls, trial: FrozenTrial) -> FinishedTrial:
+        plain: dict[str, Any] = {
+            key: math.nan if value is None else value
+            for key, value in trial.user_attrs[RESULT_ATTRIBUTE].items()
+        }
+        return cls(
+            number=trial.number,
+            hyperparameters=Hyperparameters(**trial.params),
+            run_id=trial.user_attrs[RUN_ATTRIBUTE],
+            **plain | {"status": Status[plain["status"]]},
+        )
+
+
+def ranked(trials: list[FinishedTrial], objective: str) -> list[FinishedTrial]:
+    """Completed trials, best first; ties go to the lower loss, then to the lower number."""
+
+    def key(trial: FinishedTrial) -> tuple[float, float, int]:
+        first = -trial.val_accuracy if objective == "val_accuracy" else trial.val_loss
+        return first, trial.val_loss, trial.number
+
+    return sorted((each for each in trials if each.status is Status.COMPLETED), key=key)

@@ -1,0 +1,60 @@
+"""Where Optuna keeps a study: a journal file in the home, or the database of --storage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+
+from search.errors import LockstepError, NothingToShowError, first_line
+from search.settings import Settings, redacted
+
+
+def check_launched(study: str, settings: Settings) -> None:
+    """Raises NothingToShowError where the home has no journal of the study."""
+    if settings.storage is None and not _journal(study, settings).is_file():
+        raise NothingToShowError(not_launched(study, settings))
+
+
+def not_launched(study: str, settings: Settings) -> str:
+    return (
+        f"study {study} has not been launched: run `lockstep launch` on its file first "
+        f"(home is {settings.home})"
+    )
+
+
+def _journal(study: str, settings: Settings) -> Path:
+    return settings.folder(study) / "study.journal"
+
+
+def open_storage(study: str, settings: Settings, *, repair: bool) -> BaseStorage:
+    """The storage of --storage, or the journal in the home. With repair, which only the holder of
+    the lease may ask for, what a killed driver left is put right. Raises LockstepError."""
+    if settings.storage is not None:
+        try:
+            return RDBStorage(settings.storage)
+        except Exception as error:
+            reason = first_line(error).replace(settings.storage, redacted(settings.storage))
+            raise LockstepError(
+                f"--storage {redacted(settings.storage)}: cannot be opened: {reason}"
+            ) from error
+    path = _journal(study, settings)
+    if repair:
+        _repair(path)
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+def _repair(path: Path) -> None:
+    """Undo what a killed driver may have left: half a last line, and the journal's own lock.
+
+    Half a line would make the journal unreadable at the next append. Only under the lease.
+    """
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    if not path.is_file():
+        return
+    with path.open("r+b") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            file.truncate(whole)
