@@ -9,7 +9,7 @@ is a function of the margins m = t x·u, so examples are kept as t x (see `train
     ∂loss/∂u = (tanh(m) - 1)/2 · t x
     loss = log(1 + e^(-2m)) = 2 max(0, -m) - log((1 + |tanh(m)|) / 2)
 
-Notation: T trials of a tile, C classes, B examples; Z (T, C - 1, B) float32.
+Notation: T trials of a tile, C classes, B examples; Z (C - 1, T, B) float32.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class BinaryResidual:
         self._least = np.where(y == 1, np.float32(0), -_SMALLEST)
 
     def __call__(self, Z: Matrix, factor: Matrix | None) -> tuple[Matrix, Matrix]:
-        m = Z[:, 0]
+        m = Z[0]
         scratch = np.empty_like(m)
         np.greater(m, self._least, out=scratch)
         hits = np.vecdot(scratch, self._ones)  # a dot product with ones is NumPy's fastest sum
@@ -67,40 +67,34 @@ class MulticlassResidual:
     """Three classes or more: softmax over the C - 1 trained columns and the implied last one."""
 
     def __init__(self, y: Labels, n_classes: int) -> None:
-        columns = n_classes - 1
         self._y = y
-        self._place = y * len(y) + np.arange(len(y))  # of (class, example) in a row of Z, flattened
-        self._is_last = y == columns
-        self._any_last = bool(self._is_last.any())
-        self._one_hot = np.zeros((columns, len(y)), np.float32)
-        self._one_hot[y[~self._is_last], np.flatnonzero(~self._is_last)] = 1
+        trained = np.flatnonzero(y < n_classes - 1)  # examples of the classes with a column
+        self._trained = trained
+        self._labels = y[trained], slice(None), trained  # their places in Z, as (examples, T)
 
     def __call__(self, Z: Matrix, factor: Matrix | None) -> tuple[Matrix, Matrix]:
-        last = -Z.sum(axis=1)
-        top = Z.max(axis=1)
+        last = -Z.sum(axis=0)
+        top = Z.max(axis=0)
         np.maximum(top, last, out=top)
-        Z -= top[:, None]
+        Z -= top
         last -= top
-        own = np.take(Z.reshape(len(Z), -1), self._place, axis=1, mode="clip")
-        if self._any_last:
-            np.copyto(own, last, where=self._is_last)
+        own = last.copy()
+        own[:, self._trained] = Z[self._labels].T
         at_top, last_at_top = Z == 0, last == 0
         hit = own == 0
         if np.count_nonzero(at_top) + np.count_nonzero(last_at_top) > hit.size:
             # Some classes tie (zero weights, an all-zero example): the first of them is predicted.
-            first = np.concatenate([at_top, last_at_top[:, None]], axis=1).argmax(axis=1)
+            first = np.concatenate([at_top, last_at_top[None]]).argmax(axis=0)
             hit &= first == self._y
         hits = np.count_nonzero(hit, axis=1).astype(np.float32)
         np.exp(Z, out=Z)
         np.exp(last, out=last)
-        total = Z.sum(axis=1)
+        total = Z.sum(axis=0)
         total += last
         loss = np.log(total).sum(axis=1) - own.sum(axis=1)
         if factor is not None:
-            np.reciprocal(total, out=total)
-            Z *= total[:, None]
-            Z -= self._one_hot
-            Z *= factor[:, None, None]
+            Z *= np.divide(factor[:, None], total, out=total)
+            Z[self._labels] -= factor
         return loss, hits
 
 

@@ -1,15 +1,17 @@
 """Stack: K trials of one batch size trained in lockstep, on the same batches in the same order.
 
 A step of K trials by themselves is 2K small matrix products; stacked it is two large ones. With
-the trials' weights as rows, R = T (C - 1) of them in a tile of T trials (see `residual.py` for why
+the trials' weights as rows, R = (C - 1) T of them in a tile of T trials (see `residual.py` for why
 C - 1), X_b (B, A) the batch and A the active features:
 
     Z = W X_bᵀ           (R, B)   logits of all trials
     Z ← (η/B) (P - Y)             learning rates and 1/B folded in, in place
-    G = Z X_b            (R, A)   gradient steps of all trials
-    W ← W - (G + d W)             d = η λ/‖W‖₂ per trial ("norm"), η λ ("squared")
+    W ← (1 - d) W - Z X_b         d = η λ/‖W‖₂ per trial ("norm"), η λ ("squared")
 
-(Not (1 - d) W - G: in float32 a small d would be rounded away from 1.)
+Decay would be one more pass over W, and float32 would round a small d away from 1. So within an
+epoch W is kept as s V, with a scale s per trial in float64, and a step is
+
+    s' = (1 - d) s,   V ← V - (1/s') Z X_b
 
 Tiles have a fixed height, the last one padded with idle rows: BLAS then rounds a row alike wherever
 it stands, so a trial's numbers do not depend on its neighbours (see README, "What is promised").
@@ -23,6 +25,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg.blas import sgemm
 
 from core.residual import Residual, residual_for
 from core.result import Curves, Floats, Hyperparameters, Status, TrainingResult
@@ -32,9 +35,10 @@ from core.training_data import TrainingData
 Matrix = npt.NDArray[np.float32]
 
 TILE_ROWS_BINARY = 256
-TILE_ROWS_MULTICLASS = 288
+TILE_ROWS_MULTICLASS = 576
 ROW_UNIT = 4  # BLAS kernels treat rows in groups of this many; a partial group rounds differently
 VALIDATION_CHUNK = 1024  # examples; keeps their logits in cache
+MAX_SCALE = 1e3  # or its inverse: beyond, a scale is multiplied into the weights
 
 
 def tile_trials(n_trials: int, n_classes: int) -> int:
@@ -52,32 +56,56 @@ class _Tile:
     """The trials of one tile while they are trained; rows beyond the last trial stay zero."""
 
     members: npt.NDArray[np.intp]  # places in the stack, (≤ T,)
-    W: Matrix  # (rows, A), rows = T (C - 1) rounded up to ROW_UNIT
+    V: Matrix  # (rows, A): class by class, each trial by trial; rows = (C - 1) T and padding
     columns: int  # C - 1
-    rate: Matrix  # η/B, (T,)
-    shrinkage: Matrix  # η λ, (T,)
+    rate: Floats  # η/B, (T,)
+    shrinkage: Floats  # η λ, (T,)
+    scale: Floats  # W = scale V, (T,); 1 between epochs
 
     @property
-    def trials(self) -> Matrix:
-        """W as (T, C - 1, A)."""
-        return self.by_trial(self.W)
+    def weights(self) -> Matrix:
+        """V as (C - 1, T, A), which between epochs is W."""
+        return self.by_class(self.V)
 
-    def by_trial(self, rows: Matrix) -> Matrix:
-        """(rows, n) → (T, C - 1, n), the padding left out."""
+    def by_class(self, rows: Matrix) -> Matrix:
+        """(rows, n) → (C - 1, T, n), the padding left out."""
         T = len(self.rate)
-        return rows[: T * self.columns].reshape(T, self.columns, -1)
+        return rows[: self.columns * T].reshape(self.columns, T, -1)
+
+    def decay(self, penalty: Penalty) -> None:
+        """The penalty's step."""
+        d = self.shrinkage
+        if penalty is Penalty.NORM:
+            norms = np.abs(self.scale) * np.sqrt(_squared_norms(self.weights))
+            norms[norms == 0] = np.inf  # the gradient at W = 0 is taken to be 0
+            d = d / norms
+        self.scale *= 1 - d
+        size = np.abs(self.scale)
+        self.fold((size < 1 / MAX_SCALE) | (size > MAX_SCALE))
+
+    def fold(self, trials: npt.NDArray[np.bool_]) -> None:
+        """Set the scale of these trials, (T,) booleans, to 1."""
+        if trials.any():
+            self.weights[:, trials] *= self.scale[trials, None].astype(np.float32)
+            self.scale[trials] = 1
 
 
 def _shaped(buffer: Matrix, rows: int, columns: int) -> Matrix:
     return buffer[: rows * columns].reshape(rows, columns)
 
 
-def _squared_norms(trials: Matrix) -> Matrix:
-    """‖W‖₂² of each trial over all C classes, the implied last one included; (T,)."""
-    squared: Matrix = np.vecdot(trials, trials).sum(axis=1)
-    if trials.shape[1] == 1:
+def _subtract_product(V: Matrix, Z: Matrix, X: Matrix) -> None:
+    """V ← V - Z X in place. NumPy cannot accumulate: it would need one more matrix and a pass."""
+    if V.size:  # BLAS knows no empty matrix
+        sgemm(-1.0, X.T, Z.T, beta=1.0, c=V.T, overwrite_c=True)
+
+
+def _squared_norms(weights: Matrix) -> Matrix:
+    """‖W‖₂² of each trial over all C classes, the implied one included; (C - 1, T, A) → (T,)."""
+    squared: Matrix = np.vecdot(weights, weights).sum(axis=0)
+    if len(weights) == 1:
         return 2 * squared
-    last = trials.sum(axis=1)
+    last = weights.sum(axis=0)
     squared += np.vecdot(last, last)
     return squared
 
@@ -211,8 +239,6 @@ class _Workspace:
         self.rows = -(-stack.tile * columns // ROW_UNIT) * ROW_UNIT
         B, A = stack.batch_size, len(data.active)
         self.X_batch = np.empty((B, A), np.float32)
-        self.gradient = np.empty((self.rows, A), np.float32)
-        self.decayed = np.zeros((self.rows, A), np.float32)
         self.logits = np.empty(self.rows * max(B, VALIDATION_CHUNK), np.float32)
         self.validation = [
             (data.X_val[start : start + VALIDATION_CHUNK], residual_for(labels, data.n_classes))
@@ -228,14 +254,16 @@ class _Workspace:
         self.tiles: list[_Tile] = []
         for start in range(0, len(running), stack.tile):
             members = running[start : start + stack.tile]
+            T = stack.tile
             tile = _Tile(
                 members=members,
-                W=np.zeros((self.rows, len(self.data.active)), np.float32),
+                V=np.zeros((self.rows, len(self.data.active)), np.float32),
                 columns=self.data.n_classes - 1,
-                rate=np.zeros(stack.tile, np.float32),
-                shrinkage=np.zeros(stack.tile, np.float32),
+                rate=np.zeros(T),
+                shrinkage=np.zeros(T),
+                scale=np.ones(T),
             )
-            tile.trials[: len(members)] = stack.weights[members]
+            tile.weights[:, : len(members)] = stack.weights[members].swapaxes(0, 1)
             for slot, k in enumerate(members):
                 trial = stack.trials[k]
                 tile.rate[slot] = trial.learning_rate / trial.batch_size
@@ -246,13 +274,13 @@ class _Workspace:
         """Keep the weights of this epoch, but of diverged trials those of the epoch before."""
         for tile in self.tiles:
             slots = [slot for slot, k in enumerate(tile.members) if k not in except_for]
-            self.stack.weights[tile.members[slots]] = tile.trials[slots]
+            self.stack.weights[tile.members[slots]] = tile.weights[:, slots].swapaxes(0, 1)
 
     def finite(self) -> npt.NDArray[np.bool_]:
         """Whether each trial's weights are, (K,)."""
         finite = np.ones(len(self.stack.trials), np.bool_)
         for tile in self.tiles:
-            finite[tile.members] = np.isfinite(_squared_norms(tile.trials))[: len(tile.members)]
+            finite[tile.members] = np.isfinite(_squared_norms(tile.weights))[: len(tile.members)]
         return finite
 
     def train(self, epoch: int, steps: list[Floats] | None) -> Floats:
@@ -273,6 +301,8 @@ class _Workspace:
                 sums[1, place] += hits
             if steps is not None:
                 steps.append(self._by_trial((sums - before) / B, totals))
+        for tile in self.tiles:
+            tile.fold(tile.scale != 1)
         return self._by_trial(sums / (self.n_steps * B), totals)
 
     def _by_trial(self, by_tile: Floats, like: Floats) -> Floats:
@@ -285,24 +315,14 @@ class _Workspace:
     def _step(self, tile: _Tile, residual: Residual) -> tuple[Matrix, Matrix]:
         """One update of a tile; the batch's loss and hits before it, each (T,)."""
         Z = _shaped(self.logits, self.rows, len(self.X_batch))
-        np.matmul(tile.W, self.X_batch.T, out=Z)
-        counted = residual(tile.by_trial(Z), tile.rate)
-        np.matmul(Z, self.X_batch, out=self.gradient)
+        np.matmul(tile.V, self.X_batch.T, out=Z)
+        logits = tile.by_class(Z)
         if tile.shrinkage.any():
-            np.multiply(
-                tile.trials, self._decay(tile)[:, None, None], out=tile.by_trial(self.decayed)
-            )
-            self.gradient += self.decayed
-        tile.W -= self.gradient
+            logits *= tile.scale[:, None].astype(np.float32)
+            tile.decay(self.stack.penalty)
+        counted = residual(logits, (tile.rate / tile.scale).astype(np.float32))
+        _subtract_product(tile.V, Z, self.X_batch)
         return counted
-
-    def _decay(self, tile: _Tile) -> Matrix:
-        """The penalty's step, as a share of the weights: d of the module's docstring, (T,)."""
-        if self.stack.penalty is Penalty.SQUARED:
-            return tile.shrinkage
-        norms = np.sqrt(_squared_norms(tile.trials))
-        norms[norms == 0] = np.inf  # the gradient at W = 0 is taken to be 0
-        return np.divide(tile.shrinkage, norms, dtype=np.float32)
 
     def validate(self) -> Floats:
         """Validation loss and accuracy, (2, K); NaN where nothing is held out."""
@@ -314,8 +334,8 @@ class _Workspace:
         for place, tile in enumerate(self.tiles):
             for X, residual in self.validation:
                 Z = _shaped(self.logits, self.rows, len(X))
-                np.matmul(tile.W, X.T, out=Z)
-                sums[:, place] += residual(tile.by_trial(Z), None)
+                np.matmul(tile.V, X.T, out=Z)
+                sums[:, place] += residual(tile.by_class(Z), None)
         return self._by_trial(sums / M, np.empty(shape))
 
 

@@ -7,9 +7,15 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 from strategies import class_counts, seeds
 
-from core.residual import residual_for
+from core.residual import Residual, residual_for
 
 EPS = float(np.finfo(np.float32).eps)
+
+
+def trial_residual(y: np.ndarray, n_classes: int) -> Residual:
+    """The residual of logits that lie trial by trial, (T, C - 1, B)."""
+    residual = residual_for(y, n_classes)
+    return lambda Z, factor: residual(Z.swapaxes(0, 1), factor)
 
 
 def all_logits(Z: np.ndarray) -> np.ndarray:
@@ -61,7 +67,7 @@ def check(Z: np.ndarray, y: np.ndarray, n_classes: int, factor: np.ndarray) -> N
     """
     loss, hits, difference, margins = by_definition(Z, y)
     known_to = EPS * (1 + np.abs(Z.astype(np.float64)).sum(axis=1).max(axis=1, initial=0.0))  # (T,)
-    residual = residual_for(y, n_classes)
+    residual = trial_residual(y, n_classes)
 
     evaluated_loss, evaluated_hits = residual(as_kept(Z, y), None)
     trained = as_kept(Z, y)
@@ -127,7 +133,7 @@ def test_extreme_logits_are_finite(n_classes: int) -> None:
     factor = np.ones(4, np.float32)
     check(Z, y, n_classes, factor)
     Z = as_kept(Z, y)
-    loss, _ = residual_for(y, n_classes)(Z, factor)
+    loss, _ = trial_residual(y, n_classes)(Z, factor)
     assert np.isfinite(loss).all()
     assert np.isfinite(Z).all()
     assert np.abs(Z).max() <= 1
@@ -141,7 +147,7 @@ def test_where_all_classes_tie_the_first_is_predicted(n_classes: int) -> None:
     Z[1, 0, :n_classes] = 9  # class 0, or class 1 of two, is sure of a quarter of the examples
     _, expected, _, _ = by_definition(Z, y)
     assert expected.tolist() == [4, 4]
-    assert residual_for(y, n_classes)(as_kept(Z, y), None)[1].tolist() == [4, 4]
+    assert trial_residual(y, n_classes)(as_kept(Z, y), None)[1].tolist() == [4, 4]
 
 
 @pytest.mark.parametrize("n_classes", [3, 4, 10])
@@ -151,7 +157,7 @@ def test_where_some_classes_tie_the_first_of_them_is_predicted(n_classes: int) -
     Z[:, 0] = -2  # classes 1 to C - 2 tie; of three, class 1 and the implied one
     _, expected, _, _ = by_definition(Z, y)
     assert expected.tolist() == [1]
-    assert residual_for(y, n_classes)(as_kept(Z, y), None)[1].tolist() == [1]
+    assert trial_residual(y, n_classes)(as_kept(Z, y), None)[1].tolist() == [1]
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -168,7 +174,7 @@ def test_tiny_logits_are_not_ties(n_classes: int, size: float, sign: int) -> Non
         y = np.full(n_classes, label)
         expected = n_classes if label == winner else 0
         assert by_definition(Z, y)[1].tolist() == [expected]
-        assert residual_for(y, n_classes)(as_kept(Z, y), None)[1].tolist() == [expected]
+        assert trial_residual(y, n_classes)(as_kept(Z, y), None)[1].tolist() == [expected]
 
 
 @pytest.mark.parametrize("n_classes", [2, 10])
@@ -177,7 +183,7 @@ def test_only_the_view_is_written(n_classes: int) -> None:
     Z, y, factor = random_logits(2, n_classes, 7, 1.0, 0)
     buffer = np.full((4, n_classes - 1, 7), 42, np.float32)
     buffer[:2] = Z
-    residual = residual_for(y, n_classes)
+    residual = trial_residual(y, n_classes)
     residual(buffer[:2], factor)
     residual(Z, factor)
     np.testing.assert_array_equal(buffer[:2], Z)
@@ -188,7 +194,7 @@ def test_only_the_view_is_written(n_classes: int) -> None:
 def test_trials_do_not_touch_one_another(n_classes: int) -> None:
     Z, y, factor = random_logits(3, n_classes, 7, 1.0, 0)
     Z[1] = np.nan
-    residual, alone = residual_for(y, n_classes), Z[[0, 2]]
+    residual, alone = trial_residual(y, n_classes), Z[[0, 2]]
     with np.errstate(all="ignore"):
         loss, hits = residual(Z, factor)
     alone_loss, alone_hits = residual(alone, factor[[0, 2]])
@@ -201,6 +207,6 @@ def test_trials_do_not_touch_one_another(n_classes: int) -> None:
 @pytest.mark.parametrize("n", [1, 200, 10_000])
 def test_binary_loss_of_certain_examples_is_not_negative(n: int) -> None:
     Z = np.full((1, 1, n), 40, np.float32)
-    loss, hits = residual_for(np.ones(n, np.intp), 2)(Z, None)
+    loss, hits = trial_residual(np.ones(n, np.intp), 2)(Z, None)
     assert hits == n
     assert 0 <= loss[0] <= n * EPS

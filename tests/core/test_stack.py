@@ -600,6 +600,20 @@ def test_norm_decay_that_overshoots_zero_stays_finite(n_classes: int, weight_dec
 # ---------------------------------------------------------------- input
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("decayed", [0.5, 0.999, 1.0, 1.5, 1.9999, 2.05])
+def test_decay_that_leaves_little_nothing_or_the_opposite(n_classes: int, decayed: float) -> None:
+    """Of a step's weights, 1 - decayed is left: their scale shrinks, vanishes, turns, grows."""
+    part = problem(n_classes)
+    rate = 0.01
+    trials = [Hyperparameters(rate, decayed / rate, 4), Hyperparameters(rate, 0.0, 4)]
+    results = run(part.data, trials, penalty=Penalty.SQUARED, epochs=2)
+    for trial, result in zip(trials, results, strict=True):
+        expected = reference(part.train, part.validation, trial, Penalty.SQUARED, 2, 7)
+        assert relative_error(result.weights, expected.W) < 1e-4
+        np.testing.assert_allclose(curves_of(result)[0], expected.curves[0], rtol=1e-5)
+
+
 def test_rows_that_fill_no_batch_are_left_for_other_epochs() -> None:
     """83 rows in batches of 30: 23 of them are not seen in an epoch."""
     train_part, validation, data = problem(3)
@@ -658,9 +672,9 @@ def test_results(n_classes: int) -> None:
 
 def test_train_uses_the_advised_tile() -> None:
     data = problem(10).data
-    trials = stable_trials(40, 20)
-    tile = tile_trials(40, 10)
-    assert tile == 20
+    trials = stable_trials(80, 20)
+    tile = tile_trials(80, 10)
+    assert tile == 40
     results = train(data, trials, penalty=Penalty.SQUARED, epochs=2, seed=3)
     assert_same_bits(
         results, run(data, trials, tile=tile, epochs=2, penalty=Penalty.SQUARED, seed=3)
