@@ -83,6 +83,18 @@ def cli() -> None:
     help="Training processes.",
 )
 @click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Train on a Dask cluster: tcp://scheduler:8786, tls://…, or `local` for --workers here.",
+)
+@click.option(
+    "--patience",
+    type=click.FloatRange(0),
+    default=120.0,
+    show_default=True,
+    help="Seconds to wait for a PostgreSQL or MLflow server that is lost during the launch.",
+)
+@click.option(
     "--every-epoch",
     is_flag=True,
     help="Log every epoch to MLflow, not just the first ten, then every fifth, and the last.",

@@ -79,7 +79,7 @@ class _StoppedError(Exception):
 Futures = list[Future[Stack]]
 
 
-class _Ticker:
+class Ticker:
     """Tells of the epochs trained since it was last called."""
 
     def __init__(self, counts: Any, tick: Callable[[int], None]) -> None:
@@ -120,7 +120,7 @@ class Processes:
         started = time.perf_counter()
         self._trained[:] = [0] * SLOTS
         futures = self._submit(jobs, 0, started)
-        return self._results(jobs, futures, _Ticker(self._trained, tick), started)
+        return self._results(jobs, futures, Ticker(self._trained, tick), started)
 
     def _submit(self, jobs: Sequence[StackJob], first: int, started: float) -> Futures:
         """Queue the jobs from ``first`` on; none if the pool turns out to be broken."""
@@ -140,7 +140,7 @@ class Processes:
         return futures
 
     def _results(
-        self, jobs: Sequence[StackJob], futures: Futures, ticker: _Ticker, started: float
+        self, jobs: Sequence[StackJob], futures: Futures, ticker: Ticker, started: float
     ) -> Iterator[Stack]:
         done = restarts = 0
         while done < len(jobs):
@@ -163,7 +163,7 @@ class Processes:
                 self._pool = self._new_pool()
                 futures = self._submit(jobs, done, started)
 
-    def _wait(self, future: Future[Stack], ticker: _Ticker) -> Stack:
+    def _wait(self, future: Future[Stack], ticker: Ticker) -> Stack:
         while True:
             try:
                 stack = future.result(timeout=POLL_SECONDS)

@@ -12,8 +12,9 @@ from core.data import Splits
 from core.result import Status, TrainingResult
 from core.stack import Stack
 from core.training_data import TrainingData
+from search.cluster import open_executor, where_trained
 from search.console import Console, Progress
-from search.executors import Executor, StackJob, processes
+from search.executors import Executor, StackJob
 from search.finished_trial import FinishedTrial, ranked
 from search.interrupts import InterruptedStudyError, stopping_politely
 from search.links import compare_url
@@ -96,7 +97,7 @@ def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Consol
         driver = None
         if len(finished) < study.budget:
             training = TrainingData.of(data.train, data.validation)
-            executor = stack.enter_context(processes(training, settings.workers))
+            executor = stack.enter_context(open_executor(training, settings, console.say))
             progress = stack.enter_context(
                 console.progress(study.budget, spec.model.epochs, len(finished))
             )
@@ -136,7 +137,7 @@ def _search_line(study: SearchStudy, n_finished: int, settings: Settings) -> str
     spec = study.spec
     line = (
         f"{spec.search.sampler}, {study.budget:,} configurations × {spec.model.epochs} epochs, "
-        f"{settings.workers} training process{'es' * (settings.workers > 1)}"
+        f"{where_trained(settings)}"
     )
     return f"{line}; {n_finished:,} already done" if n_finished else line
 

@@ -14,14 +14,18 @@ UI_PORT = 5000  # what `lockstep ui` serves on, and what links to a local store 
 class Settings:
     """home: the folder that a launch writes to. storage: an Optuna URL, None for the journal in
     home. tracking_uri: an MLflow URI, None for the SQLite store in home. data_dir: a folder of data
-    files, None for $LOCKSTEP_DATA or the network. workers: training processes. every_epoch: log
-    the metrics of every epoch to MLflow, not of some."""
+    files, None for $LOCKSTEP_DATA or the network. workers: training processes. cluster: `local` or
+    the address of a Dask scheduler, None for processes without Dask. patience: seconds to wait for
+    a database or a server that is lost on the way. every_epoch: log the metrics of every epoch to
+    MLflow, not of some."""
 
     home: Path = Path("runs")
     storage: str | None = None
     tracking_uri: str | None = None
     data_dir: Path | None = None
     workers: int = os.cpu_count() or 1
+    cluster: str | None = None
+    patience: float = 120.0
     every_epoch: bool = False
 
     def folder(self, study: str) -> Path:
