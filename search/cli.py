@@ -12,7 +12,7 @@ import click
 
 from search.console import Console
 from search.errors import LockstepError
-from search.settings import UI_PORT, Settings
+from search.settings import UI_PORT, Settings, hidden
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 INTERRUPTED = 130  # as a shell reports a command that Ctrl-C ended
@@ -30,7 +30,10 @@ def _places(command: Command) -> Command:
             help="Folder of all that a launch writes: Optuna journal, MLflow store, figures.",
         ),
         click.option(
-            "--storage", metavar="URL", help="Optuna storage instead of the journal in --home."
+            "--storage",
+            metavar="URL",
+            envvar="LOCKSTEP_STORAGE",
+            help="Optuna storage instead of the journal in --home  [env: LOCKSTEP_STORAGE]",
         ),
         click.option(
             "--tracking-uri",
@@ -166,10 +169,20 @@ def ui(study: str, port: int, browser: bool, **places: Any) -> None:
     action.serve(load(find(study)), Settings(**places), port, browser, Console().say)
 
 
+def _report_crash(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """A traceback without the passwords of the URLs that the command was given."""
+    import traceback
+
+    text = "".join(traceback.format_exception(kind, error, trace))
+    variables = ("LOCKSTEP_STORAGE", "MLFLOW_TRACKING_URI")
+    sys.stderr.write(hidden(text, *sys.argv, *(os.environ.get(name, "") for name in variables)))
+
+
 def main() -> None:
     """Run a command; what the user can mend ends in one sentence and exit code 2."""
     from search.interrupts import InterruptedStudyError
 
+    sys.excepthook = _report_crash
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:

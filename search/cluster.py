@@ -66,7 +66,7 @@ def _connected(settings: Settings, say: Callable[[str], None]) -> Iterator[Clien
                 processes=True,
                 protocol="tcp",
                 host="127.0.0.1",
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL,
             )
             stack.callback(cluster.close, timeout=10)

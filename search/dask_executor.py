@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -94,10 +95,10 @@ class DaskExecutor:
         while done < len(trained):
             try:
                 stack, trained[done] = self._result(futures[0], tell)
-            except _GoneError:
+            except _GoneError as error:
                 restarts += 1
                 if restarts > MAX_RESTARTS:
-                    raise self._failed(f"lost the same work {restarts} times") from None
+                    raise self._failed(f"lost the same work {restarts} times") from error
                 self._scattered = self._scatter()
                 futures = submit(done)
                 continue
@@ -108,18 +109,14 @@ class DaskExecutor:
 
     def _result(self, future: Future, tell: Ticker) -> tuple[Stack, int]:
         """Raises _GoneError when the work has to be submitted again."""
-        from distributed import KilledWorker, wait
+        from distributed import KilledWorker
 
+        ended = threading.Event()
+        future.add_done_callback(lambda _: ended.set())
         looked = manned = time.monotonic()
         while future.status != "finished":
-            try:
-                wait(future, timeout=POLL_SECONDS)
-            except TimeoutError:
-                tell()
-            except Exception as error:
-                if future.status in ("finished", "error"):
-                    continue
-                raise _GoneError from error
+            ended.wait(POLL_SECONDS)
+            tell()
             now = time.monotonic()
             if future.status == "error":
                 failure: BaseException = future.exception()
@@ -129,7 +126,7 @@ class DaskExecutor:
                         "same work; if memory ran out, give them more (finished trials are kept)"
                     ) from None
                 raise failure
-            if "lost" in (future.status, self._scattered.status):
+            if {"lost", "cancelled"} & {future.status, self._scattered.status}:
                 raise _GoneError
             if now - looked > LOOK_SECONDS:
                 looked = now

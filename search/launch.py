@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from core.stack import Stack
 from core.training_data import TrainingData
 from search.cluster import open_executor, where_trained
 from search.console import Console, Progress
+from search.errors import LockstepError
 from search.executors import Executor, StackJob
 from search.finished_trial import FinishedTrial, ranked
 from search.interrupts import InterruptedStudyError, stopping_politely
@@ -25,7 +27,7 @@ from search.study import SearchStudy, open_study
 from search.study_data import described, load_data
 from search.study_report import best_runs, note, write_report
 from search.tracking import Tracker
-from search.tracking_store import open_tracker
+from search.tracking_store import answering, delete_strays, impatient, open_tracker
 
 
 @dataclass(slots=True)
@@ -106,13 +108,18 @@ def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Consol
         recorded = {number: each.run_id for number, each in finished.items()}
         tracker = open_tracker(spec, settings, recorded)
         try:
-            if driver is not None:
-                driver.run(tracker)
-            clock = time.perf_counter()
-            write_report(study, tracker, data, settings)
-            seconds.logging += time.perf_counter() - clock
-        except InterruptedStudyError:
-            tracker.stop()
+            with answering(settings):
+                if driver is not None:
+                    driver.run(tracker)
+                    if settings.mlflow_uri.startswith("http"):
+                        delete_strays(tracker, {n: each.run_id for n, each in finished.items()})
+                clock = time.perf_counter()
+                write_report(study, tracker, data, settings)
+                seconds.logging += time.perf_counter() - clock
+        except (InterruptedStudyError, LockstepError):
+            # The server may be what failed: then the next launch puts its run right.
+            with contextlib.suppress(Exception), impatient():
+                tracker.stop()
             raise
     seconds.total = time.perf_counter() - started
     trials = study.finished()

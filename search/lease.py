@@ -26,7 +26,7 @@ def file_lease(path: Path, study: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            raise StudyBusyError(_busy(study, file.read())) from error
+            raise StudyBusyError(busy(study, file.read())) from error
         file.truncate(0)
         file.write(_holder())
         file.flush()
@@ -38,7 +38,8 @@ def _holder() -> str:
     return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": started})
 
 
-def _busy(study: str, holder: str) -> str:
+def busy(study: str, holder: str) -> str:
+    """The refusal; holder is JSON with pid, host and start time, or anything."""
     try:
         who = json.loads(holder)
         place = f"process {who['pid']} on {who['host']}, since {who['started']}"

@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 UI_PORT = 5000  # what `lockstep ui` serves on, and what links to a local store point at
 
@@ -58,3 +59,13 @@ def redacted(url: str) -> str:
     """A URL without its password, fit to be printed."""
     url = re.sub(r"(://[^:/@]*:).*@", r"\1***@", url)
     return re.sub(r"(?i)([?&][^=&]*(?:password|passwd|secret|token)[^=&]*=)[^&]*", r"\1***", url)
+
+
+def hidden(text: str, *urls: str) -> str:
+    """What a library said, without the passwords of these URLs, as written or decoded."""
+    for url in urls:
+        found = re.findall(r"://[^:/@]*:(.*)@", url)
+        found += re.findall(r"(?i)[?&][^=&]*(?:password|passwd|secret|token)[^=&]*=([^&]*)", url)
+        for password in {variant for each in found for variant in (each, unquote(each)) if variant}:
+            text = text.replace(password, "***")
+    return text

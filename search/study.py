@@ -23,7 +23,7 @@ from search.plan import PlannedTrial
 from search.settings import Settings
 from search.space import distributions, grid
 from search.spec import StudySpec, differences
-from search.study_storage import check_launched, not_launched, open_storage
+from search.study_storage import check_launched, driver_storage, not_launched, open_storage
 
 SPEC_ATTRIBUTE = "lockstep.spec"
 DATA_ATTRIBUTE = "lockstep.data_digest"
@@ -146,8 +146,10 @@ def open_study(spec: StudySpec, settings: Settings, data_digest: str) -> Iterato
     data differ from those that it was started with.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with file_lease(settings.folder(spec.name) / "driver.lock", spec.name):
-        storage = open_storage(spec.name, settings, repair=True)
+    with (
+        file_lease(settings.folder(spec.name) / "driver.lock", spec.name),
+        driver_storage(spec.name, settings) as storage,
+    ):
         direction = (
             StudyDirection.MAXIMIZE
             if spec.search.objective == "val_accuracy"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from search.errors import LockstepError, NothingToShowError, first_line
-from search.settings import Settings, redacted
+from search.postgres import PostgresStorage, connect_args, is_postgres
+from search.settings import Settings, hidden, redacted
 
 
 def check_launched(study: str, settings: Settings) -> None:
@@ -33,16 +36,45 @@ def open_storage(study: str, settings: Settings, *, repair: bool) -> BaseStorage
     the lease may ask for, what a killed driver left is put right. Raises LockstepError."""
     if settings.storage is not None:
         try:
+            if is_postgres(settings.storage):
+                arguments = {"connect_args": connect_args(settings.storage), "pool_pre_ping": True}
+                return RDBStorage(settings.storage, engine_kwargs=arguments)
             return RDBStorage(settings.storage)
         except Exception as error:
-            reason = first_line(error).replace(settings.storage, redacted(settings.storage))
-            raise LockstepError(
-                f"--storage {redacted(settings.storage)}: cannot be opened: {reason}"
-            ) from error
+            raise _unusable(settings, error) from error
     path = _journal(study, settings)
     if repair:
         _repair(path)
     return JournalStorage(JournalFileBackend(str(path)))
+
+
+@contextlib.contextmanager
+def driver_storage(study: str, settings: Settings) -> Iterator[BaseStorage]:
+    """The storage for the study's only driver, who holds the lease of the home. In PostgreSQL,
+    which several homes can share, there is another one. Raises LockstepError, StudyBusyError."""
+    url = settings.storage
+    if url is None or not is_postgres(url):
+        yield open_storage(study, settings, repair=True)
+        return
+    try:
+        storage = PostgresStorage(url, study, settings.patience)
+    except LockstepError:
+        raise
+    except Exception as error:
+        raise _unusable(settings, error) from error
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _unusable(settings: Settings, error: Exception) -> LockstepError:
+    url = settings.storage or ""
+    reason = hidden(first_line(error), url)
+    if "DB access module" in reason and is_postgres(url):
+        reason = "psycopg is not installed: pip install 'lockstep[cluster]'"
+    return LockstepError(f"--storage {redacted(url)}: cannot be opened: {reason}")
 
 
 def _repair(path: Path) -> None:

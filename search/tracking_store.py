@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from search.errors import LockstepError, first_line
-from search.settings import Settings, redacted
+from search.settings import Settings, hidden, redacted
 from search.spec import StudySpec
 from search.tracking import NOTE_TAG, ROLE_TAG, TRIAL_TAG, Tracker
 
@@ -27,6 +29,9 @@ def _client(settings: Settings) -> MlflowClient:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
 
+    retries = logging.getLogger("urllib3.connectionpool")
+    if _say_once not in retries.filters:
+        retries.addFilter(_say_once)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     if settings.tracking_uri is None and not settings.mlflow_file.exists():
@@ -37,16 +42,74 @@ def _client(settings: Settings) -> MlflowClient:
     return MlflowClient(settings.mlflow_uri, registry_uri=settings.mlflow_uri)
 
 
+def _retries(patience: float) -> int:
+    """MLflow's client waits 0, 4, 8, 16, … s before its retries: as many as patience allows."""
+    return min(10, 1 + round(math.log2(1 + patience / 4)))
+
+
 @contextlib.contextmanager
-def _reachable(settings: Settings) -> Iterator[None]:
-    """Turn whatever MLflow and its database raise while opening into one sentence."""
+def impatient() -> Iterator[None]:
+    """Let a server that does not answer fail within seconds."""
+    hasty = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+    before = {name: os.environ.get(name) for name in hasty}
+    os.environ.update(hasty)
     try:
         yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def answering(settings: Settings) -> Iterator[None]:
+    """Turn a server that stayed away into one sentence that says what is safe."""
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+
+    try:
+        yield
+    except (MlflowException, RequestException) as error:
+        uri = redacted(settings.mlflow_uri)
+        raise LockstepError(
+            f"MLflow at {uri} failed ({hidden(first_line(error), settings.mlflow_uri)}): finished "
+            "trials are kept; once it is back, the same command continues"
+        ) from error
+
+
+def _say_once(record: logging.LogRecord) -> bool:
+    """Of the client's retries, one line that a user understands."""
+    first = time.monotonic() - _said[0] > 60
+    _said[0] = time.monotonic()
+    record.msg, record.args = "MLflow does not answer; trying again …", ()
+    return first
+
+
+_said = [-math.inf]  # when it last did not answer
+
+
+def delete_strays(tracker: Tracker, recorded: Mapping[int, str]) -> None:
+    """Delete trial runs that no trial is recorded with: a server that was restarted may have
+    created a run, and been asked again because its answer was lost."""
+    known = set(recorded.values())
+    for run in _find(tracker.client, tracker.experiment_id, f"tags.`{ROLE_TAG}` = 'trial'"):
+        if run.info.run_id not in known:
+            tracker.client.delete_run(run.info.run_id)
+
+
+@contextlib.contextmanager
+def _reachable(settings: Settings) -> Iterator[None]:
+    """Turn whatever MLflow and its database raise while opening into one sentence, soon."""
+    try:
+        with impatient():
+            yield
     except LockstepError:
         raise
     except Exception as error:
         uri = redacted(settings.mlflow_uri)
-        reason = first_line(error).replace(settings.mlflow_uri, uri)
+        reason = hidden(first_line(error), settings.mlflow_uri)
         raise LockstepError(f"MLflow at {uri} cannot be used: {reason}") from error
 
 
@@ -56,6 +119,7 @@ def open_tracker(spec: StudySpec, settings: Settings, recorded: Mapping[int, str
     recorded: run id by number of the trials that are committed. Other trial runs were written by a
     driver that was killed before it could commit them; they will be replaced.
     """
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", str(_retries(settings.patience)))
     with _reachable(settings):
         client = _client(settings)
         experiment_id = _experiment(client, spec, settings)
