@@ -104,7 +104,9 @@ class PostgresStorage(RDBStorage):
         self, study_id: int, template_trial: FrozenTrial | None = None
     ) -> FrozenTrial:
         self._attempt = 0
-        return _patient(RDBStorage._create_new_trial)(self, study_id, template_trial)
+        create = _patient(RDBStorage._create_new_trial)
+        created: FrozenTrial = create(self, study_id, template_trial)
+        return created
 
     def _get_prepared_new_trial(
         self, study_id: int, template_trial: FrozenTrial | None, session: Any

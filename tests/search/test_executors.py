@@ -258,7 +258,7 @@ def test_work_that_kills_its_worker_every_time_is_given_up(
 
     with (
         open_pool(data, 1) as executor,
-        pytest.raises(LockstepError, match=r"if memory ran out, .*\(finished trials are kept\)"),
+        pytest.raises(LockstepError, match="finished trials are kept"),
     ):
         list(executor.run([job(3, 100_000)], tick))
     assert killed > MAX_RESTARTS

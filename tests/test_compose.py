@@ -1,0 +1,259 @@
+"""docker-compose.yml: valid, closed, and able to run a study whose services are killed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import jsonschema
+import optuna
+import pytest
+import yaml
+from command import REPOSITORY, SMALL, lockstep, write_study
+from mlflow import MlflowClient
+from services import BIN, COMPOSE, PASSWORD, Services, compose, services
+from stored import scores
+
+pytest.importorskip("distributed", reason="Dask is not installed: lockstep[cluster]")
+pytestmark = pytest.mark.xdist_group("services")
+
+FILE = compose({"POSTGRES_PASSWORD": "x"})
+PYTHON_SERVICES = {"mlflow", "dashboard", "scheduler", "worker", "driver"}
+# Three stacks of seconds each, so that something can happen while they train and are recorded.
+LONGER = SMALL.replace("epochs = 4", "epochs = 1500").replace("[16, 64]", "[16, 32, 64]")
+LONGER_TRIALS = 36
+
+
+def test_the_file_is_valid() -> None:
+    schema = resources.files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json"
+    jsonschema.validate(FILE, json.loads(schema.read_text()))
+
+
+def test_no_password_no_start() -> None:
+    for variables in ({}, {"POSTGRES_PASSWORD": ""}):
+        with pytest.raises(KeyError, match=r"\.env"):
+            compose(variables)
+    example = (REPOSITORY / ".env.example").read_text()
+    assert "\nPOSTGRES_PASSWORD=\n" in example
+
+
+def test_nothing_listens_beyond_this_machine() -> None:
+    for name, service in FILE["services"].items():
+        for port in service.get("ports", []):
+            assert str(port).startswith("127.0.0.1:"), name
+
+
+def test_one_pinned_image_and_a_health_check_each() -> None:
+    images = {name: service["image"] for name, service in FILE["services"].items()}
+    assert {images[name] for name in PYTHON_SERVICES} == {"lockstep:0.1.0"}
+    assert images["postgres"].count(":") == 1
+    for name, service in FILE["services"].items():
+        assert name == "driver" or "healthcheck" in service, name
+    base = (REPOSITORY / "Dockerfile").read_text().split("FROM ", 1)[1].split()[0]
+    assert len(base.split(":")[1].split("-")[0].split(".")) == 3, "pinned to the patch"
+
+
+def test_optuna_and_mlflow_have_databases_of_their_own() -> None:
+    text = yaml.safe_dump(FILE["services"])
+    databases = set()
+    for word in text.split():
+        if "postgresql" in word:
+            databases.add(word.rsplit("/", 1)[1])
+    assert databases == {"optuna", "mlflow"}
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[Services]:
+    """Everything but the driver, with two workers."""
+    with services() as started:
+        for name in ("postgres", "mlflow", "dashboard", "scheduler"):
+            started.start(name)
+        for n in (1, 2):
+            started.start("worker", f"worker-{n}")
+        yield started
+
+
+def driver(up: Services, *arguments: str, home: Path, patience: str = "60") -> list[str]:
+    """The driver's own command line, for another study and home."""
+    command = up.command("driver")[:-1]
+    command = [word for word in command if not word.startswith(("--data-dir", "--home"))]
+    return [*command, *arguments, f"--home={home}", f"--patience={patience}"]
+
+
+def run(up: Services, command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=cwd, env=up.environment("driver"), text=True, capture_output=True, timeout=240
+    )
+
+
+def study_text(name: str, text: str = LONGER) -> str:
+    return text.replace('"small"', f'"{name}"')
+
+
+def trials(up: Services, study: str) -> list[optuna.trial.FrozenTrial]:
+    storage = optuna.storages.RDBStorage(up.url("optuna", "s3cret%2Fp%40ss%2541"))
+    try:
+        return optuna.load_study(study_name=study, storage=storage).get_trials()
+    except KeyError:
+        return []
+    finally:
+        storage.engine.dispose()
+
+
+def assert_whole(up: Services, study: str, expected: dict[object, object]) -> None:
+    """Every configuration once in Optuna and in MLflow, numbers as locally, nothing RUNNING."""
+    done = trials(up, study)
+    found = {
+        tuple(sorted(trial.params.items())): (trial.number, trial.user_attrs["lockstep.result"])
+        for trial in done
+    }
+    assert len(done) == len(found) == len(expected)
+    assert found == expected
+    client = MlflowClient(up.mlflow)
+    experiment = client.get_experiment_by_name(study)
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], max_results=5000)
+    children = [run for run in runs if run.data.tags["lockstep.role"] == "trial"]
+    recorded = {trial.user_attrs["mlflow.run_id"] for trial in done}
+    assert {run.info.run_id for run in children} == recorded
+    assert len(children) == len(done)
+    assert "RUNNING" not in {run.info.status for run in runs}
+    for child in children:
+        assert client.get_metric_history(child.info.run_id, "val_loss")
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> dict[object, object]:
+    """What a launch without cluster and servers records."""
+    folder = tmp_path_factory.mktemp("local")
+    finished = lockstep("launch", str(write_study(folder, LONGER)), cwd=folder)
+    assert finished.code == 0, finished.err
+    return dict(scores(folder / "runs", "small"))
+
+
+def wait_for(up: Services, study: str, n: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while len(trials(up, study)) < n:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def started(up: Services, command: list[str], cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command, cwd=cwd, env=up.environment("driver"), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("victim", ["worker-1", "mlflow", "postgres"])
+def test_what_is_killed_on_the_way_loses_nothing(
+    up: Services, local: dict[object, object], tmp_path: Path, victim: str
+) -> None:
+    study = f"killed-{victim}"
+    path = write_study(tmp_path, study_text(study))
+    process = started(up, driver(up, str(path), home=tmp_path / "runs"), tmp_path)
+    wait_for(up, study, 0 if victim == "worker-1" else 3, process)
+    if victim == "worker-1":
+        time.sleep(4)  # training
+    up.kill(victim)
+    time.sleep(1)
+    up.start(victim.split("-")[0], victim)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, (out, err)
+    assert "Traceback" not in err
+    assert_whole(up, study, local)
+
+
+@pytest.mark.parametrize("victim", ["mlflow", "postgres", "scheduler"])
+def test_what_stays_away_stops_the_driver_and_the_same_command_continues(
+    up: Services, local: dict[object, object], tmp_path: Path, victim: str
+) -> None:
+    study = f"away-{victim}"
+    path = write_study(tmp_path, study_text(study))
+    command = driver(up, str(path), home=tmp_path / "runs", patience="3")
+    process = started(up, command, tmp_path)
+    wait_for(up, study, 3, process) if victim != "scheduler" else time.sleep(5)
+    up.kill(victim)
+    out, err = process.communicate(timeout=120)
+    if victim != "scheduler" or process.returncode:  # it may have been needed no more
+        assert process.returncode == 2, (out, err)
+        assert "finished trials are kept" in err
+        assert "the same command continues" in err
+    for text in (out, err):
+        assert "Traceback" not in text
+        assert PASSWORD not in text
+    up.start(victim)
+    if victim == "scheduler":
+        for n in (1, 2):
+            up.kill(f"worker-{n}")
+            up.start("worker", f"worker-{n}")
+    finished = run(up, driver(up, str(path), home=tmp_path / "runs"), tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert_whole(up, study, local)
+
+
+def test_two_drivers_of_two_homes(
+    up: Services, local: dict[object, object], tmp_path: Path
+) -> None:
+    """The second is refused, the first named, and nothing is recorded twice."""
+    study = "twice"
+    path = write_study(tmp_path, study_text(study))
+    first = started(up, driver(up, str(path), home=tmp_path / "first"), tmp_path)
+    wait_for(up, study, 1, first)
+    second = run(up, driver(up, str(path), home=tmp_path / "second"), tmp_path)
+    assert second.returncode == 2
+    assert f"study {study} is being run by process {first.pid} on " in second.stderr
+    assert ", since 20" in second.stderr
+    out, err = first.communicate(timeout=120)
+    assert first.returncode == 0, (out, err)
+    assert_whole(up, study, local)
+
+
+def test_digits_through_all_services(up: Services, tmp_path: Path) -> None:
+    command = [*driver(up, "digits-3v6", home=tmp_path / "runs"), "--json"]
+    finished = run(up, command, REPOSITORY)
+    assert finished.returncode == 0, finished.stderr
+    report = json.loads(finished.stdout)
+    assert report["trials"] == {"complete": 168, "pruned": 0, "failed": 0}
+    home = tmp_path / "local"
+    local = lockstep("launch", "digits-3v6", "--home", str(home), cwd=REPOSITORY)
+    assert local.code == 0, local.err
+    assert_whole(up, "digits-3v6", dict(scores(home, "digits-3v6")))
+
+
+@pytest.mark.parametrize(
+    ("option", "url"),
+    [
+        ("--storage", "postgresql+psycopg://me:{password}@127.0.0.1:9/optuna"),
+        ("--tracking-uri", "http://me:{password}@127.0.0.1:9"),
+    ],
+)
+@pytest.mark.parametrize("password", ["s3cret", "s3%40cr%2Fet"])
+def test_an_unreachable_server_is_one_sentence_within_seconds(
+    tmp_path: Path, option: str, url: str, password: str
+) -> None:
+    path = write_study(tmp_path)
+    began = time.monotonic()
+    refused = lockstep(
+        "launch", str(path), option, url.format(password=password), "--workers=1", cwd=tmp_path
+    )
+    assert refused.code == 2
+    assert time.monotonic() - began < 20
+    assert "cannot be" in refused.err
+    for secret in (password, "s3@cr/et"):
+        assert secret not in refused.err + refused.out
+    assert "Traceback" not in refused.err
+
+
+def test_the_compose_file_names_commands_that_exist() -> None:
+    for name in PYTHON_SERVICES:
+        service = FILE["services"][name]
+        program = [*service.get("entrypoint", []), *service["command"]][0]
+        assert (BIN / program).exists(), f"{COMPOSE.name}: {name}"
+    assert sys.version_info >= (3, 11)
