@@ -62,7 +62,7 @@ def test_optuna_and_mlflow_have_databases_of_their_own() -> None:
     text = yaml.safe_dump(FILE["services"])
     databases = set()
     for word in text.split():
-        if "postgresql" in word:
+        if "postgresql+psycopg" in word:
             databases.add(word.rsplit("/", 1)[1])
     assert databases == {"optuna", "mlflow"}
 
