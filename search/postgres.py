@@ -16,8 +16,9 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import create_engine, make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.orm import scoped_session, sessionmaker
 
 from search.errors import LockstepError, StudyBusyError, first_line
 from search.lease import busy
@@ -72,16 +73,20 @@ class PostgresStorage(RDBStorage):
         self._place = make_url(url).render_as_string(hide_password=True)
         self._patience = patience
         self._attempt = 0  # at creating the current trial
-        super().__init__(
+        options = connect_args(url)
+        super().__init__(url, engine_kwargs={"connect_args": options})  # makes the tables
+        self.engine.dispose()
+        self.engine = create_engine(
             url,
-            engine_kwargs={
-                "pool_size": 1,
-                "max_overflow": 0,
-                "pool_pre_ping": True,
-                "pool_events": [(lease.take, "connect")],
-                "connect_args": connect_args(url),
-            },
+            pool_size=1,
+            max_overflow=0,
+            pool_pre_ping=True,
+            pool_events=[(lease.take, "connect")],
+            connect_args=options,
         )
+        self.scoped_session = scoped_session(sessionmaker(bind=self.engine))
+        with self.engine.connect():
+            pass  # now, not at the first use
 
     def wait(self, error: StorageInternalError, began: float, delay: float) -> None:
         """Sleep before the next attempt. Raises the error when it is not about the connection,

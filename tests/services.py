@@ -27,6 +27,7 @@ import yaml
 REPOSITORY = Path(__file__).parents[1]
 COMPOSE = REPOSITORY / "docker-compose.yml"
 BIN = Path(sys.executable).parent
+PATH = f"{BIN}{os.pathsep}{os.environ['PATH']}"
 PASSWORD = "s3cret/p@ss%41"  # what a URL would have to encode
 PORTS = ("5432", "5000", "8080", "8786", "8787", "8788")
 
@@ -46,7 +47,7 @@ def substituted(text: str, variables: dict[str, str]) -> str:
 
 
 def compose(variables: dict[str, str]) -> Any:
-    return yaml.safe_load(substituted(COMPOSE.read_text(), variables))
+    return yaml.safe_load(substituted(COMPOSE.read_text(), variables).replace("$$", "$"))
 
 
 def free_port() -> int:
@@ -105,11 +106,15 @@ class Services:
         described = self.file["services"][service]
         words = [*described.get("entrypoint", []), *described["command"]]
         name, *rest = [self.here(word, ports) for word in words]
-        return [str(BIN / name), *rest]
+        program = shutil.which(name, path=PATH)
+        assert program is not None, name
+        return [program, *rest]
 
     def environment(self, service: str) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PG"))}
-        return kept | self.file["services"][service].get("environment", {})
+        own = self.file["services"][service].get("environment", {})
+        passed = {k: v if k == "PGPASSWORD" else self.here(v) for k, v in own.items()}
+        return kept | {"PATH": PATH} | passed
 
     def start(self, service: str, name: str | None = None) -> None:
         """name: of one of several containers of the service."""
