@@ -114,18 +114,21 @@ def exposure(address: str) -> str | None:
 
 
 def _client(target: Any, address: str) -> Client:
-    from distributed import Client
+    from distributed import Client, Security
 
+    if address.startswith("tls://"):
+        arguments: dict[str, Any] = Security().get_connection_args("client")
+        if arguments.get("ssl_context") is None:
+            raise LockstepError(
+                f"--cluster {address}: TLS is not configured: name the certificates in Dask's "
+                "configuration (distributed.comm.tls)"
+            )
     try:
         return Client(target, timeout=CONNECT_SECONDS, set_as_default=False, name="lockstep")
     except Exception as error:  # whatever listens there may answer with anything
-        hint = (
-            "is TLS configured (distributed.comm.tls in Dask's configuration)?"
-            if address.startswith("tls://")
-            else "is a Dask scheduler running there?"
-        )
         raise LockstepError(
-            f"--cluster {address}: cannot be reached ({first_line(error)}): {hint}"
+            f"--cluster {address}: cannot be reached ({first_line(error)}): is a Dask "
+            "scheduler running there?"
         ) from error
 
 

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -74,12 +75,15 @@ def test_an_unreachable_scheduler_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_tls_that_is_not_configured(tmp_path: Path) -> None:
-    assert "is TLS configured" in refused(tmp_path, f"tls://127.0.0.1:{free_port()}")
+    assert "TLS is not configured" in refused(tmp_path, f"tls://127.0.0.1:{free_port()}")
 
 
 def test_something_else_that_listens(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        sentence = refused(tmp_path, f"tcp://127.0.0.1:{server.getsockname()[1]}")
+    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sentence = refused(tmp_path, f"tcp://127.0.0.1:{server.server_port}")
+    server.shutdown()
+    server.server_close()
     assert "cannot be reached" in sentence
 
 
@@ -116,7 +120,15 @@ m.Distribution.from_name = staticmethod(without)
 from distributed.cli.dask_worker import main
 main()
 """
-OTHER_NUMPY = "import numpy; numpy.__version__ = '1.0'\n" + BARE.split("\n", 8)[8]
+OTHER_NUMPY = """
+import importlib.metadata as m
+found = m.version
+m.version = lambda name: "1.0" if name == "numpy" else found(name)
+import numpy
+numpy.__version__ = "1.0"
+from distributed.cli.dask_worker import main
+main()
+"""
 
 
 @pytest.mark.parametrize(
