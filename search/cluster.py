@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.metadata
 import ipaddress
 import logging
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -124,12 +126,26 @@ def _client(target: Any, address: str) -> Client:
                 "configuration (distributed.comm.tls)"
             )
     try:
-        return Client(target, timeout=CONNECT_SECONDS, set_as_default=False, name="lockstep")
+        if address != LOCAL:
+            asyncio.run(_greet(address))
+        with warnings.catch_warnings(action="ignore"):  # of versions: they are checked below
+            return Client(target, timeout=CONNECT_SECONDS, set_as_default=False, name="lockstep")
     except Exception as error:  # whatever listens there may answer with anything
         raise LockstepError(
             f"--cluster {address}: cannot be reached ({first_line(error)}): is a Dask "
             "scheduler running there?"
         ) from error
+
+
+async def _greet(address: str) -> None:
+    """Raises within seconds where nothing answers as Dask does; Client may wait for ever."""
+    from distributed import Security
+    from distributed.comm import connect
+
+    options = Security().get_connection_args("client")
+    greeting = connect(address, timeout=CONNECT_SECONDS, **options)
+    comm = await asyncio.wait_for(greeting, CONNECT_SECONDS + 1)
+    comm.abort()
 
 
 def _check_workers(client: Client, address: str) -> None:

@@ -22,8 +22,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-PARTS = ("trainer", "launch", "growth", "optuna")
-ROUNDS = {"trainer": 5, "launch": 3, "growth": 3, "optuna": 3}
+PARTS = ("trainer", "launch", "growth", "optuna", "cluster")
+ROUNDS = {"trainer": 5, "launch": 3, "growth": 3, "optuna": 3, "cluster": 3}
 
 
 def _arguments() -> argparse.Namespace:
@@ -72,6 +72,10 @@ def _measure(part: str, options: argparse.Namespace) -> str:
         from growth import growth
 
         return growth(rounds, options.quick, _say)
+    if part == "cluster":
+        from cluster import cluster
+
+        return cluster(rounds, options.quick, _say)
     from recording import recording
 
     return recording(rounds, options.quick, _say)
