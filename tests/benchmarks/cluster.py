@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from measure import interleaved, table
+from measure import interleaved, ratio, table
 
 from core.data import Dataset
 from core.result import Hyperparameters
@@ -74,7 +74,7 @@ def cluster(rounds: int, quick: bool, say: Callable[[str], None]) -> str:
             name,
             f"{1000 * statistics.median(small[name]) / 200:.1f}",
             f"{statistics.median(large[name]):.2f}",
-            f"{statistics.median(p / d for p, d in zip(large['processes'], large[name], strict=True)):.2f}",
+            f"{ratio(large['processes'], large[name]):.2f}",
         ]
         for name in executors
     ]
