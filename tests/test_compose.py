@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -26,7 +27,7 @@ FILE = compose({"POSTGRES_PASSWORD": "x"})
 PYTHON_SERVICES = {"mlflow", "dashboard", "scheduler", "worker", "driver"}
 # Three stacks of seconds each, so that something can happen while they train and are recorded.
 LONGER = SMALL.replace("epochs = 4", "epochs = 1500").replace("[16, 64]", "[16, 32, 64]")
-LONGER_TRIALS = 36
+LONGER = LONGER.replace("points = 4", "points = 2").replace("points = 3", "points = 2")
 
 
 def test_the_file_is_valid() -> None:
@@ -216,15 +217,17 @@ def test_two_drivers_of_two_homes(
 
 
 def test_digits_through_all_services(up: Services, tmp_path: Path) -> None:
-    command = [*driver(up, "digits-3v6", home=tmp_path / "runs"), "--json"]
-    finished = run(up, command, REPOSITORY)
+    """With fewer learning rates and decays: recording is what takes the time."""
+    text = (REPOSITORY / "studies" / "digits-3v6.toml").read_text()
+    path = write_study(tmp_path, re.sub(r"points = \d+", "points = 2", text))
+    finished = run(up, [*driver(up, str(path), home=tmp_path / "runs"), "--json"], tmp_path)
     assert finished.returncode == 0, finished.stderr
-    report = json.loads(finished.stdout)
-    assert report["trials"] == {"complete": 168, "pruned": 0, "failed": 0}
     home = tmp_path / "local"
-    local = lockstep("launch", "digits-3v6", "--home", str(home), cwd=REPOSITORY)
+    local = lockstep("launch", str(path), "--home", str(home), cwd=tmp_path)
     assert local.code == 0, local.err
-    assert_whole(up, "digits-3v6", dict(scores(home, "digits-3v6")))
+    expected = dict(scores(home, "digits-3v6"))
+    assert json.loads(finished.stdout)["trials"]["complete"] == len(expected) >= 4
+    assert_whole(up, "digits-3v6", expected)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ RECORDING_SECONDS = 0.035  # of a trial: what a launch reports as logging, over 
 def _data() -> TrainingData:
     rng = np.random.default_rng(0)
     X = rng.random((ROWS, FEATURES), dtype=np.float32)
-    return TrainingData.of(Dataset(X, rng.integers(0, 2, ROWS), ("0", "1"), None))
+    return TrainingData.of(Dataset(X, rng.integers(0, 2, ROWS), ("0", "1"), None, "synthetic"))
 
 
 def _jobs(n: int, trials: int, epochs: int) -> list[StackJob]:
