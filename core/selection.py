@@ -56,7 +56,8 @@ def mcnemar(only_first_correct: int, only_second_correct: int, mid_p: bool = Fal
     """McNemar's exact test from the discordant counts b, c: under the hypothesis b ~ Bin(b + c, ½).
 
     The p value is the probability of a division at least as uneven as b : c; with ``mid_p``,
-    those exactly as uneven count half, which is less conservative.
+    those exactly as uneven count half, which is less conservative. Without discordant examples
+    nothing speaks against the hypothesis: p = 1.
     Source: Fagerland, Lydersen & Laake (2013), BMC Med. Res. Methodol. 13:91.
 
     Raises ValueError if a count is negative.
@@ -65,6 +66,8 @@ def mcnemar(only_first_correct: int, only_second_correct: int, mid_p: bool = Fal
     if smaller < 0:
         raise ValueError(f"counts must not be negative, got {smaller}")
     n = smaller + larger
+    if n == 0:
+        return McNemar(0, 0, 1.0)
     # In units of 2^-(n+1), as exact integers: binomial terms below 2^-1074 have no float.
     ways, more_uneven = 1, 0
     for k in range(smaller):

@@ -45,6 +45,8 @@ def test_wilson_refuses(successes: int, n: int, confidence: float) -> None:
 
 def enumerated(b: int, c: int, mid_p: bool) -> Fraction:
     """Every way in which b + c fair coins fall, weighed by how uneven it is."""
+    if b == c == 0:
+        return Fraction(1)  # by convention, where the mid-p formula would say ½
     total = Fraction(0)
     for coins in product((0, 1), repeat=b + c):
         unevenness = abs(2 * sum(coins) - (b + c))
