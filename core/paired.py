@@ -20,6 +20,7 @@ from core.selection import mcnemar
 
 Scores = npt.NDArray[np.floating[Any] | np.bool_]
 Floats = npt.NDArray[np.float64]
+NEGLIGIBLE = 0.01  # in standard errors of the reference's own score
 _ROWS = 256  # of S that are widened to float64 at a time
 
 
@@ -90,6 +91,15 @@ def holm(p_values: Floats) -> Floats:
     adjusted = np.empty(n)
     adjusted[order] = np.minimum(steps, 1.0)
     return adjusted
+
+
+def negligible(difference: Means, own_error: float) -> npt.NDArray[np.bool_]:
+    """Whether |D_k| is below a hundredth of the standard error of the reference's own score, (K,).
+
+    Neighbours on a fine grid differ by less than anybody could want to know, yet on nearly every
+    example in the same direction, which a paired test finds significant.
+    """
+    return np.abs(difference.mean) <= NEGLIGIBLE * own_error
 
 
 def within_one_standard_error(difference: Means) -> npt.NDArray[np.bool_]:

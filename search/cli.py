@@ -19,9 +19,8 @@ INTERRUPTED = 130  # as a shell reports a command that Ctrl-C ended
 
 
 def _places(command: Command) -> Command:
-    """The study, and the options that say where things are."""
+    """The options that say where things are."""
     for option in (
-        click.argument("study"),
         click.option(
             "--home",
             type=click.Path(path_type=Path, file_okay=False),
@@ -51,6 +50,7 @@ def _places(command: Command) -> Command:
     return command
 
 
+_study = click.argument("study")
 _json = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on the last line of stdout."
 )
@@ -77,6 +77,7 @@ def cli() -> None:
 
 
 @cli.command()
+@_study
 @_places
 @click.option(
     "--workers",
@@ -119,20 +120,34 @@ def launch(study: str, as_json: bool, **places: Any) -> None:
 
 
 @cli.command()
+@click.argument("study", nargs=-1, required=True)
 @_places
 @_json
-def compare(study: str, as_json: bool, **places: Any) -> None:
-    """Rank the trials of STUDY, draw its heat maps, and link to the runs in the MLflow UI."""
+def compare(study: tuple[str, ...], as_json: bool, **places: Any) -> None:
+    """Rank the trials of STUDY and say how sure the ranking is.
+
+    Shown are standard errors over the validation examples, how many trials cannot be told from the
+    best, the simplest trial within one standard error of it, and by how much its score is too good.
+    Heat maps are drawn, the MLflow UI is linked to. Several studies are compared by their best
+    trials, example by example where they share the validation split.
+    """
     from search import compare as action
+    from search import compare_studies
     from search.spec import find, load
 
     console, settings = Console(as_json), Settings(**places)
-    comparison = action.compare(load(find(study)), settings, console)
-    console.say(action.summary(comparison))
-    console.result(comparison.as_json())
+    found = [action.compare(spec, settings, console) for spec in [load(find(s)) for s in study]]
+    if len(found) == 1:
+        console.say(action.summary(found[0]))
+        console.result(found[0].as_json())
+    else:
+        together = compare_studies.compare_studies(found)
+        console.say(compare_studies.summary(together))
+        console.result(together.as_json())
 
 
 @cli.command()
+@_study
 @_places
 @click.option("--trial", type=click.IntRange(0), help="This trial instead of the best one.")
 @_json
@@ -152,6 +167,7 @@ def retrain(study: str, trial: int | None, as_json: bool, **places: Any) -> None
 
 
 @cli.command()
+@_study
 @_places
 @click.option(
     "--port",

@@ -13,6 +13,7 @@ from core.data import Splits
 from core.result import Status, TrainingResult
 from core.stack import Stack
 from core.training_data import TrainingData
+from search.choice import Choice
 from search.cluster import open_executor, where_trained
 from search.console import Console, Progress
 from search.errors import LockstepError
@@ -47,6 +48,7 @@ class LaunchReport:
     study: str
     trials: list[FinishedTrial]
     best: FinishedTrial | None
+    choice: Choice | None
     seconds: Seconds
     mlflow: dict[str, str]
 
@@ -71,6 +73,7 @@ class LaunchReport:
                 "val_loss": best.val_loss,
                 "val_accuracy": best.val_accuracy,
             },
+            "choice": self.choice and self.choice.as_json(),
             "seconds": {
                 "total": round(self.seconds.total, 3),
                 "training": round(self.seconds.training, 3),
@@ -114,7 +117,7 @@ def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Consol
                     if settings.mlflow_uri.startswith("http"):
                         delete_strays(tracker, {n: each.run_id for n, each in finished.items()})
                 clock = time.perf_counter()
-                write_report(study, tracker, data, settings)
+                choice = write_report(study, tracker, data, settings)
                 seconds.logging += time.perf_counter() - clock
         except (InterruptedStudyError, LockstepError):
             # The server may be what failed: then the next launch puts its run right.
@@ -128,13 +131,14 @@ def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Consol
         study=spec.name,
         trials=trials,
         best=ranking[0] if ranking else None,
+        choice=choice,
         seconds=seconds,
         mlflow={
             "tracking_uri": redacted(settings.mlflow_uri),
             "experiment_id": tracker.experiment_id,
             "parent_run_id": tracker.parent_run_id,
             "compare_url": compare_url(
-                settings.ui_address, tracker.experiment_id, best_runs(ranking)
+                settings.ui_address, tracker.experiment_id, best_runs(tracker, ranking)
             ),
         },
     )
@@ -223,7 +227,7 @@ def summary(report: LaunchReport, spec: StudySpec, settings: Settings) -> str:
         "",
         f"{len(report.trials):,} trials ({', '.join(parts)}) in {seconds.total:.1f} s: "
         f"training {seconds.training:.1f} s, logging {seconds.logging:.1f} s beside it",
-        *note(spec, report.trials),
+        *note(spec, report.trials, report.choice),
         "",
         f"figures  {settings.figures(spec.name)}",
         f"next     lockstep compare {spec.name}   ranking, heat maps, links into the MLflow UI",

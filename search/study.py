@@ -49,6 +49,12 @@ class SearchStudy:
         """Trials that the study is to have in the end."""
         return self.spec.search.trials or len(grid(self.spec.space))
 
+    @property
+    def data_digest(self) -> str | None:
+        """Of the data that the study was started with."""
+        digest = self._study.user_attrs.get(DATA_ATTRIBUTE)
+        return None if digest is None else str(digest)
+
     def finished(self) -> list[FinishedTrial]:
         """All recorded trials in order of number."""
         return [

@@ -9,28 +9,34 @@ import numpy as np
 from core.data import Splits
 from core.result import Status
 from search import figures, images
+from search.choice import Choice, choose, sentences
 from search.figure_style import TrialPoint
 from search.finished_trial import FinishedTrial, ranked
 from search.heat_maps import heat_maps
-from search.links import COMPARED, charts_url, compare_url
+from search.links import BEST_VIEW, COMPARED, SEARCH_VIEW, charts_url, compare_url
+from search.scores import validation_scores
 from search.settings import Settings
 from search.spec import Range, StudySpec
 from search.study import SearchStudy
 from search.study_data import described
 from search.tracking import Artifact, Tracker
+from search.tracking_results import present, read_result
+from search.tracking_views import log_weight_images, share_views
 
 BEST = 10  # trials whose curves and weight images are shown together
 SHEET = 24  # trials on the contact sheet
 _LEAST = {"weight_decay": 0.0, "batch_size": 1}  # no value lies below
 
 
-def best_runs(ranking: Sequence[FinishedTrial]) -> list[str]:
-    """MLflow run ids of the best trials, best first."""
-    return [trial.run_id for trial in ranking[:BEST]]
+def best_runs(tracker: Tracker, ranking: Sequence[FinishedTrial]) -> list[str]:
+    """MLflow run ids of the best trials, best first, but for runs that were deleted in MLflow."""
+    return [trial.run_id for trial in present(tracker, ranking, BEST)]
 
 
-def note(spec: StudySpec, trials: Sequence[FinishedTrial]) -> list[str]:
-    """What won, and what to be wary of; lines of plain text."""
+def note(
+    spec: StudySpec, trials: Sequence[FinishedTrial], choice: Choice | None = None
+) -> list[str]:
+    """What won, how sure that is, and what to be wary of; lines of plain text."""
     ranking = ranked(list(trials), spec.search.objective)
     if not ranking:
         return ["No trial was completed: every one diverged. Smaller learning rates would help."]
@@ -42,6 +48,7 @@ def note(spec: StudySpec, trials: Sequence[FinishedTrial]) -> list[str]:
         f"{best.val_loss:.5f}, accuracy {100 * best.val_accuracy:.2f} %"
     ]
     edges = _edges(spec, best)
+    lines += [] if choice is None else sentences(choice)
     if edges:
         lines.append(f"note     it lies on the edge of the search: {', '.join(edges)}")
     return lines
@@ -77,30 +84,37 @@ def trial_points(trials: Sequence[FinishedTrial]) -> list[TrialPoint]:
     ]
 
 
-def write_report(study: SearchStudy, tracker: Tracker, data: Splits, settings: Settings) -> None:
+def write_report(
+    study: SearchStudy, tracker: Tracker, data: Splits, settings: Settings
+) -> Choice | None:
     """Figures into the home and onto the parent run, weight images onto the best runs, presets of
-    the UI's views, and the parent run's description."""
+    the UI's views, and the parent run's description. What may be said of the best trial, if any."""
     spec = study.spec
     trials = study.finished()
     ranking = ranked(trials, spec.search.objective)
-    files = _figures(spec, trials, ranking, tracker, data)
+    scores = validation_scores(ranking, tracker, data.validation) if ranking else None
+    choice = None if scores is None else choose(scores, spec.search.objective, spec.search.seed)
+    files = _figures(spec, trials, scores.trials if scores else [], tracker, data)
     folder = settings.figures(spec.name)
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
         (folder / file.path).write_bytes(file.content)
-    best = ranking[:BEST]
+    best = present(tracker, scores.trials, BEST) if scores else []
+    runs = [trial.run_id for trial in best]
     if best:
-        scale = max(images.largest_weight(tracker.result(trial.run_id)[0]) for trial in best)
+        scale = max(images.largest_weight(read_result(tracker, run)[0]) for run in runs)
         for trial in best:
-            tracker.log_weight_images(trial, data, scale)
-        tracker.share_views(best_runs(ranking), data.train.class_names, spec.search.objective)
+            log_weight_images(tracker, trial, data, scale)
+        share_views(tracker, runs, data.train.class_names, spec.search.objective)
     metrics = {"trials": float(len(trials))}
-    if best:
-        metrics |= {"best_val_loss": best[0].val_loss, "best_val_accuracy": best[0].val_accuracy}
-    text = _markdown(spec, trials, ranking, tracker, data, settings)
+    if ranking:
+        first = ranking[0]
+        metrics |= {"best_val_loss": first.val_loss, "best_val_accuracy": first.val_accuracy}
+    text = _markdown(spec, trials, note(spec, trials, choice), runs, tracker, data, settings)
     tracker.finish(
         text, [Artifact(f"figures/{file.path}", file.content) for file in files], metrics
     )
+    return choice
 
 
 def _figures(
@@ -118,14 +132,16 @@ def _figures(
         ),
     ]
     if ranking:
-        curves = {f"#{trial.number}": tracker.result(trial.run_id)[1] for trial in ranking[:BEST]}
+        curves = {
+            f"#{trial.number}": read_result(tracker, trial.run_id)[1] for trial in ranking[:BEST]
+        }
         files.append(Artifact("learning_curves.png", figures.learning_curves(curves)))
         # Evenly spaced in rank, from the worst completed trial to the best.
         count = min(SHEET, len(ranking))
         places = np.unique(np.linspace(len(ranking) - 1, 0, count).round().astype(int))[::-1]
         sheet = [
             (
-                tracker.result(ranking[place].run_id)[0],
+                read_result(tracker, ranking[place].run_id)[0],
                 f"#{ranking[place].number}  {_score(spec, ranking[place])}",
             )
             for place in places
@@ -148,29 +164,36 @@ def _score(spec: StudySpec, trial: FinishedTrial) -> str:
 def _markdown(
     spec: StudySpec,
     trials: Sequence[FinishedTrial],
-    ranking: Sequence[FinishedTrial],
+    found: Sequence[str],
+    best: Sequence[str],
     tracker: Tracker,
     data: Splits,
     settings: Settings,
 ) -> str:
-    """The parent run's description; its parameters hold the study file."""
+    """The parent run's description, with links to these runs; its parameters hold the file."""
     lines = [
         f"**{spec.name}** — {spec.description}" if spec.description else f"**{spec.name}**",
         "",
         f"{len(trials):,} trials ({spec.search.sampler}) of {spec.model.epochs} epochs on "
         f"{described(spec, data)}; chosen by {spec.search.objective} on the validation split.",
         "",
-        *(f"{line}  " for line in note(spec, trials)),
     ]
-    diverged = sum(trial.status is Status.DIVERGED for trial in trials)
-    if diverged:
-        lines.append(f"{diverged} trials diverged (failed runs).  ")
-    if ranking:
+    for line in found:
+        label, _, text = line.partition(" ")
+        lines.append(f"- **{label}** {text.strip()}")
+    for status, what in (
+        (Status.PRUNED, "were stopped early (runs marked killed)"),
+        (Status.DIVERGED, "diverged (runs marked failed)"),
+    ):
+        count = sum(trial.status is status for trial in trials)
+        if count:
+            lines.append(f"- **note** {count:,} trials {what}; they are not ranked")
+    if best:
         place = (settings.ui_address, tracker.experiment_id)
         lines += [
             "",
-            f"[Best trials: weights and curves]({charts_url(*place, 'best')}) · "
-            f"[All trials]({charts_url(*place, 'search')}) · "
-            f"[Best {COMPARED} side by side]({compare_url(*place, best_runs(ranking))})",
+            f"[Best trials: weights and curves]({charts_url(*place, BEST_VIEW)}) · "
+            f"[All trials]({charts_url(*place, SEARCH_VIEW)}) · "
+            f"[Best {COMPARED} side by side]({compare_url(*place, best)})",
         ]
     return "\n".join(lines)

@@ -7,10 +7,8 @@ file and its neighbours `tracking_*` import mlflow, inside functions, because th
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import math
-import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,11 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from core.data import Dataset, Splits
 from core.result import Curves, Hyperparameters, Status, TrainingResult
-from search import images, links, shared_view
+from search import images
 from search.finished_trial import FinishedTrial
 from search.plan import PlannedTrial
 from search.settings import Settings
@@ -32,10 +29,10 @@ from search.spec import StudySpec
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput, Metric
+    from mlflow.entities import DatasetInput, Experiment, Metric
 
 MAX_METRICS = 1000  # of MLflow, in one log_batch
-_SUMMARY_METRICS = ("best_epoch", "best_val_loss", "stopped_epoch")
+SUMMARY_METRICS = ("best_epoch", "best_val_loss", "stopped_epoch")
 
 TEMPLATES = "templates.png"  # the same path in every run: that is what Compare shows side by side
 RESULT = "result.npz"  # weights and curves, for figures and for whoever wants them
@@ -44,7 +41,6 @@ NOTE_TAG = "mlflow.note.content"  # the run's description, in Markdown
 ROLE_TAG = "lockstep.role"
 TRIAL_TAG = "lockstep.trial"
 STATUS_TAG = "lockstep.status"
-IMAGES_TAG = "lockstep.weight_images"
 
 _RUN_STATUS = {Status.COMPLETED: "FINISHED", Status.PRUNED: "KILLED", Status.DIVERGED: "FAILED"}
 
@@ -73,14 +69,15 @@ class Tracker:
         self,
         client: MlflowClient,
         settings: Settings,
-        experiment_id: str,
+        experiment: Experiment,
         parent_run_id: str,
         source: str,
     ) -> None:
         self.client = client
         self.uri = settings.mlflow_uri
+        self.artifacts = experiment.artifact_location.rstrip("/")  # holds a folder a run
         self.every_epoch = settings.every_epoch
-        self.experiment_id = experiment_id
+        self.experiment_id = str(experiment.experiment_id)
         self.parent_run_id = parent_run_id
         self.leftovers: dict[int, str] = {}  # runs by trial number, never committed: to be replaced
         self._source = source
@@ -118,41 +115,6 @@ class Tracker:
         )
         self.client.set_terminated(run_id, _RUN_STATUS[result.status])
         return run_id
-
-    def log_weight_images(self, trial: FinishedTrial, data: Splits, scale: float) -> None:
-        """The form of the weight images that the UI's chart view shows as a grid."""
-        run = self.client.get_run(trial.run_id)
-        if IMAGES_TAG in run.data.tags:
-            return
-        weights, _ = self.result(trial.run_id)
-        for c, name in enumerate(data.train.class_names):
-            image = images.class_image(weights[:, c], data.train.image_shape, scale)
-            self.client.log_image(
-                trial.run_id, image, key=image_key(name), step=0, synchronous=True
-            )
-        self.client.set_tag(trial.run_id, IMAGES_TAG, repr(scale))
-
-    def share_views(
-        self, run_ids: Sequence[str], class_names: Sequence[str], objective: str
-    ) -> None:
-        """Presets of the UI's chart view, for the links of `links.py`."""
-        others = [*Curves.names(), *_SUMMARY_METRICS]
-        keys = [image_key(name) for name in class_names]
-        views = {
-            links.BEST_VIEW: (
-                shared_view.best_view(run_ids, keys, objective, others),
-                "Best trials",
-            ),
-            links.SEARCH_VIEW: (
-                shared_view.search_view(self.parent_run_id, objective, others),
-                "All trials",
-            ),
-        }
-        for key, (view, name) in views.items():
-            value = shared_view.tag_value(view, name)
-            if len(value) <= shared_view.MAX_TAG:  # with very many classes there is no preset
-                tag = f"{shared_view.TAG_PREFIX}{key}"
-                self.client.set_experiment_tag(self.experiment_id, tag, value)
 
     def log_dataset(self, run_id: str, spec: StudySpec, context: str, data: Dataset) -> None:
         self.client.log_inputs(run_id, [_dataset_input(spec, context, data)])
@@ -243,15 +205,6 @@ class Tracker:
         """End the parent run of a study that is to be continued."""
         self.client.set_terminated(self.parent_run_id, "KILLED")
 
-    # -- reading back --------------------------------------------------------------------------
-
-    def result(self, run_id: str) -> tuple[npt.NDArray[np.float32], Curves]:
-        """A trial's weights, (D, C), and its curves, every epoch of them."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = self.client.download_artifacts(run_id, RESULT, folder)
-            with np.load(path, allow_pickle=False) as arrays:
-                return arrays["W"], Curves(**{name: arrays[name] for name in Curves.names()})
-
 
 def logged_epochs(n_epochs: int, every: bool) -> list[int]:
     """The epochs, from 0, whose values become MLflow metrics: the first ten, then every fifth, and
@@ -274,7 +227,7 @@ def _curve_points(curves: Curves, now: int, every_epoch: bool) -> list[Metric]:
 
 
 def _summary_metrics(trial: FinishedTrial) -> dict[str, float]:
-    metrics = {name: float(getattr(trial, name)) for name in _SUMMARY_METRICS}
+    metrics = {name: float(getattr(trial, name)) for name in SUMMARY_METRICS}
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
@@ -287,15 +240,6 @@ def _parameters(tried: Hyperparameters, spec: StudySpec) -> dict[str, Any]:
         if value > 0
     }
     return {**asdict(tried), **logarithms, **spec.model.model_dump(mode="json")}
-
-
-def image_key(class_name: str) -> str:
-    """The key of a class's weight image. User-given names may hold what a path must not; such
-    names are shortened, and told apart by a digest."""
-    if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,39}", class_name):
-        return f"weights/{class_name}"
-    safe = re.sub(r"[^A-Za-z0-9_-]", "_", class_name)[:40]
-    return f"weights/{safe}-{hashlib.sha256(class_name.encode()).hexdigest()[:8]}"
 
 
 def _status_sentence(result: TrainingResult) -> str:

@@ -18,7 +18,7 @@ from search.tracking import NOTE_TAG, ROLE_TAG, TRIAL_TAG, Tracker
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
 
 MAX_PARAMETER = 6000  # characters of MLflow, in one parameter
 
@@ -122,7 +122,8 @@ def open_tracker(spec: StudySpec, settings: Settings, recorded: Mapping[int, str
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", str(_retries(settings.patience)))
     with _reachable(settings):
         client = _client(settings)
-        experiment_id = _experiment(client, spec, settings)
+        experiment = _experiment(client, spec, settings)
+        experiment_id = str(experiment.experiment_id)
         parent = _find(client, experiment_id, f"tags.`{ROLE_TAG}` = 'study'")
         if parent:
             run_id = str(parent[0].info.run_id)
@@ -139,7 +140,7 @@ def open_tracker(spec: StudySpec, settings: Settings, recorded: Mapping[int, str
                     },
                 ).info.run_id
             )
-        tracker = Tracker(client, settings, experiment_id, run_id, "lockstep launch")
+        tracker = Tracker(client, settings, experiment, run_id, "lockstep launch")
         if not parent:
             flat = _flat(spec.defining()).items()
             params = {key: value[:MAX_PARAMETER] for key, value in flat}
@@ -166,7 +167,7 @@ def load_tracker(spec: StudySpec, settings: Settings, source: str) -> Tracker:
         return Tracker(
             client,
             settings,
-            experiment.experiment_id,
+            experiment,
             str(parent[0].info.run_id),
             source,
         )
@@ -179,18 +180,20 @@ def _no_runs(spec: StudySpec, settings: Settings) -> str:
     )
 
 
-def _experiment(client: MlflowClient, spec: StudySpec, settings: Settings) -> str:
+def _experiment(client: MlflowClient, spec: StudySpec, settings: Settings) -> Experiment:
     experiment = client.get_experiment_by_name(spec.name)
     if experiment is None:
         owned = settings.tracking_uri is None
         location = (settings.artifacts / spec.name).as_uri() if owned else None
-        return str(client.create_experiment(spec.name, artifact_location=location))
+        return client.get_experiment(
+            client.create_experiment(spec.name, artifact_location=location)
+        )
     if experiment.lifecycle_stage != "active":
         raise LockstepError(
             f"MLflow experiment {spec.name} was deleted, which keeps its name: restore it "
             f"(`mlflow experiments restore -x {experiment.experiment_id}`) or rename the study"
         )
-    return str(experiment.experiment_id)
+    return experiment
 
 
 def _find(client: MlflowClient, experiment_id: str, condition: str) -> list[Run]:

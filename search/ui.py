@@ -45,8 +45,9 @@ def serve(
     spec: StudySpec, settings: Settings, port: int, browser: bool, say: Callable[[str], None]
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; a tracking server's own UI is only linked to."""
-    best = best_runs(ranked(load_study(spec, settings).finished(), spec.search.objective))
+    ranking = ranked(load_study(spec, settings).finished(), spec.search.objective)
     tracker = load_tracker(spec, settings, "lockstep ui")
+    best = best_runs(tracker, ranking)
     if settings.mlflow_uri.startswith(("http://", "https://")):
         _show(settings.ui_address, tracker.experiment_id, best, browser, say)
         return

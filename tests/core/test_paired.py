@@ -15,6 +15,7 @@ from core.paired import (
     holm,
     mcnemar_tests,
     means,
+    negligible,
     t_test,
     within_one_standard_error,
 )
@@ -81,6 +82,13 @@ def test_one_standard_error_is_of_the_difference() -> None:
     scores = np.stack([hard, slightly_worse, as_good])
     assert means(scores).standard_error.min() > 0.4
     assert within_one_standard_error(differences(scores)).tolist() == [True, False, True]
+
+
+def test_negligible_is_measured_by_the_references_own_error() -> None:
+    scores = np.stack([S[0], S[0] * 1.0005, S[0] * 1.1]).astype(np.float64)
+    difference, own = differences(scores), means(scores).standard_error[0]
+    assert (t_test(difference, M)[1:] < 0.001).all()
+    assert negligible(difference, own).tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 1), (3, 0)])

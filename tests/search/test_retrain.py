@@ -1,4 +1,4 @@
-"""Comparing and retraining through the real command line."""
+"""Retraining through the real command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import mlflow
 import numpy as np
 import pytest
 from command import SMALL, lockstep, write_study
-from PIL import Image
 from stored import client, optuna_trials, runs
 
 from core.data import concatenate, prepare
@@ -20,34 +19,6 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("launched")
     assert lockstep("launch", str(write_study(folder)), cwd=folder).code == 0
     return folder
-
-
-def test_compare_ranks_all_trials(launched: Path) -> None:
-    finished = lockstep("compare", "study.toml", "--json", cwd=launched)
-    assert finished.code == 0, finished.err
-    rows = finished.json["trials"]
-    assert len(rows) == 24
-    losses = [row["val_loss"] for row in rows]
-    assert losses == sorted(losses)
-    by_number = {trial.number: trial for trial in optuna_trials(launched / "runs", "small")}
-    for row in rows:
-        trial = by_number[row["number"]]
-        assert row["val_loss"] == trial.value
-        assert row["run_id"] == trial.user_attrs["mlflow.run_id"]
-        assert {key: row[key] for key in trial.params} == trial.params
-    assert all(run_id in finished.json["compare_url"] for run_id in [rows[0]["run_id"]])
-    with Image.open(launched / "runs" / "small" / "figures" / "heat_maps.png") as picture:
-        assert min(picture.size) > 200
-
-
-def test_compare_before_launch_says_what_to_do(tmp_path: Path) -> None:
-    path = write_study(tmp_path)
-    for command in ("compare", "retrain", "ui"):
-        refused = lockstep(command, str(path), cwd=tmp_path)
-        assert refused.code == 2
-        assert "launch" in refused.err
-        assert len(refused.err.splitlines()) == 1
-    assert not (tmp_path / "runs" / "mlflow.db").exists()
 
 
 def test_retrain_judges_the_best_once(launched: Path) -> None:

@@ -33,11 +33,12 @@ from search.tracking import (
     TEMPLATES,
     Artifact,
     Tracker,
-    image_key,
     logged_epochs,
     run_name,
 )
+from search.tracking_results import read_result
 from search.tracking_store import load_tracker, open_tracker
+from search.tracking_views import image_key, log_weight_images, share_views
 
 MakeSpec = Callable[..., StudySpec]
 MakeSplits = Callable[..., Splits]
@@ -185,7 +186,7 @@ def test_a_trial_is_logged_whole(
 
     with Image.open(io.BytesIO(artifact(tracker, run_id, TEMPLATES, tmp_path))) as picture:
         assert picture.format == "PNG"
-    weights, curves = tracker.result(run_id)
+    weights, curves = read_result(tracker, run_id)
     np.testing.assert_array_equal(weights, result.weights, strict=True)
     for name in Curves.names():
         np.testing.assert_array_equal(getattr(curves, name), getattr(result.curves, name))
@@ -246,7 +247,7 @@ def test_thinned_curves(
     assert [point.step for point in points] == expected
     assert [point.value for point in points] == [result.curves.val_loss[e - 1] for e in expected]
     assert tracker.client.get_run(run_id).data.metrics["val_loss"] == result.curves.val_loss[-1]
-    assert len(tracker.result(run_id)[1]) == 22
+    assert len(read_result(tracker, run_id)[1]) == 22
 
 
 @pytest.mark.parametrize("n_epochs", [1, 2, 9, 10, 11, 15, 99, 100])
@@ -325,7 +326,7 @@ def test_weight_images_of_different_classes_are_apart(
     result = make_result(trial.hyperparameters, n_classes=len(names))
     run_id = tracker.log_trial(spec, trial, result, splits)
     finished = FinishedTrial.of(0, result, run_id)
-    tracker.log_weight_images(finished, splits, 1.0)
+    log_weight_images(tracker, finished, splits, 1.0)
     assert len(image_keys(tracker, run_id)) == len(names)
 
 
@@ -344,11 +345,11 @@ def test_weight_images_are_logged_once(
     result = make_result(trial.hyperparameters, n_classes=len(ODD_NAMES))
     run_id = tracker.log_trial(spec, trial, result, splits)
     finished = FinishedTrial.of(0, result, run_id)
-    tracker.log_weight_images(finished, splits, 1.5)
+    log_weight_images(tracker, finished, splits, 1.5)
     files = [file.path for file in tracker.client.list_artifacts(run_id, "images")]
     assert len(image_keys(tracker, run_id)) == len(ODD_NAMES)
     for again in (tracker, open_tracker(spec, store_of(tracker), {0: run_id})):
-        again.log_weight_images(finished, splits, 1.5)
+        log_weight_images(again, finished, splits, 1.5)
         assert [file.path for file in again.client.list_artifacts(run_id, "images")] == files
     assert tracker.client.get_run(run_id).info.status == "FINISHED"
 
@@ -373,7 +374,7 @@ def shared_view(tracker: Tracker, key: str) -> dict[str, Any]:
 def test_presets_of_the_chart_view(tracker: Tracker, objective: str) -> None:
     run_ids = [f"{n:032x}" for n in range(10)]
     for _ in range(2):
-        tracker.share_views(run_ids, ("T-shirt/top", "6"), objective)
+        share_views(tracker, run_ids, ("T-shirt/top", "6"), objective)
     best = shared_view(tracker, BEST_VIEW)
     assert re.findall("'([^']*)'", best["searchFilter"]) == run_ids
     assert best["orderByKey"] == f"metrics.`{objective}`"
@@ -404,7 +405,7 @@ def test_the_filters_of_the_presets_find_their_runs(
         result = make_result(trial.hyperparameters, status)
         run_ids.append(tracker.log_trial(spec, trial, result, splits))
     best = [run_ids[2], run_ids[0]]
-    tracker.share_views(best, splits.train.class_names, "val_loss")
+    share_views(tracker, best, splits.train.class_names, "val_loss")
     for key, expected in ((BEST_VIEW, best), (SEARCH_VIEW, best)):
         condition = shared_view(tracker, key)["searchFilter"]
         found = tracker.client.search_runs([tracker.experiment_id], condition)
@@ -415,7 +416,7 @@ def test_presets_of_very_many_classes(tracker: Tracker) -> None:
     """A tag holds 5000 characters; a preset that does not fit must not stop a launch."""
     rng = np.random.default_rng(0)
     names = tuple(bytes(rng.integers(97, 123, 30, dtype=np.uint8)).decode() for _ in range(1000))
-    tracker.share_views([f"{n:032x}" for n in range(10)], names, "val_loss")
+    share_views(tracker, [f"{n:032x}" for n in range(10)], names, "val_loss")
 
 
 # -- stores that cannot be used ----------------------------------------------------------------

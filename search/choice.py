@@ -1,0 +1,179 @@
+"""What validation allows to say: which trials tie with the best, which of them is the simplest, and
+how much too good the best one looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from core.optimism import Optimism, optimism
+from core.paired import (
+    differences,
+    holm,
+    mcnemar_tests,
+    means,
+    negligible,
+    t_test,
+    within_one_standard_error,
+)
+from search.finished_trial import FinishedTrial
+from search.scores import ValidationScores
+
+LEVEL = 0.05  # of significance
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A trial among the others: the standard errors of its scores, how much worse than the best its
+    objective is, with the standard error of that, and Holm's p value of the difference."""
+
+    trial: FinishedTrial
+    loss_error: float
+    accuracy_error: float
+    behind: float
+    behind_error: float
+    p_value: float
+
+    def as_json(self) -> dict[str, Any]:
+        fields = asdict(self)
+        del fields["trial"]
+        return fields
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """standings: of all trials that have weights, best first. one_se: the simplest of those within
+    one standard error of the best. optimism: in the objective, as a loss or an error rate."""
+
+    objective: str
+    examples: int
+    standings: list[Standing]
+    one_se: Standing
+    optimism: Optimism
+    missing: list[FinishedTrial]
+
+    @property
+    def best(self) -> Standing:
+        return self.standings[0]
+
+    @property
+    def tied(self) -> int:
+        """Trials that cannot be told from the best, itself included."""
+        return sum(standing.p_value > LEVEL for standing in self.standings)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "objective": self.objective,
+            "validation_examples": self.examples,
+            "compared": len(self.standings),
+            "indistinguishable_from_best": self.tied,
+            "level": LEVEL,
+            "best": self.best.trial.number,
+            "one_se": self.one_se.trial.number,
+            "optimism": {
+                "apparent": self.optimism.apparent,
+                "corrected": self.optimism.corrected,
+                "amount": self.optimism.amount,
+                "chosen_again": self.optimism.chosen_again,
+            },
+            "without_weights": [trial.number for trial in self.missing],
+        }
+
+
+def choose(scores: ValidationScores, objective: str, seed: int) -> Choice:
+    """seed: of the bootstrap."""
+    by_accuracy = objective == "val_accuracy"
+    S = scores.errors if by_accuracy else scores.losses
+    difference = differences(S)
+    p_values = mcnemar_tests(scores.errors) if by_accuracy else t_test(difference, S.shape[1])
+    loss, accuracy = means(scores.losses), means(scores.errors)
+    none = negligible(difference, (accuracy if by_accuracy else loss).standard_error[0])
+    p_values[none] = 1.0
+    # The best is not compared with itself.
+    adjusted = [1.0, *holm(p_values[1:]).tolist()]
+    standings = [
+        Standing(
+            trial=trial,
+            loss_error=float(loss.standard_error[k]),
+            accuracy_error=float(accuracy.standard_error[k]),
+            behind=float(difference.mean[k]),
+            behind_error=float(difference.standard_error[k]),
+            p_value=adjusted[k],
+        )
+        for k, trial in enumerate(scores.trials)
+    ]
+    return Choice(
+        objective=objective,
+        examples=S.shape[1],
+        standings=standings,
+        one_se=_simplest(standings, none | within_one_standard_error(difference)),
+        optimism=optimism(S, seed),
+        missing=scores.missing,
+    )
+
+
+def _simplest(standings: Sequence[Standing], near: npt.NDArray[np.bool_]) -> Standing:
+    """Of those near the best: the largest weight decay, then the smallest learning rate, then the
+    best rank."""
+    return min(
+        (standing for standing, is_near in zip(standings, near, strict=True) if is_near),
+        key=lambda each: (
+            -each.trial.hyperparameters.weight_decay,
+            each.trial.hyperparameters.learning_rate,
+        ),
+    )
+
+
+def sentences(choice: Choice) -> list[str]:
+    """The choice in lines of plain text, to follow the one that names the best."""
+    best, simplest = choice.best, choice.one_se
+    compared = len(choice.standings)
+    lines = []
+    if compared > 1:
+        test = "McNemar's tests" if choice.objective == "val_accuracy" else "paired t tests"
+        lines.append(
+            f"sure     {choice.tied:,} of {compared:,} trials cannot be told from it ({test} on "
+            f"{choice.examples:,} validation examples, Holm, {100 * LEVEL:g} %)"
+        )
+        if simplest is best:
+            lines.append("one-se   the same: none simpler is within one standard error")
+        else:
+            tried = simplest.trial.hyperparameters
+            lines.append(
+                f"one-se   #{simplest.trial.number}: learning rate {tried.learning_rate:.4g}, "
+                f"weight decay {tried.weight_decay:.4g}, batch {tried.batch_size}: "
+                f"{_worse(choice, simplest)}"
+            )
+        lines.append(f"optimism {_expected(choice)}")
+    if choice.missing:
+        numbers = ", ".join(f"#{trial.number}" for trial in choice.missing[:5])
+        more = f" and {len(choice.missing) - 5:,} more" if len(choice.missing) > 5 else ""
+        lines.append(f"note     not compared, as their runs lost their weights: {numbers}{more}")
+    return lines
+
+
+def _worse(choice: Choice, standing: Standing) -> str:
+    if choice.objective == "val_accuracy":
+        return (
+            f"accuracy {100 * standing.behind:.2f} ± {100 * standing.behind_error:.2f} "
+            "percentage points lower"
+        )
+    return f"validation loss worse by {standing.behind:.2g} ± {standing.behind_error:.2g}"
+
+
+def _expected(choice: Choice) -> str:
+    found = choice.optimism
+    if choice.objective == "val_accuracy":
+        expected = f"an accuracy of {100 * (1 - found.corrected):.2f} %"
+        amount = f"{100 * found.amount:.2f} percentage points"
+    else:
+        expected = f"a loss of {found.corrected:.5f}"
+        amount = f"{found.amount:.5f}"
+    return (
+        f"the best score is too good by about {amount}: expect {expected} (bootstrap, which chose "
+        f"the same trial {100 * found.chosen_again:.0f} % of the time)"
+    )

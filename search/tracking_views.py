@@ -1,0 +1,57 @@
+"""What the UI's chart view needs of a study: weight images of the best, presets for its links."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+from core.data import Splits
+from core.result import Curves
+from search import images, links, shared_view
+from search.finished_trial import FinishedTrial
+from search.tracking import SUMMARY_METRICS, Tracker
+from search.tracking_results import read_result
+
+IMAGES_TAG = "lockstep.weight_images"
+
+
+def log_weight_images(tracker: Tracker, trial: FinishedTrial, data: Splits, scale: float) -> None:
+    """The form of the weight images that the UI's chart view shows as a grid."""
+    run = tracker.client.get_run(trial.run_id)
+    if IMAGES_TAG in run.data.tags:
+        return
+    weights, _ = read_result(tracker, trial.run_id)
+    for c, name in enumerate(data.train.class_names):
+        image = images.class_image(weights[:, c], data.train.image_shape, scale)
+        tracker.client.log_image(trial.run_id, image, key=image_key(name), step=0, synchronous=True)
+    tracker.client.set_tag(trial.run_id, IMAGES_TAG, repr(scale))
+
+
+def share_views(
+    tracker: Tracker, run_ids: Sequence[str], class_names: Sequence[str], objective: str
+) -> None:
+    """Presets of the UI's chart view, for the links of `links.py`."""
+    others = [*Curves.names(), *SUMMARY_METRICS]
+    keys = [image_key(name) for name in class_names]
+    views = {
+        links.BEST_VIEW: (shared_view.best_view(run_ids, keys, objective, others), "Best trials"),
+        links.SEARCH_VIEW: (
+            shared_view.search_view(tracker.parent_run_id, objective, others),
+            "All trials",
+        ),
+    }
+    for key, (view, name) in views.items():
+        value = shared_view.tag_value(view, name)
+        if len(value) <= shared_view.MAX_TAG:  # with very many classes there is no preset
+            tag = f"{shared_view.TAG_PREFIX}{key}"
+            tracker.client.set_experiment_tag(tracker.experiment_id, tag, value)
+
+
+def image_key(class_name: str) -> str:
+    """The key of a class's weight image. User-given names may hold what a path must not; such
+    names are shortened, and told apart by a digest."""
+    if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,39}", class_name):
+        return f"weights/{class_name}"
+    safe = re.sub(r"[^A-Za-z0-9_-]", "_", class_name)[:40]
+    return f"weights/{safe}-{hashlib.sha256(class_name.encode()).hexdigest()[:8]}"
