@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 def is_postgres(url: str | None) -> bool:
     try:
         return url is not None and make_url(url).get_backend_name() == "postgresql"
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # a port that is no number, for one
         return False  # Optuna will say what is wrong with it
 
 
