@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -149,20 +149,42 @@ def compare(study: tuple[str, ...], as_json: bool, **places: Any) -> None:
 @cli.command()
 @_study
 @_places
-@click.option("--trial", type=click.IntRange(0), help="This trial instead of the best one.")
+@click.option(
+    "--rule",
+    type=click.Choice(["best", "one-se"]),
+    default="best",
+    show_default=True,
+    help="The best by validation, or the simplest within one standard error of it.",
+)
+@click.option("--trial", type=click.IntRange(0), help="This trial instead.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(0, 100),
+    default=5,
+    show_default=True,
+    help="Further fits in other orders of the examples, to show how much the order decides.",
+)
 @_json
-def retrain(study: str, trial: int | None, as_json: bool, **places: Any) -> None:
-    """Train the best configuration of STUDY on train + validation and judge it on the test set.
+def retrain(
+    study: str, rule: Literal["best", "one-se"], trial: int | None, seeds: int, as_json: bool,
+    **places: Any,
+) -> None:  # fmt: skip
+    """Train the chosen configuration of STUDY on train + validation and judge it on the test set.
 
-    The test set is used here and nowhere else, once. The model is registered in MLflow under the
-    study's name with the alias "champion".
+    It is trained for the study's epochs, or up to its best epoch where its validation loss was
+    lower there by more than one standard error. The test set is used here and nowhere else, once;
+    each use is recorded, and a further one labelled. The model is registered in MLflow under the
+    study's name; the alias "champion" moves to it unless it is worse on validation.
     """
     from search import retrain as action
+    from search.retrain_report import summary
     from search.spec import find, load
 
     console, settings = Console(as_json), Settings(**places)
-    report = action.retrain(load(find(study)), settings, console, number=trial)
-    console.say(action.summary(report))
+    report = action.retrain(
+        load(find(study)), settings, console, rule=rule, number=trial, seeds=seeds
+    )
+    console.say(summary(report))
     console.result(report.as_json())
 
 

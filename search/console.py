@@ -26,8 +26,8 @@ class Console:
         if self._as_json:
             click.echo(json.dumps(value, allow_nan=False))
 
-    def progress(self, total: int, epochs: int, done: int = 0) -> Progress:
-        return Progress(self, total, epochs, done)
+    def progress(self, total: int, epochs: int, done: int = 0, what: str = "trials") -> Progress:
+        return Progress(self, total, epochs, done, what)
 
 
 class Progress:
@@ -36,11 +36,12 @@ class Progress:
     It advances with every epoch that any trial trains; a trial counts as done when it is recorded.
     """
 
-    def __init__(self, console: Console, total: int, epochs: int, done: int) -> None:
+    def __init__(self, console: Console, total: int, epochs: int, done: int, what: str) -> None:
         self._console = console
         self._total = total
         self._epochs = epochs
         self._done = done
+        self._what = what
         self._best = ""
         self._started = self._last_line = time.monotonic()
         self._bar: Any = None
@@ -79,7 +80,9 @@ class Progress:
             self._console.say(f"{self._text()} ({now - self._started:.0f} s)")
 
     def _text(self) -> str:
-        return f"{self._done}/{self._total} trials" + (f", best {self._best}" if self._best else "")
+        return f"{self._done}/{self._total} {self._what}" + (
+            f", best {self._best}" if self._best else ""
+        )
 
     def _describe(self) -> None:
         self._bar.set_description_str(self._text(), refresh=False)

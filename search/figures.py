@@ -172,8 +172,24 @@ def retrain_curves(
         upper.set_xlabel("epoch")
         if values is batch_loss:
             _scale_losses(ax, batch_loss)
+        else:
+            _scale_accuracies(ax, values)
         ax.legend(loc="best")
     return png(figure)
+
+
+def _scale_accuracies(ax: Any, values: Values) -> None:
+    """Leave the rare bad batches of the beginning below the axis, and say how many they are."""
+    shown = _finite(values)[np.isfinite(values)]
+    floor = float(np.percentile(shown, 0.5))
+    below = int((shown < floor).sum())
+    margin = max(0.05 * (100 - floor), 0.1)
+    ax.set_ylim(floor - margin, 100 + margin)
+    if below:
+        ax.annotate(
+            f"{below:,} of {len(shown):,} batches lie lower", (0.02, 0.02), color="#777777",
+            xycoords="axes fraction", fontsize=8,
+        )  # fmt: skip
 
 
 @style()

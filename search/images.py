@@ -117,6 +117,33 @@ def templates(
     )
 
 
+def side_by_side(
+    entries: Sequence[tuple[Reals, str]],
+    class_names: Sequence[str],
+    image_shape: ImageShape,
+    scale: float,
+) -> bytes:
+    """A PNG of several models' templates, a row each with its caption, all on one scale.
+
+    Raises ValueError as `templates` does, and if there are no entries.
+    """
+    if not entries:
+        raise ValueError("Side by side needs at least one model.")
+    names = _names(class_names)
+    rows: list[Pixels] = []
+    for weights, caption in entries:
+        _check(weights, class_names)
+        target = min(PANEL, max(1600 // _columns(len(names)), 16))
+        panels = _panels(weights, image_shape, scale, target)
+        body = _tiled(
+            [_captioned(p, [n]) for p, n in zip(panels, names, strict=True)], _columns(len(names))
+        )
+        largest = f"{caption}, largest |w| {largest_weight(weights):.3g}"
+        rows += [_text(_fitted(largest, body.shape[1], 12), 12, INK), body, _blank(6, 1)]
+    legend = f"blue -{scale:.3g}   red +{scale:.3g}"
+    return _png(_stacked([*rows, _text(_fitted(legend, 1600, 11), 11, MUTED)], gap=4, edge=6))
+
+
 def contact_sheet(
     entries: Sequence[tuple[Reals, str]], class_names: Sequence[str], image_shape: ImageShape
 ) -> bytes:

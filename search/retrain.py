@@ -1,198 +1,154 @@
-"""Retrain the best configuration on train + validation, and judge it on the test set, once."""
+"""Retrain the chosen configuration on train + validation, and judge it on the test set, once."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from core.data import Dataset, Splits, concatenate
-from core.result import Hyperparameters, Status, TrainingResult
-from core.selection import Interval, McNemar, mcnemar, wilson_interval
-from core.softmax import logits, predictions
-from core.stack import Stack, tile_trials
-from core.training_data import TrainingData
+from core.result import Hyperparameters
 from search import figures, images, links
-from search.console import Console, table
+from search.choice import choose
+from search.console import Console
 from search.errors import LockstepError, NothingToShowError
 from search.finished_trial import FinishedTrial, ranked
+from search.fitting import Fit, compared, epochs_by_validation, fit
+from search.retrain_report import RetrainReport
+from search.scores import validation_scores
 from search.settings import Settings
 from search.spec import StudySpec
 from search.study import SearchStudy, open_study
 from search.study_data import load_data
 from search.study_storage import check_launched
 from search.tracking import TEMPLATES, Artifact, Tracker
-from search.tracking_model import register_model
+from search.tracking_model import Validated, register_model
+from search.tracking_results import MissingResultError, read_result
 from search.tracking_store import load_tracker
 
-Labels = npt.NDArray[np.intp]
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """One configuration, trained on train + validation."""
-
-    result: TrainingResult
-    iterations: npt.NDArray[np.float64]  # (2, iterations): loss and accuracy of each batch
-    predicted: Labels  # on the test set
-    correct: npt.NDArray[np.bool_]
-
-    @property
-    def errors(self) -> int:
-        return int((~self.correct).sum())
-
-    @property
-    def test_accuracy(self) -> float:
-        return float(self.correct.mean())
-
-    @property
-    def train_accuracy(self) -> float:
-        """Over the last epoch, before each update."""
-        return float(self.result.curves.train_accuracy[-1])
-
-    @property
-    def interval(self) -> Interval:
-        """95 %, Wilson."""
-        return wilson_interval(int(self.correct.sum()), len(self.correct))
-
-
-@dataclass(frozen=True, slots=True)
-class RetrainReport:
-    """What retrain found; baseline and comparison are None where the study names no baseline."""
-
-    study: str
-    trial: int
-    chosen: Fit
-    baseline: Fit | None
-    comparison: McNemar | None
-    earlier_uses: int
-    model_uri: str
-    run_url: str
-
-    def as_json(self) -> dict[str, Any]:
-        chosen, baseline = self.chosen, self.baseline
-        return {
-            "study": self.study,
-            "trial": self.trial,
-            "test_accuracy": chosen.test_accuracy,
-            "test_errors": chosen.errors,
-            "test_size": len(chosen.correct),
-            "interval": list(chosen.interval),
-            "train_accuracy": chosen.train_accuracy,
-            "baseline": baseline
-            and {"test_accuracy": baseline.test_accuracy, "test_errors": baseline.errors},
-            "mcnemar_p": self.comparison and self.comparison.p_value,
-            "earlier_test_evaluations": self.earlier_uses,
-            "model_uri": self.model_uri,
-        }
+Rule = Literal["best", "one-se"]
 
 
 def retrain(
-    spec: StudySpec, settings: Settings, console: Console, number: int | None = None
+    spec: StudySpec,
+    settings: Settings,
+    console: Console,
+    *,
+    rule: Rule = "best",
+    number: int | None = None,
+    seeds: int = 5,
 ) -> RetrainReport:
-    """number: the trial to be retrained, None for the best by validation.
+    """rule: how the trial is chosen, unless its number is given. seeds: further fits of it, each
+    with another order of the examples, to see how much that alone decides.
 
     Raises NothingToShowError when there is no such completed trial, LockstepError and DataError.
     """
     check_launched(spec.name, settings)
     data = load_data(spec, settings, console.say)
     with open_study(spec, settings, data.digest) as study:
-        trial = _choose(study, number)
         tracker = load_tracker(spec, settings, "lockstep retrain")
+        trial = _choose(study, tracker, data, rule, number)
+        validated, epochs = _validated(spec, tracker, trial, data)
+        baseline_tried = None if spec.baseline is None else spec.baseline.hyperparameters()
+        same = baseline_tried == trial.hyperparameters and epochs == spec.model.epochs
+        separate = baseline_tried is not None and not same
         everything = concatenate(data.train, data.validation)
+        how = f"--rule {rule}" if number is None else "--trial"
         console.say(
-            f"Training trial #{trial.number} of {spec.name} on {len(everything):,} examples "
-            f"(train + validation), {spec.model.epochs} epochs …"
+            f"Training trial #{trial.number} of {spec.name} ({how}) on {len(everything):,} "
+            f"examples (train + validation) for {epochs} epochs"
+            + (", its best by validation" if epochs != trial.stopped_epoch else "")
+            + (f", with {1 + seeds} seeds" if seeds else "")
         )
-        chosen = _fit(spec, trial.hyperparameters, everything, data.test)
-        baseline = None
-        if spec.baseline is not None:
-            tried = spec.baseline.hyperparameters()
-            same = tried == trial.hyperparameters
-            baseline = chosen if same else _fit(spec, tried, everything, data.test)
-        comparison = None if baseline is None else _compared(chosen, baseline)
-        earlier = study.test_evaluations()
-        tags = {"lockstep.retrained_trial": str(trial.number)}
-        with tracker.run(f"retrain #{trial.number}", "retrain", tags) as run_id:
-            _record_test_use(study, tracker, run_id, trial, chosen, len(earlier))
-            _log(tracker, run_id, spec, data, chosen, baseline, comparison)
-            model = register_model(tracker, run_id, spec.name, chosen.result.weights, data.test)
-        return RetrainReport(
+        with console.progress(1 + seeds + separate, spec.model.epochs, what="fits") as progress:
+
+            def fitted(tried: Hyperparameters, epochs: int, extra_seed: int = 0) -> Fit:
+                seed = (spec.model.seed + extra_seed) % 2**32
+                found = fit(spec, tried, epochs, seed, everything, data.test, progress.trained)
+                progress.recorded("")
+                return found
+
+            chosen = fitted(trial.hyperparameters, epochs)
+            baseline = chosen if same else None
+            if baseline_tried is not None and not same:
+                baseline = fitted(baseline_tried, spec.model.epochs)
+            others = [fitted(trial.hyperparameters, epochs, 1 + k) for k in range(seeds)]
+        report = RetrainReport(
             study=spec.name,
             trial=trial.number,
+            rule=rule if number is None else "given by number",
+            epochs=epochs,
             chosen=chosen,
             baseline=baseline,
-            comparison=comparison,
-            earlier_uses=len(earlier),
-            model_uri=model.uri,
-            run_url=links.run_url(settings.ui_address, tracker.experiment_id, run_id),
+            comparison=None if baseline is None else compared(chosen, baseline),
+            seed_errors=[each.errors for each in others],
+            earlier_uses=len(study.test_evaluations()),
         )
+        tags = {"lockstep.retrained_trial": str(trial.number)}
+        with tracker.run(f"retrain #{trial.number}", "retrain", tags) as run_id:
+            _record_test_use(study, tracker, run_id, report)
+            _log(tracker, run_id, spec, data, everything, report)
+            report.model = register_model(
+                tracker, run_id, spec.name, chosen.result.weights, everything, validated
+            )
+        report.run_url = links.run_url(settings.ui_address, tracker.experiment_id, run_id)
+        return report
 
 
-def _choose(study: SearchStudy, number: int | None) -> FinishedTrial:
+def _choose(
+    study: SearchStudy, tracker: Tracker, data: Splits, rule: Rule, number: int | None
+) -> FinishedTrial:
     spec = study.spec
     ranking = ranked(study.finished(), spec.search.objective)
     if not ranking:
         raise NothingToShowError(
             f"study {spec.name} has no completed trial yet: run `lockstep launch {spec.name}`"
         )
-    if number is None:
-        return ranking[0]
-    for trial in ranking:
-        if trial.number == number:
-            return trial
-    raise LockstepError(
-        f"--trial {number}: study {spec.name} has no completed trial of that number; the best is "
-        f"{ranking[0].number}"
-    )
-
-
-def _compared(first: Fit, second: Fit) -> McNemar:
-    return mcnemar(
-        int((first.correct & ~second.correct).sum()),
-        int((~first.correct & second.correct).sum()),
-    )
-
-
-def _fit(spec: StudySpec, tried: Hyperparameters, train: Dataset, test: Dataset) -> Fit:
-    """Train on all of ``train``; predict the test set with the weights of the last epoch."""
-    data = TrainingData.of(train)
-    stack = Stack(
-        (tried,),
-        spec.model.penalty,
-        spec.model.seed,
-        tile_trials(1, data.n_classes),
-        record_steps=True,
-    )
-    with threadpool_limits(1):
-        stack.advance(data, spec.model.epochs)
-        result = stack.results(data)[0]
-        predicted = predictions(logits(test.X, result.weights))
-    if result.status is Status.DIVERGED:
+    if number is not None:
+        for trial in ranking:
+            if trial.number == number:
+                return trial
         raise LockstepError(
-            f"the configuration diverged in epoch {result.stopped_epoch} on train + validation: "
-            "choose another one with --trial"
+            f"--trial {number}: study {spec.name} has no completed trial of that number; the best "
+            f"is {ranking[0].number}"
         )
-    iterations = np.array(stack.steps)[:, :, 0].T
-    return Fit(result, iterations, predicted, predicted == test.y)
+    if rule == "best":
+        return ranking[0]
+    scores = validation_scores(ranking, tracker, data.validation)
+    return choose(scores, spec.search.objective, spec.search.seed).one_se.trial
+
+
+def _validated(
+    spec: StudySpec, tracker: Tracker, trial: FinishedTrial, data: Splits
+) -> tuple[Validated, int]:
+    """What validation said of the trial, and after how many epochs."""
+    loss, accuracy, epochs = trial.val_loss, trial.val_accuracy, trial.stopped_epoch
+    try:
+        curves = read_result(tracker, trial.run_id)[1]
+    except MissingResultError:
+        pass  # its scores are in the study, the spread over examples is not
+    else:
+        losses = validation_scores([trial], tracker, data.validation).losses[0]
+        spread = float(losses.std(ddof=1, dtype=np.float64)) / len(losses) ** 0.5
+        epochs = epochs_by_validation(trial, spread)
+        loss, accuracy = curves.val_loss[epochs - 1], curves.val_accuracy[epochs - 1]
+    by_accuracy = spec.search.objective == "val_accuracy"
+    return Validated(trial.number, float(loss), float(accuracy), by_accuracy, data.digest), epochs
 
 
 def _record_test_use(
-    study: SearchStudy, tracker: Tracker, run_id: str, trial: FinishedTrial, chosen: Fit, uses: int
+    study: SearchStudy, tracker: Tracker, run_id: str, report: RetrainReport
 ) -> None:
     """Before anything is shown: each look at the test set is on record, in both places."""
     now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    errors = {"errors": report.chosen.errors, "errors_of_other_seeds": report.seed_errors}
     study.record_test_evaluation(
-        {"time": now, "trial": trial.number, "run_id": run_id, "errors": chosen.errors}
+        {"time": now, "trial": report.trial, "run_id": run_id, "rule": report.rule, **errors}
     )
-    label = "first use of the test set" if uses == 0 else f"test set already used {uses} times"
-    tracker.log_values(
-        run_id, metrics={}, tags={"lockstep.test_set": label, "lockstep.test_time": now}
-    )
+    tags = {"lockstep.test_set": report.test_label, "lockstep.test_time": now}
+    tracker.log_values(run_id, metrics={}, tags=tags)
 
 
 def _log(
@@ -200,46 +156,35 @@ def _log(
     run_id: str,
     spec: StudySpec,
     data: Splits,
-    chosen: Fit,
-    baseline: Fit | None,
-    comparison: McNemar | None,
+    everything: Dataset,
+    report: RetrainReport,
 ) -> None:
-    names, shape = data.test.class_names, data.test.image_shape
-    metrics = {
-        "test_accuracy": chosen.test_accuracy,
-        "test_accuracy_low": chosen.interval.low,
-        "test_accuracy_high": chosen.interval.high,
-        "test_errors": float(chosen.errors),
-    }
-    if baseline is not None and comparison is not None:
-        metrics |= {
-            "baseline_test_accuracy": baseline.test_accuracy,
-            "baseline_test_accuracy_low": baseline.interval.low,
-            "baseline_test_accuracy_high": baseline.interval.high,
-            "baseline_test_errors": float(baseline.errors),
-            "mcnemar_p": comparison.p_value,
-        }
+    chosen, baseline = report.chosen, report.baseline
+    parameters = spec.model.model_dump(mode="json") | {"epochs": report.epochs}
     tracker.log_values(
         run_id,
         curves=chosen.result.curves,
-        metrics=metrics,
-        params={**asdict(chosen.result.hyperparameters), **spec.model.model_dump(mode="json")},
+        metrics=report.metrics(),
+        params={**asdict(chosen.result.hyperparameters), **parameters, "rule": report.rule},
+        tags={"mlflow.note.content": report.markdown()},
     )
-    tracker.log_dataset(
-        run_id, spec, "train + validation", concatenate(data.train, data.validation)
-    )
+    tracker.log_dataset(run_id, spec, "train + validation", everything)
     tracker.log_dataset(run_id, spec, "test", data.test)
+    names, shape = data.test.class_names, data.test.image_shape
     weights = chosen.result.weights
+    confusion = figures.confusion_matrix(chosen.confusion(data.test), names)
     files = [
         Artifact(TEMPLATES, images.templates(weights, names, shape)),
         Artifact("accuracy_and_loss.png", _curves_figure(chosen)),
-        Artifact("confusion_matrix.png", figures.confusion_matrix(_confusion(chosen, data), names)),
+        Artifact("confusion_matrix.png", confusion),
     ]
     if baseline is not None:
+        its_weights = baseline.result.weights
+        scale = max(map(images.largest_weight, (weights, its_weights)))
+        both = [(its_weights, "baseline"), (weights, f"trial #{report.trial}")]
         files += [
-            Artifact(
-                "baseline/templates.png", images.templates(baseline.result.weights, names, shape)
-            ),
+            Artifact("weights_on_one_scale.png", images.side_by_side(both, names, shape, scale)),
+            Artifact(f"baseline/{TEMPLATES}", images.templates(its_weights, names, shape)),
             Artifact("baseline/accuracy_and_loss.png", _curves_figure(baseline)),
         ]
     tracker.log_files(run_id, files)
@@ -251,48 +196,3 @@ def _curves_figure(fit: Fit) -> bytes:
         fit.iterations[0], fit.iterations[1], curves.train_loss, curves.train_accuracy,
         test_accuracy=fit.test_accuracy,
     )  # fmt: skip
-
-
-def _confusion(fit: Fit, data: Splits) -> Labels:
-    """Test examples by true (row) and predicted (column) class, (C, C)."""
-    C = len(data.test.class_names)
-    counts = np.zeros((C, C), np.intp)
-    np.add.at(counts, (data.test.y, fit.predicted), 1)
-    return counts
-
-
-def summary(report: RetrainReport) -> str:
-    """What the test set said, and where the model is."""
-    rows = [_row(f"trial #{report.trial}", report.chosen)]
-    if report.baseline is not None:
-        rows.append(_row("baseline", report.baseline))
-    headings = ["", "learning rate", "weight decay", "batch", "train", "test", "95 %", "errors"]
-    lines = ["", table(headings, rows)]
-    if report.comparison is not None:
-        c = report.comparison
-        lines.append(
-            f"\nagainst the baseline: {c.only_first_correct} examples right that it has wrong, "
-            f"{c.only_second_correct} the other way round; exact McNemar p = {c.p_value:.2g}"
-        )
-    if report.earlier_uses:
-        lines.append(
-            f"note: the test set of this study was already used {report.earlier_uses} times; "
-            "choosing by it would make its score optimistic"
-        )
-    lines += ["", f"model    {report.model_uri} (alias champion)", f"run      {report.run_url}"]
-    return "\n".join(lines)
-
-
-def _row(name: str, fit: Fit) -> list[str]:
-    tried = fit.result.hyperparameters
-    low, high = fit.interval
-    return [
-        name,
-        f"{tried.learning_rate:.3g}",
-        f"{tried.weight_decay:.3g}",
-        f"{tried.batch_size}",
-        f"{100 * fit.train_accuracy:.2f} %",
-        f"{100 * fit.test_accuracy:.2f} %",
-        f"{100 * low:.2f}–{100 * high:.2f} %",
-        f"{fit.errors} of {len(fit.correct):,}",
-    ]

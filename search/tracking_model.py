@@ -1,4 +1,4 @@
-"""The retrained model in MLflow: logged, registered, given its alias, and read back."""
+"""The retrained model in MLflow: logged, registered, compared with the champion, and read back."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import contextlib
 import io
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +19,52 @@ from core.data import Dataset
 from search.errors import LockstepError
 from search.tracking import Tracker
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 CHAMPION = "champion"
 EXAMPLES = 5  # rows of the input example
+CHECKED = 1000  # rows that the model that is read back must predict alike
 _CODE = Path(__file__).with_name("served_model.py")
+_SCORE, _DATA = "lockstep.{}", "lockstep.data_digest"
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """What validation said of the configuration that a model was trained with."""
+
+    trial: int
+    val_loss: float
+    val_accuracy: float
+    by_accuracy: bool  # whether the study's objective is the accuracy
+    data_digest: str
+
+    @property
+    def objective(self) -> str:
+        return "val_accuracy" if self.by_accuracy else "val_loss"
+
+    @property
+    def value(self) -> float:
+        return self.val_accuracy if self.by_accuracy else self.val_loss
+
+    def tags(self) -> dict[str, str]:
+        """Of the model version, for the next one to be compared with."""
+        return {
+            "lockstep.trial": str(self.trial),
+            _SCORE.format("val_loss"): repr(self.val_loss),
+            _SCORE.format("val_accuracy"): repr(self.val_accuracy),
+            _DATA: self.data_digest,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class RegisteredModel:
-    """A version in the registry."""
+    """A version in the registry; reason: why it is the champion, or is not."""
 
     name: str
     version: int
+    is_champion: bool
+    reason: str
 
     @property
     def uri(self) -> str:
@@ -36,7 +72,7 @@ class RegisteredModel:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """MLflow tells of its progress on standard error, past its own logger, and advises type hints
     that a tensor signature makes moot."""
     with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
@@ -45,28 +81,24 @@ def _quiet() -> Iterator[None]:
 
 
 def register_model(
-    tracker: Tracker, run_id: str, name: str, weights: npt.NDArray[np.float32], examples: Dataset
+    tracker: Tracker,
+    run_id: str,
+    name: str,
+    weights: npt.NDArray[np.float32],
+    examples: Dataset,
+    validated: Validated,
 ) -> RegisteredModel:
-    """Log the model (D, C) with the run, register it, move the alias, and check what is read back.
+    """Log the model (D, C) with the run, register it, check what is read back, and make it the
+    champion unless it is worse on validation than the present one.
 
-    The model is logged as code with its weights as a plain .npz: loading it needs no pickle.
-    Raises LockstepError when the registered model does not predict as the weights do.
+    examples: what it was trained on. The model is logged as code with its weights as a plain .npz:
+    loading it needs no pickle. Raises LockstepError when the registered model does not predict as
+    the weights do.
     """
     import mlflow
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
     names = examples.class_names
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(weights)))]),
-        outputs=Schema(
-            [
-                ColSpec(DataType.string, "class"),
-                *(ColSpec(DataType.float, f"probability_{each}") for each in names),
-            ]
-        ),
-    )
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         arrays = Path(folder, "model.npz")
         np.savez(arrays, W=weights, class_names=np.array(names))
         mlflow.set_tracking_uri(tracker.uri)  # models are logged through the global client
@@ -75,26 +107,80 @@ def register_model(
                 name="model",
                 python_model=str(_CODE),
                 artifacts={"model": str(arrays)},
-                signature=signature,
+                signature=_signature(weights.shape[0], names),
                 input_example=examples.X[:EXAMPLES],
-                pip_requirements=[f"{each}=={version(each)}" for each in ("mlflow", "numpy")],
+                pip_requirements=[f"{p}=={version(p)}" for p in ("mlflow", "numpy", "pandas")],
                 registered_model_name=name,
+                metadata=_metadata(examples),
             )
-    registered = RegisteredModel(name, int(info.registered_model_version))
-    tracker.client.set_registered_model_alias(name, CHAMPION, str(registered.version))
-    _check(registered, weights, examples)
-    return registered
+    number = str(info.registered_model_version)
+    _check(f"models:/{name}/{number}", weights, examples)
+    for key, value in validated.tags().items():
+        tracker.client.set_model_version_tag(name, number, key, value)
+    is_champion, reason = _succession(tracker.client, name, validated)
+    if is_champion:
+        tracker.client.set_registered_model_alias(name, CHAMPION, number)
+    return RegisteredModel(name, int(number), is_champion, reason)
 
 
-def _check(model: RegisteredModel, weights: npt.NDArray[np.float32], examples: Dataset) -> None:
+def _signature(features: int, names: tuple[str, ...]) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+    probabilities = [ColSpec(DataType.float, f"probability_{each}") for each in names]
+    return ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, features))]),
+        outputs=Schema([ColSpec(DataType.string, "class"), *probabilities]),
+    )
+
+
+def _metadata(examples: Dataset) -> dict[str, Any]:
+    """What a picture must become in order to look like the training images."""
+    shape = examples.image_shape
+    if shape is None:
+        return {}
+    edge = np.ones(shape, np.bool_)
+    edge[1:-1, 1:-1] = False
+    return {
+        "image_shape": list(shape),
+        "white": float(examples.X.max()),
+        "background": float(np.median(examples.X[:, edge.ravel()])),
+    }
+
+
+def _succession(client: MlflowClient, name: str, new: Validated) -> tuple[bool, str]:
+    """Whether the new model succeeds the present champion, and why."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        present = client.get_model_version_by_alias(name, CHAMPION)
+    except MlflowException:
+        return True, "champion, the first one"
+    tags: Mapping[str, str] = present.tags
+    which = f"version {present.version} stays champion"
+    if tags.get(_DATA) != new.data_digest:
+        return False, f"{which}: it was validated on other data, so that the two do not compare"
+    old, objective = float(tags[_SCORE.format(new.objective)]), new.objective.replace("_", " ")
+    if new.value < old if new.by_accuracy else new.value > old:
+        return False, f"{which}, as it is better on validation ({objective} {old:.5g}, this one "\
+            f"{new.value:.5g})"  # fmt: skip
+    word = "as good as" if new.value == old else "better than"
+    return True, (
+        f"champion, {word} version {present.version} on validation ({objective} {new.value:.5g}, "
+        f"before {old:.5g})"
+    )
+
+
+def _check(uri: str, weights: npt.NDArray[np.float32], examples: Dataset) -> None:
     import mlflow
 
-    with _quiet():
-        loaded = mlflow.pyfunc.load_model(f"models:/{model.name}@{CHAMPION}")
-    predicted = loaded.predict(examples.X)["class"].to_numpy()
-    expected = np.array(examples.class_names)[(examples.X @ weights).argmax(axis=1)]
+    X = examples.X[:CHECKED]
+    with quiet():
+        loaded = mlflow.pyfunc.load_model(uri)
+    predicted = loaded.predict(X)["class"].to_numpy()
+    expected = np.array(examples.class_names)[(X @ weights).argmax(axis=1)]
     if not np.array_equal(predicted, expected):
         raise LockstepError(
-            f"{model.uri} was read back from the registry and predicts otherwise than the weights "
+            f"{uri} was read back from the registry and predicts otherwise than the weights "
             "that were logged: the artifact store cannot be trusted"
         )
