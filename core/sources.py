@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -19,16 +18,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib import format as npy
 
 from core.data import DataError, Dataset
 from core.idx import read_idx
+from core.npz import read_npz
 
 Array = npt.NDArray[Any]
 
 DATA_DIR_VARIABLE = "LOCKSTEP_DATA"
-MAX_NPZ_BYTES = 8 * 1024**3
-_NPZ_MEMBERS = ("X.npy", "y.npy", "X_test.npy", "y_test.npy", "image_shape.npy")
+LABEL_LENGTH = 200
+_NPZ_ARRAYS = ("X", "y", "X_test", "y_test", "image_shape")
 _IDX_NAMES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -78,7 +77,7 @@ def load(
     should be, or if ``classes`` are fewer than two, repeated or absent.
     """
     if source.endswith(".npz"):
-        raw = _read_npz(Path(source).expanduser())
+        raw = _npz(Path(source).expanduser())
     elif source == "digits":
         raw = _digits()
     elif source in _OPENML_NAMES:
@@ -201,8 +200,8 @@ def _fetch_openml(source: str, announce: Callable[[str], None]) -> _Raw:
     return _Raw(_Part(X[:n], y[:n]), _Part(X[n:], y[n:]), (28, 28), white=255)
 
 
-def _read_npz(path: Path) -> _Raw:
-    arrays = _read_arrays(path)
+def _npz(path: Path) -> _Raw:
+    arrays = read_npz(path, _NPZ_ARRAYS)
     needed = ["X", "y"] + ["X_test", "y_test"] * bool(arrays.keys() & {"X_test", "y_test"})
     if missing := [name for name in needed if name not in arrays]:
         raise DataError(f"{path} must hold {_listed(needed)}, but lacks {_listed(missing)}.")
@@ -220,7 +219,14 @@ def _read_npz(path: Path) -> _Raw:
             )
         if unseen := np.setdiff1d(test.y.astype(str), train.y.astype(str)).tolist():
             raise DataError(f"y_test in {path} has labels that y has not: {_listed(unseen)}.")
-    return _Raw(train, test, _image_shape(path, arrays), white=255 if are_bytes else 1)
+    image_shape = _image_shape(path, arrays)
+    for name, part in (("X", train), ("X_test", test)) if image_shape else ():
+        if part and part.X.dtype.kind in "iu" and not 0 <= part.X.min() <= part.X.max() <= 255:
+            raise DataError(
+                f"{name} in {path} has integer pixels from {part.X.min()} to {part.X.max()}: save "
+                "them as uint8 from 0 to 255, or as floats of the scale that you want."
+            )
+    return _Raw(train, test, image_shape, white=255 if are_bytes else 1)
 
 
 def _image_shape(path: Path, arrays: dict[str, Array]) -> tuple[int, int] | None:
@@ -250,6 +256,12 @@ def _checked_part(path: Path, arrays: dict[str, Array], X_name: str, y_name: str
             f"{y_name} in {path} must be {len(X)} integers or strings like the rows of {X_name}, "
             f"not {y.dtype} {y.shape}."
         )
+    labels = map(str, np.unique(y))
+    if odd := [label for label in labels if not label.isprintable() or len(label) > LABEL_LENGTH]:
+        raise DataError(
+            f"{y_name} in {path} has the label {odd[0][:20]!r}: labels must be printable and of "
+            f"{LABEL_LENGTH} characters at most."
+        )
     with np.errstate(invalid="ignore", over="ignore"):  # reported below, with the array's name
         extremes = np.array([X.min(), X.max()])  # both of them NaN if any value is
         finite = np.isfinite(extremes.astype(np.float32)).all()
@@ -259,40 +271,3 @@ def _checked_part(path: Path, arrays: dict[str, Array], X_name: str, y_name: str
             f"{extremes[1]}."
         )
     return _Part(X.reshape(len(X), -1), y)
-
-
-def _read_arrays(path: Path) -> dict[str, Array]:
-    """The arrays of an .npz file that we know, sizes checked first and nothing unpickled."""
-    arrays: dict[str, Array] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if info.filename in _NPZ_MEMBERS]
-            if (size := sum(member.file_size for member in members)) > MAX_NPZ_BYTES:
-                raise DataError(f"{path} claims {size} bytes, more than {MAX_NPZ_BYTES} allowed.")
-            for member in members:
-                _check_size(archive, member, path)
-            for member in members:
-                with archive.open(member) as stream:
-                    array = npy.read_array(stream, allow_pickle=False)
-                arrays[member.filename.removesuffix(".npy")] = array
-    except DataError:
-        raise
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except Exception as error:  # zipfile and NumPy raise a dozen kinds on a damaged file
-        raise DataError(f"{path} is not a valid .npz file: {error}.") from error
-    return arrays
-
-
-def _check_size(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
-    """Refuse an array whose header claims another size than its member of the archive has."""
-    with archive.open(member) as stream:
-        version = npy.read_magic(stream)
-        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read_header(stream)
-        held = member.file_size - stream.tell()
-    name = f"{member.filename} in {path}"
-    if dtype.hasobject:
-        raise DataError(f"{name} holds Python objects, which are not safe to read: save numbers.")
-    if (claimed := prod(shape) * dtype.itemsize) != held:
-        raise DataError(f"{name} claims {claimed} bytes of values, but has {held}.")

@@ -15,6 +15,7 @@ from search.errors import LockstepError
 from search.settings import UI_PORT, Settings, hidden
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+ASK_ABOVE = 20_000  # trials, which take several minutes to log
 INTERRUPTED = 130  # as a shell reports a command that Ctrl-C ended
 
 
@@ -103,8 +104,9 @@ def cli() -> None:
     is_flag=True,
     help="Log every epoch to MLflow, not just the first ten, then every fifth, and the last.",
 )
+@click.option("--yes", is_flag=True, help="Do not ask before running very many trials.")
 @_json
-def launch(study: str, as_json: bool, **places: Any) -> None:
+def launch(study: str, as_json: bool, yes: bool, **places: Any) -> None:
     """Train every trial of STUDY, or those that are still missing.
 
     Stop it whenever you like: finished trials are kept, and the same command continues.
@@ -114,9 +116,18 @@ def launch(study: str, as_json: bool, **places: Any) -> None:
 
     console, settings = Console(as_json), Settings(**places)
     spec = load(find(study))
+    if spec.budget > ASK_ABOVE and not yes:
+        _ask(f"{find(study)}: {spec.budget:,} trials are very many")
     report = action.launch(spec, settings, console)
     console.say(action.summary(report, spec, settings))
     console.result(report.as_json())
+
+
+def _ask(what: str) -> None:
+    """Whether to go on; where nobody can answer, --yes must have said so."""
+    if not sys.stdin.isatty():
+        raise LockstepError(f"{what}: give fewer points or trials, or --yes to run them all")
+    click.confirm(f"{what}. Run them all?", abort=True, err=True)
 
 
 @cli.command()
@@ -236,10 +247,10 @@ def main() -> None:
             "lockstep: stopped. Finished trials are kept; the same command continues.", err=True
         )
         sys.exit(INTERRUPTED)
-    except ValueError as error:
-        from core.data import DataError  # imports NumPy: not worth it before something failed
+    except OSError as error:
+        from search.disk import sentence
 
-        if not isinstance(error, DataError):
+        if (told := sentence(error)) is None:
             raise
-        click.echo(f"lockstep: {error}", err=True)
+        click.echo(f"lockstep: {told}", err=True)
         sys.exit(2)

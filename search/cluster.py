@@ -16,7 +16,7 @@ from core.training_data import TrainingData
 from search.dask_executor import DaskExecutor
 from search.errors import LockstepError, first_line
 from search.executors import Executor, processes
-from search.settings import Settings
+from search.settings import Settings, redacted
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -45,7 +45,11 @@ def where_trained(settings: Settings) -> str:
     processes = _counted(settings.workers, "training process", "es")
     if settings.cluster is None:
         return processes
-    return f"{processes} of Dask" if settings.cluster == LOCAL else f"Dask at {settings.cluster}"
+    return (
+        f"{processes} of Dask"
+        if settings.cluster == LOCAL
+        else f"Dask at {redacted(settings.cluster)}"
+    )
 
 
 @contextlib.contextmanager
@@ -93,7 +97,7 @@ def check_address(address: str) -> None:
     """Raises LockstepError unless it is `local` or the address of a scheduler."""
     if address != LOCAL and not _ADDRESS.fullmatch(address):
         raise LockstepError(
-            f"--cluster {address}: give `local`, or a Dask scheduler's address such as "
+            f"--cluster {redacted(address)}: give `local`, or a Dask scheduler's address such as "
             "tcp://scheduler:8786 or tls://scheduler:8786"
         )
 

@@ -69,7 +69,7 @@ def _row(trial: FinishedTrial) -> dict[str, Any]:
 
 def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison:
     """Raises NothingToShowError when no trial of the study has finished, LockstepError when the
-    data is not that of the study, and DataError."""
+    data is not that of the study, and OSError."""
     study = load_study(spec, settings)
     finished = study.finished()
     ranking = ranked(finished, spec.search.objective)

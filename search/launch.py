@@ -84,7 +84,7 @@ class LaunchReport:
 
 
 def launch(spec: StudySpec, settings: Settings, console: Console) -> LaunchReport:
-    """Run the study to its end, or continue it. Raises LockstepError and DataError."""
+    """Run the study to its end, or continue it. Raises LockstepError and OSError."""
     return run_study(spec, load_data(spec, settings, console.say), settings, console)
 
 

@@ -18,8 +18,10 @@ from search.errors import StudyBusyError
 def file_lease(path: Path, study: str) -> Iterator[None]:
     """Hold an exclusive lock on ``path``; the kernel drops it when the process ends, however.
 
+    Folders that were made for it, and in which nothing else was put meanwhile, are removed again.
     Raises StudyBusyError that names the holder.
     """
+    made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
         try:
@@ -27,10 +29,27 @@ def file_lease(path: Path, study: str) -> Iterator[None]:
         except BlockingIOError as error:
             file.seek(0)
             raise StudyBusyError(busy(study, file.read())) from error
+        if not _still_there(path, file.fileno()):
+            raise StudyBusyError(busy(study, ""))
         file.truncate(0)
         file.write(_holder())
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            if made and list(path.parent.iterdir()) == [path]:
+                path.unlink()
+                with contextlib.suppress(OSError):  # somebody else has put something there
+                    for folder in made:
+                        folder.rmdir()
+
+
+def _still_there(path: Path, descriptor: int) -> bool:
+    """Whether the file that was locked is not one that its last holder has just removed."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _holder() -> str:

@@ -43,7 +43,7 @@ def retrain(
     """rule: how the trial is chosen, unless its number is given. seeds: further fits of it, each
     with another order of the examples, to see how much that alone decides.
 
-    Raises NothingToShowError when there is no such completed trial, LockstepError and DataError.
+    Raises NothingToShowError when there is no such completed trial, LockstepError and OSError.
     """
     check_launched(spec.name, settings)
     data = load_data(spec, settings, console.say)

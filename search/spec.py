@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -29,6 +30,8 @@ from search.spec_errors import sentence, shortened
 STUDIES = Path("studies")
 MAX_BYTES = 1 << 20
 LARGEST = 1e6  # of a learning rate or weight decay
+MAX_TRIALS = 1_000_000  # of a study: all of them are kept in memory
+CLOSEST = 512  # floats from one point of a range to the next, so that rounding merges no two
 
 # Strict: a quoted "0.1" or a true is a mistake in a study file, not a number.
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -46,9 +49,11 @@ _Value = TypeVar("_Value")
 
 
 def _distinct(values: tuple[_Value, ...]) -> tuple[_Value, ...]:
-    for place, value in enumerate(values):
-        if value in values[:place]:
+    seen: set[_Value] = set()
+    for value in values:
+        if value in seen:
             raise ValueError(f"{shortened(value)} is listed twice: list each value once")
+        seen.add(value)
     return values
 
 
@@ -70,6 +75,12 @@ class Range(_Table):
             raise ValueError(f"low = {self.low:g} must be less than high = {self.high:g}")
         if self.log and self.low <= 0:
             raise ValueError(f"low = {self.low:g} cannot start a log range: give one above 0")
+        steps = (self.points or 1) - 1
+        if self.high - self.low < steps * CLOSEST * math.ulp(self.high):
+            raise ValueError(
+                f"low = {self.low!r} and high = {self.high!r} are too close for {self.points} "
+                "points: give fewer, or a wider range"
+            )
         return self
 
 
@@ -126,6 +137,14 @@ class SpaceSpec(_Table):
     weight_decay: DecayAxis
     batch_size: Annotated[tuple[BatchSize, ...], Field(min_length=1), AfterValidator(_distinct)]
 
+    def combinations(self) -> int:
+        """Points of the grid, counted without making them."""
+
+        def count(axis: Range | tuple[float, ...]) -> int:
+            return (axis.points or 1) if isinstance(axis, Range) else len(axis)
+
+        return count(self.learning_rate) * count(self.weight_decay) * len(self.batch_size)
+
 
 class SearchSpec(_Table):
     """sampler: how configurations are chosen. trials: how many (a grid has its own number).
@@ -133,7 +152,7 @@ class SearchSpec(_Table):
 
     sampler: Literal["grid", "random", "tpe"] = "grid"
     objective: Literal["val_loss", "val_accuracy"] = "val_loss"
-    trials: Annotated[Integer, Field(ge=1, le=10_000_000)] | None = None
+    trials: Annotated[Integer, Field(ge=1, le=MAX_TRIALS)] | None = None
     cohort: Annotated[Integer, Field(ge=1, le=100_000)] = 32
     seed: Seed = 0
 
@@ -158,7 +177,7 @@ class StudySpec(_Table):
     search: SearchSpec = SearchSpec()
     baseline: Baseline | None = None
 
-    _folder: Path = PrivateAttr(default=Path())
+    _file: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -172,6 +191,11 @@ class StudySpec(_Table):
                     f"search.trials = {self.search.trials}: a grid runs all its points; "
                     'leave trials out, or choose sampler = "random" or "tpe"'
                 )
+            if (combinations := self.space.combinations()) > MAX_TRIALS:
+                raise ValueError(
+                    f"space: a grid of {combinations:,} combinations is more than the "
+                    f'{MAX_TRIALS:,} allowed: give fewer points, or choose sampler = "random"'
+                )
         elif self.search.trials is None:
             raise ValueError(
                 f'search.trials is missing: sampler = "{self.search.sampler}" needs a number'
@@ -179,9 +203,19 @@ class StudySpec(_Table):
             )
         return self
 
+    @property
+    def file(self) -> Path:
+        """Where the study was read."""
+        return self._file
+
+    @property
+    def budget(self) -> int:
+        """Trials that the study is to have in the end."""
+        return self.search.trials or self.space.combinations()
+
     def source(self) -> str:
         """`data.source`; a file's path is taken from the study file's folder, if it is there."""
-        beside = self._folder / self.data.source
+        beside = self._file.parent / self.data.source
         return (
             str(beside)
             if self.data.source.endswith(".npz") and beside.is_file()
@@ -263,5 +297,5 @@ def load(path: Path) -> StudySpec:
         spec = StudySpec.model_validate(table)
     except ValidationError as error:
         raise StudyFileError(sentence(path, error, StudySpec)) from error
-    spec._folder = path.parent
+    spec._file = path
     return spec

@@ -16,14 +16,20 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from core.result import Hyperparameters, Status
-from search.errors import NothingToShowError, StudyChangedError
+from search.errors import LockstepError, NothingToShowError, StudyChangedError
 from search.finished_trial import RESULT_ATTRIBUTE, FinishedTrial
 from search.lease import file_lease
 from search.plan import PlannedTrial
 from search.settings import Settings
 from search.space import distributions, grid
 from search.spec import StudySpec, differences
-from search.study_storage import check_launched, driver_storage, not_launched, open_storage
+from search.study_storage import (
+    check_launched,
+    driver_storage,
+    not_launched,
+    open_storage,
+    remove_study,
+)
 
 SPEC_ATTRIBUTE = "lockstep.spec"
 DATA_ATTRIBUTE = "lockstep.data_digest"
@@ -43,11 +49,12 @@ class SearchStudy:
         self._study = study
         self.spec = spec
         self._distributions: dict[str, BaseDistribution] = distributions(spec.space)
+        self._added = len(study.get_trials(deepcopy=False))
 
     @property
     def budget(self) -> int:
         """Trials that the study is to have in the end."""
-        return self.spec.search.trials or len(grid(self.spec.space))
+        return self.spec.budget
 
     @property
     def data_digest(self) -> str | None:
@@ -108,6 +115,9 @@ class SearchStudy:
         value = None if failed else float(getattr(trial, self.spec.search.objective))
         attributes = trial.attributes()
         if self.spec.search.sampler == "grid":
+            if trial.number != self._added:  # a trial of the grid is its place in it
+                raise ValueError(f"trial {trial.number} recorded in the place of {self._added}")
+            self._added += 1
             self._study.add_trial(
                 optuna.trial.create_trial(
                     state=state,
@@ -146,7 +156,8 @@ def _sampler(spec: StudySpec, number: int) -> BaseSampler:
 
 @contextlib.contextmanager
 def open_study(spec: StudySpec, settings: Settings, data_digest: str) -> Iterator[SearchStudy]:
-    """Create or continue the study, as its only driver.
+    """Create or continue the study, as its only driver. One that is new, and whose first launch
+    fails without a finished trial, is removed again.
 
     Raises StudyBusyError when another driver holds it, StudyChangedError when the study file or the
     data differ from those that it was started with.
@@ -164,8 +175,16 @@ def open_study(spec: StudySpec, settings: Settings, data_digest: str) -> Iterato
         study = optuna.create_study(
             study_name=spec.name, storage=storage, direction=direction, load_if_exists=True
         )
+        opened = SearchStudy(study, spec)
+        new = not opened.finished()
         _check_unchanged(study, spec, data_digest)
-        yield SearchStudy(study, spec)
+        try:
+            yield opened
+        except (LockstepError, OSError):
+            with contextlib.suppress(Exception):  # the storage may be what failed
+                if new and not opened.finished():
+                    remove_study(spec.name, settings, storage)
+            raise
 
 
 def load_study(spec: StudySpec, settings: Settings) -> SearchStudy:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from core.data import Splits, prepare
+from core.data import DataError, Splits, prepare
 from core.sources import load
 from search.errors import LockstepError
 from search.settings import Settings
@@ -12,11 +12,15 @@ from search.spec import StudySpec
 
 
 def load_data(spec: StudySpec, settings: Settings, announce: Callable[[str], None]) -> Splits:
-    """Raises DataError, and LockstepError when a batch would be larger than the training split."""
-    train, test = load(spec.source(), spec.data.classes, settings.data_dir, announce)
-    data = prepare(
-        train, test, validation_fraction=spec.data.validation_fraction, seed=spec.data.seed
-    )
+    """Raises LockstepError when the data is not what it should be, or a batch would be larger than
+    the training split."""
+    try:
+        train, test = load(spec.source(), spec.data.classes, settings.data_dir, announce)
+        data = prepare(
+            train, test, validation_fraction=spec.data.validation_fraction, seed=spec.data.seed
+        )
+    except DataError as error:
+        raise LockstepError(f"{spec.file}: [data]: {error}") from error
     rows = len(data.train)
     batch_sizes = {"space.batch_size": max(spec.space.batch_size)}
     if spec.baseline is not None:
@@ -24,7 +28,7 @@ def load_data(spec: StudySpec, settings: Settings, announce: Callable[[str], Non
     for key, batch_size in batch_sizes.items():
         if batch_size > rows:
             raise LockstepError(
-                f"study {spec.name}: {key} = {batch_size}: larger than the training split of "
+                f"{spec.file}: {key} = {batch_size}: larger than the training split of "
                 f"{rows} rows; give {rows} at most"
             )
     return data

@@ -69,6 +69,14 @@ def driver_storage(study: str, settings: Settings) -> Iterator[BaseStorage]:
         storage.engine.dispose()
 
 
+def remove_study(study: str, settings: Settings, storage: BaseStorage) -> None:
+    """Only under the lease."""
+    if settings.storage is None:
+        _journal(study, settings).unlink()
+    else:
+        storage.delete_study(storage.get_study_id_from_name(study))
+
+
 def _unusable(settings: Settings, error: Exception) -> LockstepError:
     url = settings.storage or ""
     reason = hidden(first_line(error), url)

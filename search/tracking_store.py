@@ -11,10 +11,11 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from search.errors import LockstepError, first_line
-from search.settings import Settings, hidden, redacted
+from search.errors import LockstepError
+from search.settings import Settings, redacted
 from search.spec import StudySpec
 from search.tracking import NOTE_TAG, ROLE_TAG, TRIAL_TAG, Tracker
+from search.tracking_errors import explained
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,8 +33,9 @@ def _client(settings: Settings) -> MlflowClient:
     retries = logging.getLogger("urllib3.connectionpool")
     if _say_once not in retries.filters:
         retries.addFilter(_say_once)
+    # Their tracebacks too: errors are raised, and told by us.
     for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if settings.tracking_uri is None and not settings.mlflow_file.exists():
         settings.home.mkdir(parents=True, exist_ok=True)
         # Write-ahead logging is kept in the file: readers (the UI) no longer block the driver.
@@ -74,8 +76,8 @@ def answering(settings: Settings) -> Iterator[None]:
     except (MlflowException, RequestException) as error:
         uri = redacted(settings.mlflow_uri)
         raise LockstepError(
-            f"MLflow at {uri} failed ({hidden(first_line(error), settings.mlflow_uri)}): finished "
-            "trials are kept; once it is back, the same command continues"
+            f"MLflow at {uri} failed ({explained(error, settings)}): finished trials are kept; "
+            "once it works again, the same command continues"
         ) from error
 
 
@@ -109,8 +111,9 @@ def _reachable(settings: Settings) -> Iterator[None]:
         raise
     except Exception as error:
         uri = redacted(settings.mlflow_uri)
-        reason = hidden(first_line(error), settings.mlflow_uri)
-        raise LockstepError(f"MLflow at {uri} cannot be used: {reason}") from error
+        raise LockstepError(
+            f"MLflow at {uri} cannot be used: {explained(error, settings)}"
+        ) from error
 
 
 def open_tracker(spec: StudySpec, settings: Settings, recorded: Mapping[int, str]) -> Tracker:

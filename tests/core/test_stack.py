@@ -627,6 +627,26 @@ def test_rows_that_fill_no_batch_are_left_for_other_epochs() -> None:
     assert relative_error(result.weights, expected.W) < 1e-6
 
 
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+def test_a_class_absent_from_validation(n_classes: int) -> None:
+    """Training does not see it, and validation scores are those of the classes that are there."""
+    problem = make_problem(n_classes)
+    present = problem.validation.y != n_classes - 1
+    assert 0 < present.sum() < len(present)
+    some = TrainingData.of(problem.train, problem.validation.take(present))
+    trials = stable_trials(5, 8)
+    arguments = {"penalty": Penalty.NORM, "epochs": 3, "seed": 0}
+    for with_all, without in zip(
+        train(problem.data, trials, **arguments), train(some, trials, **arguments), strict=True
+    ):
+        np.testing.assert_array_equal(without.weights, with_all.weights)
+        Z = problem.validation.X[present] @ without.weights
+        y = problem.validation.y[present]
+        assert without.curves.val_accuracy[-1] == np.mean(Z.argmax(axis=1) == y)
+        loss = np.mean(np.logaddexp.reduce(Z.astype(float), axis=1) - Z[np.arange(len(y)), y])
+        np.testing.assert_allclose(without.curves.val_loss[-1], loss, rtol=1e-5)
+
+
 def test_batches_larger_than_the_training_split_are_refused() -> None:
     data = problem(2).data
     with pytest.raises(ValueError, match="batch size 84 exceeds the 83 training rows"):

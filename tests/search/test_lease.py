@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,3 +101,34 @@ def test_processes_started_under_a_lease_do_not_keep_it(tmp_path: Path) -> None:
     finally:
         child.kill()
         child.wait()
+
+
+def test_a_lease_that_kept_nothing_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "small" / "driver.lock"
+    with file_lease(path, "small"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    with file_lease(path, "small"):
+        path.with_name("study.journal").touch()
+    assert path.exists()
+    (tmp_path / "mine").mkdir()
+    with file_lease(tmp_path / "mine" / "driver.lock", "small"):
+        pass
+    assert (tmp_path / "mine").is_dir(), "it was there before"
+
+
+def test_a_lease_that_was_removed_is_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its holder removed the file after another driver had opened it: that one must not think that
+    it holds what a third one can make anew."""
+    path = tmp_path / "driver.lock"
+    flock = fcntl.flock
+
+    def too_late(file: Any, how: int) -> None:
+        path.unlink()
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", too_late)
+    with pytest.raises(StudyBusyError), file_lease(path, "small"):
+        pass

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -664,6 +665,51 @@ def test_a_storage_that_cannot_be_opened(make_spec: MakeSpec, settings: Settings
         assert len(message.splitlines()) == 1
         assert ":s3cret" not in message
         assert "=s3cret" not in message
+
+
+@pytest.mark.parametrize("sampler", ["grid", "random"])
+@pytest.mark.parametrize("database", [False, True])
+def test_a_first_launch_that_fails_without_a_result_leaves_no_study(
+    make_spec: MakeSpec,
+    sampled: Callable[..., StudySpec],
+    drive: Callable[..., int],
+    settings: Settings,
+    tmp_path: Path,
+    sampler: str,
+    database: bool,
+) -> None:
+    spec = make_spec() if sampler == "grid" else sampled(sampler)
+    if database:
+        settings = replace(settings, storage=f"sqlite:///{tmp_path}/study.db")
+
+    def failed_launch(recorded: int) -> None:
+        with contextlib.suppress(LockstepError), open_study(spec, settings, DIGEST) as study:
+            drive(study, recorded)
+            study.next_cohort()
+            raise LockstepError("the server does not answer")
+
+    failed_launch(0)
+    assert not settings.home.exists()
+    with pytest.raises(NothingToShowError):
+        load_study(spec, settings)
+    failed_launch(1)
+    failed_launch(0)
+    assert len(load_study(spec, settings).finished()) == 1, "what has a result stays"
+
+
+def test_a_trial_of_the_grid_is_recorded_in_its_place(
+    make_spec: MakeSpec, make_result: MakeResult, settings: Settings
+) -> None:
+    with open_study(make_spec(), settings, DIGEST) as study:
+        for number in (0, 2):
+            planned = study.next_cohort()[number]
+            trial = FinishedTrial.of(number, make_result(planned.hyperparameters), "run")
+            if number == 0:
+                study.record(trial)
+            else:
+                with pytest.raises(ValueError, match="trial 2 recorded in the place of 1"):
+                    study.record(trial)
+    assert len(stored(settings)) == 1
 
 
 # -- reading -----------------------------------------------------------------------------------

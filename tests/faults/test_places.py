@@ -1,0 +1,119 @@
+"""Servers, databases and folders that are not there, not ours or not what they should be."""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from command import LOCKSTEP, lockstep, write_study
+from namespaces import in_namespace, needs_namespaces
+
+Refused = Callable[..., str]
+
+SECRET = "s3cr%40et"  # `refused` looks for it in all that is printed
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A port whose server closes every connection at once."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        ended = threading.Event()
+
+        def serve() -> None:
+            while not ended.is_set():
+                try:
+                    server.accept()[0].close()
+                except TimeoutError:
+                    continue
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        ended.set()
+        thread.join()
+
+
+class _Refusing(http.server.BaseHTTPRequestHandler):
+    def _refuse(self) -> None:
+        self.send_response(401)
+        self.end_headers()
+        self.wfile.write(b"You are not authenticated.")
+
+    do_GET = do_POST = _refuse  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def refusing() -> Iterator[int]:
+    """A port whose server takes no credentials at all."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("option", "url"),
+    [
+        ("--storage", f"postgresql+psycopg://me:{SECRET}@127.0.0.1:{{silent}}/optuna"),
+        ("--storage", f"nothing://me:{SECRET}@127.0.0.1/optuna"),
+        ("--storage", f"postgresql://me:{SECRET}@127.0.0.1:port/optuna"),
+        ("--storage", "sqlite:////nowhere/study.db"),
+        ("--storage", "sqlite:///study.toml"),
+        ("--storage", "study.db"),
+        ("--tracking-uri", f"http://me:{SECRET}@127.0.0.1:1"),
+        ("--tracking-uri", f"http://me:{SECRET}@127.0.0.1:{{silent}}"),
+        ("--tracking-uri", f"http://me:{SECRET}@127.0.0.1:{{refusing}}"),
+        ("--tracking-uri", f"nothing://me:{SECRET}@127.0.0.1"),
+        ("--tracking-uri", "sqlite:///study.toml"),
+        ("--cluster", "tcp://127.0.0.1:1"),
+        ("--cluster", f"tcp://me:{SECRET}@127.0.0.1:1"),
+        ("--cluster", "127.0.0.1"),
+    ],
+)
+def test_a_wrong_url(
+    tmp_path: Path, refused: Refused, silent: int, refusing: int, option: str, url: str
+) -> None:
+    """Nothing is written, not even the study that could not be."""
+    write_study(tmp_path)
+    url = url.format(silent=silent, refusing=refusing)
+    sentence = refused("launch", "study.toml", option, url, "--workers", "1", "--patience", "1")
+    assert url.partition("://")[0] in sentence
+
+
+@pytest.mark.parametrize("home", ["study.toml/runs", "x" * 300, "/proc/runs", "/dev/null/runs"])
+def test_a_home_that_is_no_folder(tmp_path: Path, refused: Refused, home: str) -> None:
+    write_study(tmp_path)
+    sentence = refused("launch", "study.toml", "--home", home)
+    assert home in sentence
+    assert "name another folder with --home" in sentence
+
+
+@needs_namespaces
+def test_a_read_only_home(tmp_path: Path) -> None:
+    """On a home in which a study was launched, and on an empty one."""
+    write_study(tmp_path)
+    assert lockstep("launch", "study.toml", cwd=tmp_path).code == 0
+    (tmp_path / "empty").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    for home, commands in (("runs", ("launch", "compare")), ("empty", ("launch",))):
+        for command in commands:
+            finished = in_namespace(
+                f"mount --bind {home} {home} && mount -o remount,ro,bind {home} && "
+                f"exec {LOCKSTEP} {command} study.toml --home {home}",
+                tmp_path,
+            )
+            assert finished.code == 2, finished.err
+            (line,) = finished.err.splitlines()
+            assert "ead-only" in line or "readonly" in line or "unable to open" in line
+            assert "writable" in line
+    assert sorted(tmp_path.rglob("*")) == before
