@@ -201,6 +201,28 @@ def retrain(
 
 @cli.command()
 @_study
+@click.argument("file", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_places
+@click.option("--invert", is_flag=True, help="Take dark for bright in pictures.")
+@_json
+def predict(study: str, file: tuple[Path, ...], invert: bool, as_json: bool, **places: Any) -> None:
+    """Ask the champion of STUDY about FILEs.
+
+    A FILE is a picture of the size of the training images, or an .npz file with an array X of the
+    training data's features, a row each. The champion is the model that `lockstep retrain`
+    registered.
+    """
+    from search import predict as action
+    from search.spec import find, load
+
+    console, settings = Console(as_json), Settings(**places)
+    found = action.predict(load(find(study)), settings, file, invert=invert)
+    console.say(action.summary(found))
+    console.result(found.as_json())
+
+
+@cli.command()
+@_study
 @_places
 @click.option(
     "--port",

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from core.data import Dataset
 from search.errors import LockstepError
+from search.inputs import Expected, Features, edge_of
 from search.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _signature(features: int, names: tuple[str, ...]) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-    probabilities = [ColSpec(DataType.float, f"probability_{each}") for each in names]
+    probabilities = [ColSpec(DataType.float, _column(each)) for each in names]
     return ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, features))]),
         outputs=Schema([ColSpec(DataType.string, "class"), *probabilities]),
@@ -139,13 +140,65 @@ def _metadata(examples: Dataset) -> dict[str, Any]:
     shape = examples.image_shape
     if shape is None:
         return {}
-    edge = np.ones(shape, np.bool_)
-    edge[1:-1, 1:-1] = False
     return {
         "image_shape": list(shape),
-        "white": float(examples.X.max()),
-        "background": float(np.median(examples.X[:, edge.ravel()])),
+        # Data of bytes was scaled to [0, 1]; anything else was taken as it is.
+        "white": max(1.0, float(examples.X.max())),
+        "background": float(np.median(examples.X[:, edge_of(shape)])),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """The model that a study's alias points at."""
+
+    uri: str
+    class_names: tuple[str, ...]
+    expected: Expected
+    model: Any
+
+    def probabilities(self, X: Features) -> npt.NDArray[np.float64]:
+        """(n, D) → (n, C)."""
+        found = self.model.predict(X)
+        return np.stack(
+            [found[_column(name)].to_numpy(np.float64) for name in self.class_names], axis=1
+        )
+
+
+def load_champion(tracker: Tracker, name: str) -> Champion:
+    """Raises LockstepError when the study has none. The model is run as code: MLflow is trusted."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        version = tracker.client.get_model_version_by_alias(name, CHAMPION)
+    except MlflowException as error:
+        raise LockstepError(
+            f"study {name} has no model yet: run `lockstep retrain {name}` first"
+        ) from error
+    mlflow.set_tracking_uri(tracker.uri)
+    with quiet():
+        model = mlflow.pyfunc.load_model(f"models:/{name}/{version.version}")
+    known = model.metadata.metadata or {}
+    shape = known.get("image_shape")
+    features = model.metadata.signature.inputs.inputs[0].shape[-1]
+    columns = model.metadata.signature.outputs.input_names()
+    prefix = _column("")
+    return Champion(
+        uri=f"models:/{name}/{version.version} ({CHAMPION})",
+        class_names=tuple(each.removeprefix(prefix) for each in columns if each != "class"),
+        expected=Expected(
+            features=features,
+            image_shape=None if shape is None else (shape[0], shape[1]),
+            **{key: known[key] for key in ("white", "background") if key in known},
+        ),
+        model=model,
+    )
+
+
+def _column(class_name: str) -> str:
+    """Of the output, the one with a class's probability."""
+    return f"probability_{class_name}"
 
 
 def _succession(client: MlflowClient, name: str, new: Validated) -> tuple[bool, str]:

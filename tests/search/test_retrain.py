@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -11,7 +12,10 @@ from command import SMALL, lockstep, write_study
 from stored import client, optuna_trials, runs
 
 from core.data import concatenate, prepare
+from core.result import Hyperparameters, Status
 from core.sources import load
+from search.finished_trial import FinishedTrial
+from search.fitting import epochs_by_validation
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +62,60 @@ def test_retrain_judges_the_best_once(launched: Path) -> None:
         run.data.tags["lockstep.test_set"] for run in runs(launched / "runs", "small", "retrain")
     }
     assert "test set already used once" in labels
+
+
+def test_the_champion_is_succeeded_only_by_a_model_as_good(tmp_path: Path) -> None:
+    study = str(write_study(tmp_path))
+    assert lockstep("launch", study, cwd=tmp_path).code == 0
+    ranking = sorted(optuna_trials(tmp_path / "runs", "small"), key=lambda trial: trial.value or 0)
+
+    def retrained(*options: str) -> Any:
+        return lockstep("retrain", study, "--seeds", "0", "--json", *options, cwd=tmp_path).json
+
+    def champion() -> int:
+        store = client(tmp_path / "runs")
+        return int(store.get_model_version_by_alias("small", "champion").version)
+
+    middling, worst = ranking[5], ranking[-1]
+    first = retrained("--trial", str(middling.number))
+    assert first["champion"]
+    assert champion() == 1
+    second = retrained("--trial", str(worst.number))
+    assert not second["champion"]
+    assert "version 1 stays champion, as it is better on validation" in second["champion_reason"]
+    assert champion() == 1
+    third = retrained()
+    assert third["champion"]
+    assert "better than version 1 on validation" in third["champion_reason"]
+    assert champion() == 3
+    again = retrained()
+    assert again["champion"]
+    assert "as good as version 3" in again["champion_reason"]
+    assert again["earlier_test_evaluations"] == 3
+    assert [again[key] for key in ("test_errors", "trial")] == [
+        third[key] for key in ("test_errors", "trial")
+    ], "the same seeds give the same model"
+
+
+def test_the_one_standard_error_rule(launched: Path) -> None:
+    compared = lockstep("compare", "study.toml", "--json", cwd=launched).json
+    options = ("--rule", "one-se", "--seeds", "3", "--json")
+    report = lockstep("retrain", "study.toml", *options, cwd=launched).json
+    assert report["rule"] == "one-se"
+    assert report["trial"] == compared["choice"]["one_se"]
+    assert len(report["test_errors_of_other_seeds"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("best_val_loss", "epochs"), [(0.29, 20), (0.201, 20), (0.199, 7), (0.1, 7)]
+)
+def test_epochs_by_validation(best_val_loss: float, epochs: int) -> None:
+    """Earlier only if the loss was lower there by more than a standard error, here 0.1."""
+    trial = FinishedTrial(
+        0, Hyperparameters(1.0, 0.0, 8), Status.COMPLETED, 0.1, 1.0, 0.3, 0.9, 7, best_val_loss,
+        20, "run",
+    )  # fmt: skip
+    assert epochs_by_validation(trial, 0.1) == epochs
 
 
 def test_retraining_an_unknown_trial_is_refused(launched: Path) -> None:
