@@ -26,6 +26,9 @@ from search.errors import LockstepError
 from search.inputs import Expected, read_input
 
 
+pytestmark = pytest.mark.xdist_group("predict")  # so that one study is launched, not two
+
+
 @pytest.fixture(scope="module")
 def retrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("retrained")
