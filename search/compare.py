@@ -90,7 +90,7 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
     picture = folder / "heat_maps.png"
     picture.write_bytes(heat_maps(trial_points(finished), spec.search.objective))
     place = (settings.ui_address, tracker.experiment_id)
-    if len(finished) < study.budget:
+    if study.budget is not None and len(finished) < study.budget:
         console.say(f"{len(finished):,} of {study.budget:,} trials so far\n")
     return Comparison(
         spec=spec,
