@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from core.data import Splits
@@ -11,13 +11,16 @@ from core.training_data import TrainingData
 from search.cohort import CohortTraining
 from search.console import Progress
 from search.executors import Executor
+from search.finalists import due, fresh_seeds, judged
 from search.finished_trial import FinishedTrial, ranked
 from search.links import run_url
 from search.outcome import Outcome
 from search.plan import PlannedTrial
+from search.pruning import Schedule
 from search.settings import Settings
 from search.study import SearchStudy
 from search.tracking import Tracker
+from search.tracking_results import present
 
 
 @dataclass(slots=True)
@@ -56,16 +59,29 @@ class Driver:
         if not trials:
             return
         self._started = time.perf_counter()
-        spec = self.study.spec
-        numbers = {trial.number for trial in trials}
-        recorded = {n: each for n, each in self.finished.items() if n in numbers}
-        self._cohort = CohortTraining(
+        model, search = self.study.spec.model, self.study.spec.search
+        seeds = [model.seed + r for r in range(search.replicates)]
+        recorded = {
+            trial.number: self.finished[trial.number]
+            for trial in trials
+            if trial.number in self.finished
+        }
+        self._cohort = self._training(trials, self.study.schedule(trials), seeds, recorded)
+
+    def _training(
+        self,
+        trials: list[PlannedTrial],
+        schedule: Schedule,
+        seeds: list[int],
+        recorded: Mapping[int, FinishedTrial] | None = None,
+    ) -> CohortTraining:
+        return CohortTraining(
             trials=trials,
-            schedule=self.study.schedule(trials),
-            recorded=recorded,
-            seeds=[spec.model.seed + r for r in range(spec.search.replicates)],
-            penalty=spec.model.penalty,
-            objective=spec.search.objective,
+            schedule=schedule,
+            recorded=recorded or {},
+            seeds=seeds,
+            penalty=self.study.spec.model.penalty,
+            objective=self.study.spec.search.objective,
             data=self.training,
             executor=self.executor,
             tick=self._tick,
@@ -79,6 +95,25 @@ class Driver:
             self.seconds.training += cohort.training_seconds
             self.study.add_minutes((time.perf_counter() - self._started) / 60)
             self.start(self.study.next_cohort())
+        if finalists := due(self.study):
+            self._judge(tracker, finalists)
+
+    def _judge(self, tracker: Tracker, finalists: list[FinishedTrial]) -> None:
+        """Train the best again, on seeds that they were not chosen by."""
+        spec = self.study.spec
+        trials = [PlannedTrial(each.number, each.hyperparameters) for each in finalists]
+        full = Schedule((spec.model.epochs,), spec.search.eta, {})
+        seeds = fresh_seeds(spec)
+        training = self._training(trials, full, seeds)
+        outcomes = {trial.number: outcome for trial, outcome in training.outcomes()}
+        self.seconds.training += training.training_seconds
+        clock = time.perf_counter()
+        finals = judged(finalists, outcomes, spec.search.objective, seeds)
+        scores = {each.trial: each.metrics() for each in finals.finalists}
+        for trial in present(tracker, finalists, len(finalists)):
+            tracker.log_values(trial.run_id, metrics=scores[trial.number])
+        self.study.record_finalists(finals)
+        self.seconds.logging += time.perf_counter() - clock
 
     def _tick(self, trained: int) -> None:
         self.progress.trained(trained)

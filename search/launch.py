@@ -16,6 +16,7 @@ from search.cluster import open_executor, where_trained
 from search.console import Console
 from search.driver import Driver, Seconds
 from search.errors import LockstepError
+from search.finalists import Finals, due, winner
 from search.finished_trial import FinishedTrial, ranked
 from search.interrupts import InterruptedStudyError, stopping_politely
 from search.links import compare_url
@@ -38,6 +39,7 @@ class LaunchReport:
     choice: Choice | None
     seconds: Seconds
     mlflow: dict[str, str]
+    finals: Finals | None
     out_of_time: bool  # the budget of minutes is spent
 
     def count(self, status: Status) -> int:
@@ -67,6 +69,7 @@ class LaunchReport:
                 "training": round(self.seconds.training, 3),
                 "logging": round(self.seconds.logging, 3),
             },
+            "finals": self.finals and self.finals.as_json(),
             "epochs": sum(trial.stopped_epoch for trial in self.trials),
             "out_of_time": self.out_of_time,
             "mlflow": self.mlflow,
@@ -91,7 +94,8 @@ def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Consol
         finished = {trial.number: trial for trial in study.finished()}
         console.say(f"  search  {_search_line(study, len(finished), settings)}")
         driver = None
-        if cohort := study.next_cohort():
+        cohort = study.next_cohort()
+        if cohort or due(study):
             training = TrainingData.of(data.train, data.validation)
             executor = stack.enter_context(open_executor(training, settings, console.say))
             trained = study.epochs_trained
@@ -135,6 +139,7 @@ def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Consol
                 settings.ui_address, tracker.experiment_id, best_runs(tracker, ranking)
             ),
         },
+        finals=winner(study),
         out_of_time=study.out_of_time,
     )
 
@@ -172,7 +177,7 @@ def summary(report: LaunchReport, spec: StudySpec, settings: Settings) -> str:
         "",
         f"{len(report.trials):,} trials ({', '.join(parts)}) in {seconds.total:.1f} s: "
         f"training {seconds.training:.1f} s, logging {seconds.logging:.1f} s beside it",
-        *note(spec, report.trials, report.choice),
+        *note(spec, report.trials, report.choice, report.finals),
         *([_OUT_OF_TIME.format(spec.search.minutes)] if report.out_of_time else []),
         "",
         f"figures  {settings.figures(spec.name)}",

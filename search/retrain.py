@@ -19,6 +19,7 @@ from core.training_data import TrainingData
 from search import figures, images, links
 from search.console import Console, table
 from search.errors import LockstepError, NothingToShowError
+from search.finalists import winner
 from search.finished_trial import FinishedTrial, ranked
 from search.settings import Settings
 from search.spec import StudySpec
@@ -94,7 +95,7 @@ class RetrainReport:
 def retrain(
     spec: StudySpec, settings: Settings, console: Console, number: int | None = None
 ) -> RetrainReport:
-    """number: the trial to be retrained, None for the best by validation.
+    """number: the trial to be retrained, None for the winner of the finalists, else for the best.
 
     Raises NothingToShowError when there is no such completed trial, LockstepError and DataError.
     """
@@ -141,7 +142,8 @@ def _choose(study: SearchStudy, number: int | None) -> FinishedTrial:
             f"study {spec.name} has no completed trial yet: run `lockstep launch {spec.name}`"
         )
     if number is None:
-        return ranking[0]
+        finals = winner(study)
+        number = finals.winner.trial if finals else ranking[0].number
     for trial in ranking:
         if trial.number == number:
             return trial

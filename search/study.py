@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from core.result import Hyperparameters, Status
 from search.budget import cohort_epochs, expected_trials, next_size
 from search.errors import NothingToShowError, StudyChangedError
+from search.finalists import Finals
 from search.finished_trial import RESULT_ATTRIBUTE, URL_ATTRIBUTE, FinishedTrial
 from search.lease import file_lease
 from search.plan import PlannedTrial
@@ -29,6 +30,7 @@ from search.study_storage import check_launched, driver_storage, not_launched, o
 SPEC_ATTRIBUTE = "lockstep.spec"
 DATA_ATTRIBUTE = "lockstep.data_digest"
 TEST_ATTRIBUTE = "lockstep.test_evaluations"
+FINALISTS_ATTRIBUTE = "lockstep.finalists"
 COHORT_ATTRIBUTE = "lockstep.cohort"  # of the latest: its first trial, and the one after its last
 MINUTES_ATTRIBUTE = "lockstep.minutes"  # that finished cohorts took
 
@@ -218,6 +220,14 @@ class SearchStudy:
             if epoch not in asked.intermediate_values:  # by a driver that was killed before `tell`
                 live.report(reported, epoch)
         self._study.tell(trial.number, value, state=state)
+
+    def finalists(self) -> Finals | None:
+        """How the best trials did on fresh seeds, None before that is known."""
+        stored = self._study.user_attrs.get(FINALISTS_ATTRIBUTE)
+        return None if stored is None else Finals.from_json(stored)
+
+    def record_finalists(self, finals: Finals) -> None:
+        self._study.set_user_attr(FINALISTS_ATTRIBUTE, finals.as_json())
 
     def test_evaluations(self) -> list[dict[str, Any]]:
         """Every use of the test set so far: time, trial and MLflow run."""
