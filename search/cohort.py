@@ -15,7 +15,14 @@ from core.training_data import TrainingData
 from search.executors import Executor, StackJob
 from search.finished_trial import FinishedTrial, Rung, score
 from search.outcome import Outcome, mean_curves, outcome_of, rung_at
-from search.plan import PlannedTrial, StackTask, stacks, unfinished
+from search.plan import (
+    MIN_STACK_TRIALS,
+    MIN_SURVIVORS,
+    PlannedTrial,
+    StackTask,
+    stacks,
+    unfinished,
+)
 from search.pruning import Schedule, Score
 
 Seat = tuple[Stack, int]  # a trial's place
@@ -95,9 +102,10 @@ class CohortTraining:
         """Start to train those alive to this rung."""
         classes = self.data.n_classes
         epochs = self.schedule.rungs[rung] - (self.schedule.rungs[rung - 1] if rung else 0)
+        tasks = stacks(self._alive, classes, MIN_SURVIVORS if rung else MIN_STACK_TRIALS)
         self._tasks = [
             (task, place)
-            for task in unfinished(stacks(self._alive, classes), self.recorded)
+            for task in unfinished(tasks, self.recorded)
             for place in range(len(self.seeds))
         ]
         jobs = [StackJob(self._stack(task, place, rung), epochs) for task, place in self._tasks]
