@@ -200,22 +200,28 @@ class Stack:
     def results(self, data: TrainingData) -> list[TrainingResult]:
         """The result of every trial, in the order of ``trials``. Raises ValueError before the first
         epoch."""
+        return [self.result(k, data) for k in range(len(self.trials))]
+
+    def result(self, k: int, data: TrainingData) -> TrainingResult:
+        """The result of the trial at place k; of one that still trains, as if this were its end.
+        Raises ValueError before the first epoch."""
+        curves = self.curves_of(k)
+        status, epoch = self.stopped.get(k, (Status.COMPLETED, self.epoch))
+        return TrainingResult(
+            hyperparameters=self.trials[k],
+            weights=_all_classes(self.weights[k], data),
+            curves=curves,
+            status=status,
+            stopped_epoch=epoch,
+        )
+
+    def curves_of(self, k: int) -> Curves:
+        """Up to the epoch in which the trial at place k stopped. Raises ValueError before the first
+        epoch."""
         if self.epoch == 0:
             raise ValueError("nothing has been trained yet")
-        curves = np.array(self.curves).transpose(2, 1, 0)  # (K, 4, epochs)
-        results = []
-        for k, trial in enumerate(self.trials):
-            status, epoch = self.stopped.get(k, (Status.COMPLETED, self.epoch))
-            results.append(
-                TrainingResult(
-                    hyperparameters=trial,
-                    weights=_all_classes(self.weights[k], data),
-                    curves=Curves(*curves[k, :, :epoch].copy()),
-                    status=status,
-                    stopped_epoch=epoch,
-                )
-            )
-        return results
+        _, epochs = self.stopped.get(k, (None, self.epoch))
+        return Curves(*np.array([values[:, k] for values in self.curves[:epochs]]).T.copy())
 
 
 def _all_classes(columns: Matrix, data: TrainingData) -> Matrix:

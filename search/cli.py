@@ -116,7 +116,7 @@ def launch(study: str, as_json: bool, yes: bool, **places: Any) -> None:
 
     console, settings = Console(as_json), Settings(**places)
     spec = load(find(study))
-    if spec.budget > ASK_ABOVE and not yes:
+    if (spec.budget or 0) > ASK_ABOVE and not yes:
         _ask(f"{find(study)}: {spec.budget:,} trials are very many")
     report = action.launch(spec, settings, console)
     console.say(action.summary(report, spec, settings))

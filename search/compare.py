@@ -3,7 +3,7 @@ space, links into the MLflow UI. Several studies are compared in `compare_studie
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from core.data import Splits
@@ -12,6 +12,7 @@ from search import links
 from search.choice import Choice, Standing, choose
 from search.console import Console, table
 from search.errors import LockstepError, NothingToShowError
+from search.finalists import Finals, winner
 from search.finished_trial import FinishedTrial, ranked
 from search.heat_maps import heat_maps
 from search.scores import ValidationScores, validation_scores
@@ -33,6 +34,7 @@ class Comparison:
     trials: list[FinishedTrial]
     scores: ValidationScores
     choice: Choice
+    finals: Finals | None
     data: Splits
     compare_url: str
     charts_url: str
@@ -44,6 +46,7 @@ class Comparison:
             "study": self.spec.name,
             "data_digest": self.data.digest,
             "choice": self.choice.as_json(),
+            "finals": self.finals and self.finals.as_json(),
             "trials": [_row(trial) | standings.get(trial.number, {}) for trial in self.trials],
             "heat_maps": self.heat_maps,
             "compare_url": self.compare_url,
@@ -64,6 +67,7 @@ def _row(trial: FinishedTrial) -> dict[str, Any]:
         "best_epoch": trial.best_epoch,
         "stopped_epoch": trial.stopped_epoch,
         "run_id": trial.run_id,
+        **(asdict(trial.spread) if trial.spread else {}),
     }
 
 
@@ -90,13 +94,14 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
     picture = folder / "heat_maps.png"
     picture.write_bytes(heat_maps(trial_points(finished), spec.search.objective))
     place = (settings.ui_address, tracker.experiment_id)
-    if len(finished) < study.budget:
+    if study.budget is not None and len(finished) < study.budget:
         console.say(f"{len(finished):,} of {study.budget:,} trials so far\n")
     return Comparison(
         spec=spec,
         trials=ranking + [trial for trial in finished if trial.status is not Status.COMPLETED],
         scores=scores,
         choice=choose(scores, spec.search.objective, spec.search.seed),
+        finals=winner(study),
         data=data,
         compare_url=links.compare_url(*place, best_runs(tracker, ranking)),
         charts_url=links.charts_url(*place, links.BEST_VIEW),
@@ -130,7 +135,7 @@ def summary(comparison: Comparison) -> str:
             "(±: standard error over validation examples; p: of the difference to the best, Holm)",
             *([f"(not ranked: {', '.join(unranked)})"] if unranked else []),
             "",
-            *note(spec, comparison.trials, choice),
+            *note(spec, comparison.trials, choice, comparison.finals),
             "",
             f"heat maps   {comparison.heat_maps}",
             f"compare     {comparison.compare_url}",

@@ -26,21 +26,40 @@ class Console:
         if self._as_json:
             click.echo(json.dumps(value, allow_nan=False))
 
-    def progress(self, total: int, epochs: int, done: int = 0, what: str = "trials") -> Progress:
-        return Progress(self, total, epochs, done, what)
+    def progress(
+        self,
+        trials: int | None,
+        epochs: int | None,
+        done: int = 0,
+        trained: int = 0,
+        what: str = "trials",
+    ) -> Progress:
+        return Progress(self, trials, epochs, done, trained, what)
 
 
 class Progress:
     """Trials done, best so far and time left: a bar on a terminal, a line now and then elsewhere.
 
     It advances with every epoch that any trial trains; a trial counts as done when it is recorded.
+
+    trials, epochs: expected in all, None where nobody can know; done, trained: so many of them
+    before this launch.
     """
 
-    def __init__(self, console: Console, total: int, epochs: int, done: int, what: str) -> None:
+    def __init__(
+        self,
+        console: Console,
+        trials: int | None,
+        epochs: int | None,
+        done: int,
+        trained: int,
+        what: str,
+    ) -> None:
         self._console = console
-        self._total = total
+        self._total = trials
         self._epochs = epochs
         self._done = done
+        self._trained = trained
         self._what = what
         self._best = ""
         self._started = self._last_line = time.monotonic()
@@ -50,10 +69,11 @@ class Progress:
         if sys.stderr.isatty():
             from tqdm import tqdm
 
+            known = "{percentage:3.0f}% |{bar:30}| {desc} [{elapsed}, {remaining} left]"
             self._bar = tqdm(
-                total=self._total * self._epochs,
-                initial=self._done * self._epochs,
-                bar_format="{percentage:3.0f}% |{bar:30}| {desc} [{elapsed}, {remaining} left]",
+                total=self._epochs,
+                initial=self._trained,
+                bar_format="{desc} [{elapsed}]" if self._epochs is None else known,
                 leave=True,
             )
             self._describe()
@@ -66,7 +86,8 @@ class Progress:
     def trained(self, epochs: int) -> None:
         """So many trial epochs more."""
         if self._bar is not None:
-            self._bar.update(min(epochs, self._bar.total - self._bar.n))
+            total = self._bar.total
+            self._bar.update(epochs if total is None else max(0, min(epochs, total - self._bar.n)))
 
     def recorded(self, best: str) -> None:
         """One trial more is done; ``best`` says which is the best so far."""
@@ -80,9 +101,8 @@ class Progress:
             self._console.say(f"{self._text()} ({now - self._started:.0f} s)")
 
     def _text(self) -> str:
-        return f"{self._done}/{self._total} {self._what}" + (
-            f", best {self._best}" if self._best else ""
-        )
+        of = "" if self._total is None else f"/{max(self._done, self._total)}"
+        return f"{self._done}{of} {self._what}" + (f", best {self._best}" if self._best else "")
 
     def _describe(self) -> None:
         self._bar.set_description_str(self._text(), refresh=False)

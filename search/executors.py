@@ -118,6 +118,7 @@ class Processes:
 
     def run(self, jobs: Sequence[StackJob], tick: Callable[[int], None]) -> Iterator[Stack]:
         started = time.perf_counter()
+        self.training_seconds = 0.0
         self._trained[:] = [0] * SLOTS
         futures = self._submit(jobs, 0, started)
         return self._results(jobs, futures, Ticker(self._trained, tick), started)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,32 @@ if TYPE_CHECKING:
 
 RESULT_ATTRIBUTE = "lockstep.result"
 RUN_ATTRIBUTE = "mlflow.run_id"
+URL_ATTRIBUTE = "mlflow.run"
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """The scores with which a trial was compared with its cohort."""
+
+    epoch: int
+    val_loss: float
+    val_accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Standard deviations of a trial's scores over the seeds that it was trained under."""
+
+    val_loss_std: float
+    val_accuracy_std: float
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedTrial:
     """A recorded trial. Scores are those of its last epoch; best_epoch is the one (from 1) of the
-    lowest validation loss. Of a diverged trial the scores are NaN."""
+    lowest validation loss. Of a diverged trial the scores are NaN. rungs: those that it reached,
+    where trials are pruned. spread: where each configuration has several seeds; scores are then
+    means over them."""
 
     number: int
     hyperparameters: Hyperparameters
@@ -33,9 +54,18 @@ class FinishedTrial:
     best_val_loss: float
     stopped_epoch: int
     run_id: str
+    rungs: tuple[Rung, ...] = ()
+    spread: Spread | None = None
 
     @classmethod
-    def of(cls, number: int, result: TrainingResult, run_id: str) -> FinishedTrial:
+    def of(
+        cls,
+        number: int,
+        result: TrainingResult,
+        run_id: str,
+        rungs: tuple[Rung, ...] = (),
+        spread: Spread | None = None,
+    ) -> FinishedTrial:
         curves = result.curves
         diverged = result.status is Status.DIVERGED
         last = {
@@ -53,6 +83,8 @@ class FinishedTrial:
             best_val_loss=float(curves.val_loss[best]),
             stopped_epoch=result.stopped_epoch,
             run_id=run_id,
+            rungs=rungs,
+            spread=spread,
         )
 
     def attributes(self) -> dict[str, Any]:
@@ -60,6 +92,9 @@ class FinishedTrial:
         fields = asdict(self)
         for key in ("number", "hyperparameters", "run_id"):
             del fields[key]
+        for key in ("rungs", "spread"):
+            if not fields[key]:
+                del fields[key]  # as in studies of before
         plain = {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in fields.items()
@@ -72,6 +107,9 @@ class FinishedTrial:
             key: math.nan if value is None else value
             for key, value in trial.user_attrs[RESULT_ATTRIBUTE].items()
         }
+        plain["rungs"] = tuple(Rung(**rung) for rung in plain.get("rungs", ()))
+        if "spread" in plain:
+            plain["spread"] = Spread(**plain["spread"])
         return cls(
             number=trial.number,
             hyperparameters=Hyperparameters(**trial.params),
@@ -80,11 +118,14 @@ class FinishedTrial:
         )
 
 
-def ranked(trials: list[FinishedTrial], objective: str) -> list[FinishedTrial]:
+def score(objective: str, val_loss: float, val_accuracy: float) -> tuple[float, float]:
+    """What trials are compared by, lower is better: the objective, and the loss among equals."""
+    return (-val_accuracy if objective == "val_accuracy" else val_loss), val_loss
+
+
+def ranked(trials: Iterable[FinishedTrial], objective: str) -> list[FinishedTrial]:
     """Completed trials, best first; ties go to the lower loss, then to the lower number."""
-
-    def key(trial: FinishedTrial) -> tuple[float, float, int]:
-        first = -trial.val_accuracy if objective == "val_accuracy" else trial.val_loss
-        return first, trial.val_loss, trial.number
-
-    return sorted((each for each in trials if each.status is Status.COMPLETED), key=key)
+    return sorted(
+        (each for each in trials if each.status is Status.COMPLETED),
+        key=lambda each: (*score(objective, each.val_loss, each.val_accuracy), each.number),
+    )

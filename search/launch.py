@@ -4,41 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from core.data import Splits
-from core.result import Status, TrainingResult
-from core.stack import Stack
+from core.result import Status
 from core.training_data import TrainingData
 from search.choice import Choice
 from search.cluster import open_executor, where_trained
-from search.console import Console, Progress
+from search.console import Console
+from search.driver import Driver, Seconds
 from search.errors import LockstepError
-from search.executors import Executor, StackJob
+from search.finalists import Finals, due, winner
 from search.finished_trial import FinishedTrial, ranked
 from search.interrupts import InterruptedStudyError, stopping_politely
 from search.links import compare_url
-from search.plan import PlannedTrial, StackTask, stacks, unfinished
+from search.samplers import check_installed
 from search.settings import Settings, redacted
 from search.spec import StudySpec
 from search.study import SearchStudy, open_study
 from search.study_data import described, load_data
 from search.study_report import best_runs, note, write_report
-from search.tracking import Tracker
 from search.tracking_store import answering, delete_strays, impatient, open_tracker
-
-
-@dataclass(slots=True)
-class Seconds:
-    """Wall time: in all; until the last stack was trained, over all cohorts; spent by the driver
-    on recording, which overlaps with training."""
-
-    total: float = 0.0
-    training: float = 0.0
-    logging: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +39,8 @@ class LaunchReport:
     choice: Choice | None
     seconds: Seconds
     mlflow: dict[str, str]
+    finals: Finals | None
+    out_of_time: bool  # the budget of minutes is spent
 
     def count(self, status: Status) -> int:
         return sum(trial.status is status for trial in self.trials)
@@ -79,18 +69,22 @@ class LaunchReport:
                 "training": round(self.seconds.training, 3),
                 "logging": round(self.seconds.logging, 3),
             },
+            "finals": self.finals and self.finals.as_json(),
+            "epochs": sum(trial.stopped_epoch for trial in self.trials),
+            "out_of_time": self.out_of_time,
             "mlflow": self.mlflow,
         }
 
 
 def launch(spec: StudySpec, settings: Settings, console: Console) -> LaunchReport:
-    """Run the study to its end, or continue it. Raises LockstepError and OSError."""
+    """Run the study to its end, or continue it. Raises LockstepError."""
     return run_study(spec, load_data(spec, settings, console.say), settings, console)
 
 
 def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Console) -> LaunchReport:
     """`launch` on data that is loaded already."""
     started = time.perf_counter()
+    check_installed(spec)
     console.say(f"Study {spec.name}" + (f": {spec.description}" if spec.description else ""))
     console.say(f"  data    {described(spec, data)}")
     seconds = Seconds()
@@ -100,14 +94,18 @@ def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Consol
         finished = {trial.number: trial for trial in study.finished()}
         console.say(f"  search  {_search_line(study, len(finished), settings)}")
         driver = None
-        if len(finished) < study.budget:
+        cohort = study.next_cohort()
+        if cohort or due(study):
             training = TrainingData.of(data.train, data.validation)
             executor = stack.enter_context(open_executor(training, settings, console.say))
+            trained = study.epochs_trained
             progress = stack.enter_context(
-                console.progress(study.budget, spec.model.epochs, len(finished))
+                console.progress(study.budget, study.planned_epochs, len(finished), trained)
             )
-            driver = _Driver(study, data, training, executor, progress, check, seconds, finished)
-            driver.start_cohort()  # trains while MLflow is opened, which takes seconds
+            driver = Driver(
+                study, settings, data, training, executor, progress, check, seconds, finished
+            )
+            driver.start(cohort)  # trains while MLflow is opened, which takes seconds
         recorded = {number: each.run_id for number, each in finished.items()}
         tracker = open_tracker(spec, settings, recorded)
         try:
@@ -141,79 +139,31 @@ def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Consol
                 settings.ui_address, tracker.experiment_id, best_runs(tracker, ranking)
             ),
         },
+        finals=winner(study),
+        out_of_time=study.out_of_time,
     )
 
 
 def _search_line(study: SearchStudy, n_finished: int, settings: Settings) -> str:
-    spec = study.spec
-    line = (
-        f"{spec.search.sampler}, {study.budget:,} configurations × {spec.model.epochs} epochs, "
-        f"{where_trained(settings)}"
-    )
+    search, epochs = study.spec.search, study.spec.model.epochs
+    many = search.minutes is not None or search.epochs is not None
+    parts: list[str] = [search.sampler]
+    if search.pruner != "none":
+        parts.append(f"{search.pruner} at {', '.join(map(str, search.rungs(epochs)[:-1]))} epochs")
+    if study.budget is not None:
+        about = "up to " if many else ""
+        parts.append(f"{about}{study.budget:,} configurations × {epochs} epochs")
+    if search.replicates > 1:
+        parts.append(f"{search.replicates} seeds each")
+    if search.epochs is not None:
+        parts.append(f"{search.epochs:,} epochs in all")
+    if search.minutes is not None:
+        parts.append(f"{search.minutes:g} minutes")
+    line = ", ".join([*parts, where_trained(settings)])
     return f"{line}; {n_finished:,} already done" if n_finished else line
 
 
-@dataclass(slots=True)
-class _Driver:
-    """The loop of a launch: cohorts to stacks, results to MLflow and then to Optuna."""
-
-    study: SearchStudy
-    data: Splits
-    training: TrainingData
-    executor: Executor
-    progress: Progress
-    check: Callable[[], None]
-    seconds: Seconds
-    finished: dict[int, FinishedTrial]
-    best: list[FinishedTrial] = field(init=False)  # so far, at most one
-    tasks: list[StackTask] = field(default_factory=list)  # of the current cohort
-    stacks: Iterator[Stack] = field(default_factory=lambda: iter(()))
-
-    def __post_init__(self) -> None:
-        self.best = ranked(list(self.finished.values()), self.study.spec.search.objective)[:1]
-
-    def start_cohort(self) -> None:
-        """Start to train the next trials, if there are any."""
-        cohort = self.study.next_cohort()
-        classes = len(self.data.train.class_names)
-        self.tasks = unfinished(stacks(cohort, classes), self.finished)
-        model = self.study.spec.model
-        jobs = [StackJob(self._untrained(task), model.epochs) for task in self.tasks]
-        self.stacks = self.executor.run(jobs, self._tick)
-
-    def _untrained(self, task: StackTask) -> Stack:
-        model = self.study.spec.model
-        trials = tuple(each.hyperparameters for each in task.trials)
-        return Stack(trials, model.penalty, model.seed, task.tile)
-
-    def run(self, tracker: Tracker) -> None:
-        """Record the cohort that was started, and then one after the other."""
-        while self.tasks:
-            for task, stack in zip(self.tasks, self.stacks, strict=True):
-                results = stack.results(self.training)
-                for trial, result in zip(task.trials, results, strict=True):
-                    self._record(tracker, trial, result)
-            self.seconds.training += self.executor.training_seconds
-            self.start_cohort()
-
-    def _tick(self, trained: int) -> None:
-        self.progress.trained(trained)
-        self.check()
-
-    def _record(self, tracker: Tracker, trial: PlannedTrial, result: TrainingResult) -> None:
-        """MLflow first, then Optuna: recording there is the commit. Killed in between, the trial
-        is trained again and its run replaced."""
-        clock = time.perf_counter()
-        run_id = tracker.log_trial(self.study.spec, trial, result, self.data)
-        recorded = FinishedTrial.of(trial.number, result, run_id)
-        self.study.record(recorded)
-        self.finished[trial.number] = recorded
-        self.seconds.logging += time.perf_counter() - clock
-        objective = self.study.spec.search.objective
-        self.best = ranked([*self.best, recorded], objective)[:1]
-        best = f"{objective} {getattr(self.best[0], objective):.4g}" if self.best else ""
-        self.progress.recorded(best)
-        self.check()
+_OUT_OF_TIME = "note     the budget of {:g} minutes is spent: with more, the same command continues"
 
 
 def summary(report: LaunchReport, spec: StudySpec, settings: Settings) -> str:
@@ -227,7 +177,8 @@ def summary(report: LaunchReport, spec: StudySpec, settings: Settings) -> str:
         "",
         f"{len(report.trials):,} trials ({', '.join(parts)}) in {seconds.total:.1f} s: "
         f"training {seconds.training:.1f} s, logging {seconds.logging:.1f} s beside it",
-        *note(spec, report.trials, report.choice),
+        *note(spec, report.trials, report.choice, report.finals),
+        *([_OUT_OF_TIME.format(spec.search.minutes)] if report.out_of_time else []),
         "",
         f"figures  {settings.figures(spec.name)}",
         f"next     lockstep compare {spec.name}   ranking, heat maps, links into the MLflow UI",

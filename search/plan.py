@@ -17,6 +17,7 @@ from core.stack import tile_trials
 
 MIN_STACKS = 4  # so that a few workers all have something to do
 MIN_STACK_TRIALS = 32  # below this a stack gains too little from being one
+MIN_SURVIVORS = 8  # the same at later rungs, where most workers would have nothing to do
 MAX_STACK_TRIALS = 256  # beyond this it gains nothing more, and progress comes in lumps
 
 
@@ -36,14 +37,19 @@ class StackTask:
     tile: int
 
 
-def stacks(cohort: Iterable[PlannedTrial], n_classes: int) -> list[StackTask]:
-    """Cut a cohort into stacks, the costliest first: small batches take more steps an epoch."""
+def stacks(
+    cohort: Iterable[PlannedTrial], n_classes: int, least: int = MIN_STACK_TRIALS
+) -> list[StackTask]:
+    """Cut a cohort into stacks, the costliest first: small batches take more steps an epoch.
+
+    least: trials, below which a stack is not divided to give more workers something to do.
+    """
     by_size: dict[int, list[PlannedTrial]] = defaultdict(list)
     for trial in cohort:
         by_size[trial.hyperparameters.batch_size].append(trial)
     tasks = []
     for _, trials in sorted(by_size.items()):
-        for_balance = min(-(-MIN_STACKS // len(by_size)), len(trials) // MIN_STACK_TRIALS)
+        for_balance = min(-(-MIN_STACKS // len(by_size)), len(trials) // least)
         n_stacks = max(for_balance, -(-len(trials) // MAX_STACK_TRIALS))
         size = -(-len(trials) // n_stacks)
         tile = tile_trials(size, n_classes)

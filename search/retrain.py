@@ -14,6 +14,7 @@ from search import figures, images, links
 from search.choice import choose
 from search.console import Console
 from search.errors import LockstepError, NothingToShowError
+from search.finalists import winner
 from search.finished_trial import FinishedTrial, ranked
 from search.fitting import Fit, compared, epochs_by_validation, fit
 from search.retrain_report import RetrainReport
@@ -40,10 +41,11 @@ def retrain(
     number: int | None = None,
     seeds: int = 5,
 ) -> RetrainReport:
-    """rule: how the trial is chosen, unless its number is given. seeds: further fits of it, each
-    with another order of the examples, to see how much that alone decides.
+    """rule: how the trial is chosen, unless its number is given; the best is the winner of the
+    finalists, where there are any. seeds: further fits of it, each with another order of the
+    examples, to see how much that alone decides.
 
-    Raises NothingToShowError when there is no such completed trial, LockstepError and OSError.
+    Raises NothingToShowError when there is no such completed trial, LockstepError.
     """
     check_launched(spec.name, settings)
     data = load_data(spec, settings, console.say)
@@ -62,7 +64,8 @@ def retrain(
             + (", its best by validation" if epochs != trial.stopped_epoch else "")
             + (f", with {1 + seeds} seeds" if seeds else "")
         )
-        with console.progress(1 + seeds + separate, spec.model.epochs, what="fits") as progress:
+        fits = 1 + seeds + separate
+        with console.progress(fits, fits * spec.model.epochs, what="fits") as progress:
 
             def fitted(tried: Hyperparameters, epochs: int, extra_seed: int = 0) -> Fit:
                 seed = (spec.model.seed + extra_seed) % 2**32
@@ -115,7 +118,9 @@ def _choose(
             f"is {ranking[0].number}"
         )
     if rule == "best":
-        return ranking[0]
+        finals = winner(study)
+        best = finals.winner.trial if finals else ranking[0].number
+        return next(trial for trial in ranking if trial.number == best)
     scores = validation_scores(ranking, tracker, data.validation)
     return choose(scores, spec.search.objective, spec.search.seed).one_se.trial
 

@@ -7,16 +7,14 @@ import json
 import math
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
+    BeforeValidator,
     Discriminator,
     Field,
     PrivateAttr,
-    StringConstraints,
     Tag,
     ValidationError,
     model_validator,
@@ -24,44 +22,32 @@ from pydantic import (
 
 from core.result import Hyperparameters
 from core.softmax import Penalty
+from search.budget import expected_trials
 from search.errors import StudyFileError
+from search.search_spec import SearchSpec
 from search.spec_errors import sentence, shortened
+from search.spec_types import (
+    LARGEST,
+    MAX_TRIALS,
+    BatchSize,
+    Decay,
+    Integer,
+    Label,
+    Line,
+    Name,
+    Number,
+    Rate,
+    Seed,
+    Table,
+    distinct,
+)
 
 STUDIES = Path("studies")
 MAX_BYTES = 1 << 20
-LARGEST = 1e6  # of a learning rate or weight decay
-MAX_TRIALS = 1_000_000  # of a study: all of them are kept in memory
 CLOSEST = 512  # floats from one point of a range to the next, so that rounding merges no two
 
-# Strict: a quoted "0.1" or a true is a mistake in a study file, not a number.
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Integer = Annotated[int, Field(strict=True)]
-Rate = Annotated[Number, Field(gt=0, le=LARGEST)]
-Decay = Annotated[Number, Field(ge=0, le=LARGEST)]
-BatchSize = Annotated[Integer, Field(ge=1, le=10**9)]
-Seed = Annotated[Integer, Field(ge=0, lt=2**32)]
-Line = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Label = Integer | Line
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 
-
-_Value = TypeVar("_Value")
-
-
-def _distinct(values: tuple[_Value, ...]) -> tuple[_Value, ...]:
-    seen: set[_Value] = set()
-    for value in values:
-        if value in seen:
-            raise ValueError(f"{shortened(value)} is listed twice: list each value once")
-        seen.add(value)
-    return values
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Range(_Table):
+class Range(Table):
     """An interval of values; ``points`` of them make a grid."""
 
     low: Number
@@ -102,9 +88,18 @@ def _bounded(axis: Range | tuple[float, ...]) -> Range | tuple[float, ...]:
     return axis
 
 
+def _listed(sizes: object) -> object:
+    if isinstance(sizes, dict):
+        raise ValueError(
+            "a stack of trials shares one batch size, and sizes from a range would hardly ever "
+            "recur: list the sizes to try, such as [32, 64, 128]"
+        )
+    return sizes
+
+
 _by_shape = Discriminator(lambda axis: "range" if isinstance(axis, dict | Range) else "values")
-_Values = Annotated[tuple[Decay, ...], Field(min_length=1), AfterValidator(_distinct)]
-_Rates = Annotated[tuple[Rate, ...], Field(min_length=1), AfterValidator(_distinct)]
+_Values = Annotated[tuple[Decay, ...], Field(min_length=1), AfterValidator(distinct)]
+_Rates = Annotated[tuple[Rate, ...], Field(min_length=1), AfterValidator(distinct)]
 RateAxis = Annotated[
     Annotated[Range, Tag("range")] | Annotated[_Rates, Tag("values")],
     _by_shape,
@@ -117,25 +112,30 @@ DecayAxis = Annotated[
 ]
 
 
-class DataSpec(_Table):
+class DataSpec(Table):
     source: Line = Field(min_length=1)
-    classes: Annotated[tuple[Label, ...], Field(min_length=2), AfterValidator(_distinct)] | None = (
+    classes: Annotated[tuple[Label, ...], Field(min_length=2), AfterValidator(distinct)] | None = (
         None
     )
     validation_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.2
     seed: Seed = 0
 
 
-class ModelSpec(_Table):
+class ModelSpec(Table):
     penalty: Penalty = Penalty.NORM
     epochs: Annotated[Integer, Field(ge=1, le=100_000)] = 100
     seed: Seed = 0
 
 
-class SpaceSpec(_Table):
+class SpaceSpec(Table):
     learning_rate: RateAxis
     weight_decay: DecayAxis
-    batch_size: Annotated[tuple[BatchSize, ...], Field(min_length=1), AfterValidator(_distinct)]
+    batch_size: Annotated[
+        tuple[BatchSize, ...],
+        Field(min_length=1),
+        BeforeValidator(_listed),
+        AfterValidator(distinct),
+    ]
 
     def combinations(self) -> int:
         """Points of the grid, counted without making them."""
@@ -146,18 +146,7 @@ class SpaceSpec(_Table):
         return count(self.learning_rate) * count(self.weight_decay) * len(self.batch_size)
 
 
-class SearchSpec(_Table):
-    """sampler: how configurations are chosen. trials: how many (a grid has its own number).
-    cohort: how many are chosen together, before any of their results is known."""
-
-    sampler: Literal["grid", "random", "tpe"] = "grid"
-    objective: Literal["val_loss", "val_accuracy"] = "val_loss"
-    trials: Annotated[Integer, Field(ge=1, le=MAX_TRIALS)] | None = None
-    cohort: Annotated[Integer, Field(ge=1, le=100_000)] = 32
-    seed: Seed = 0
-
-
-class Baseline(_Table):
+class Baseline(Table):
     learning_rate: Rate
     weight_decay: Decay
     batch_size: BatchSize
@@ -166,7 +155,7 @@ class Baseline(_Table):
         return Hyperparameters(self.learning_rate, self.weight_decay, self.batch_size)
 
 
-class StudySpec(_Table):
+class StudySpec(Table):
     """A validated study file."""
 
     name: Name
@@ -186,21 +175,18 @@ class StudySpec(_Table):
                 axis = getattr(self.space, key)
                 if isinstance(axis, Range) and axis.points is None:
                     raise ValueError(f"space.{key}.points is missing: a grid needs it")
-            if self.search.trials is not None:
-                raise ValueError(
-                    f"search.trials = {self.search.trials}: a grid runs all its points; "
-                    'leave trials out, or choose sampler = "random" or "tpe"'
-                )
             if (combinations := self.space.combinations()) > MAX_TRIALS:
                 raise ValueError(
                     f"space: a grid of {combinations:,} combinations is more than the "
                     f'{MAX_TRIALS:,} allowed: give fewer points, or choose sampler = "random"'
                 )
-        elif self.search.trials is None:
+        axes = (self.space.learning_rate, self.space.weight_decay)
+        if self.search.sampler == "cmaes" and not any(isinstance(axis, Range) for axis in axes):
             raise ValueError(
-                f'search.trials is missing: sampler = "{self.search.sampler}" needs a number'
-                " of trials"
+                'search.sampler = "cmaes" moves along ranges, and space has lists only: give '
+                'learning_rate or weight_decay as { low, high }, or choose sampler = "tpe"'
             )
+        self.search.check(self.model.epochs)
         return self
 
     @property
@@ -209,9 +195,12 @@ class StudySpec(_Table):
         return self._file
 
     @property
-    def budget(self) -> int:
-        """Trials that the study is to have in the end."""
-        return self.search.trials or self.space.combinations()
+    def budget(self) -> int | None:
+        """Trials that the study is to have in the end, more if trials diverge early and epochs are
+        left over; None where only time bounds them."""
+        if self.search.sampler == "grid":
+            return self.space.combinations()
+        return expected_trials(self.search, self.model.epochs)
 
     def source(self) -> str:
         """`data.source`; a file's path is taken from the study file's folder, if it is there."""
@@ -225,12 +214,15 @@ class StudySpec(_Table):
     def defining(self) -> dict[str, Any]:
         """What decides the trials and their numbers, as plain JSON values.
 
-        The description, the baseline and the number of trials may change under a running study.
+        The description, the baseline, the budget and the finalists may change under a running
+        study. Keys that came later are left out while they have their defaults, so that studies of
+        before keep their digests.
         """
-        return self.model_dump(
-            mode="json",
-            exclude={"name": True, "description": True, "baseline": True, "search": {"trials"}},
+        defining = self.model_dump(
+            mode="json", exclude={"name": True, "description": True, "baseline": True}
         )
+        defining["search"] = self.search.defining()
+        return defining
 
     def digest(self) -> str:
         """sha256 of `defining`, hexadecimal."""

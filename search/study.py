@@ -5,21 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
-import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.study import StudyDirection
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from core.result import Hyperparameters, Status
+from search.budget import cohort_epochs, next_size
 from search.errors import LockstepError, NothingToShowError, StudyChangedError
-from search.finished_trial import RESULT_ATTRIBUTE, FinishedTrial
+from search.finalists import Finals
+from search.finished_trial import RESULT_ATTRIBUTE, URL_ATTRIBUTE, FinishedTrial
 from search.lease import file_lease
 from search.plan import PlannedTrial
+from search.pruning import Schedule
+from search.samplers import sampler_for
 from search.settings import Settings
 from search.space import distributions, grid
 from search.spec import StudySpec, differences
@@ -34,6 +36,9 @@ from search.study_storage import (
 SPEC_ATTRIBUTE = "lockstep.spec"
 DATA_ATTRIBUTE = "lockstep.data_digest"
 TEST_ATTRIBUTE = "lockstep.test_evaluations"
+FINALISTS_ATTRIBUTE = "lockstep.finalists"
+COHORT_ATTRIBUTE = "lockstep.cohort"  # of the latest: its first trial, and the one after its last
+MINUTES_ATTRIBUTE = "lockstep.minutes"  # that finished cohorts took
 
 _STATES = {
     Status.COMPLETED: TrialState.COMPLETE,
@@ -52,9 +57,22 @@ class SearchStudy:
         self._added = len(study.get_trials(deepcopy=False))
 
     @property
-    def budget(self) -> int:
-        """Trials that the study is to have in the end."""
+    def budget(self) -> int | None:
+        """`StudySpec.budget`."""
         return self.spec.budget
+
+    @property
+    def planned_epochs(self) -> int | None:
+        """Of all these trials together, if none diverges."""
+        search, epochs = self.spec.search, self.spec.model.epochs
+        if self.budget is None:
+            return None
+        if search.sampler == "grid":
+            return cohort_epochs(self.budget, search, epochs)
+        whole, rest = divmod(self.budget, search.cohort)
+        return whole * cohort_epochs(search.cohort, search, epochs) + cohort_epochs(
+            rest, search, epochs
+        )
 
     @property
     def data_digest(self) -> str | None:
@@ -67,54 +85,121 @@ class SearchStudy:
         return [
             FinishedTrial.from_optuna(trial)
             for trial in self._study.get_trials(deepcopy=False)
-            if RESULT_ATTRIBUTE in trial.user_attrs and trial.state.is_finished()
+            if _is_ours(trial)
         ]
 
     def next_cohort(self) -> list[PlannedTrial]:
         """The trials to be trained together next, those of them that are already finished
-        included; empty when the study has its trials."""
-        if self.spec.search.sampler == "grid":
-            cohort = [PlannedTrial(*numbered) for numbered in enumerate(grid(self.spec.space))]
-            done = len(self._study.get_trials(deepcopy=False)) >= len(cohort)
-            return [] if done else cohort
-        return self._asked_cohort()
+        included; empty when the budget is spent."""
+        return self._grid() if self.spec.search.sampler == "grid" else self._asked_cohort()
+
+    def _grid(self) -> list[PlannedTrial]:
+        cohort = [PlannedTrial(*numbered) for numbered in enumerate(grid(self.spec.space))]
+        trials = self._study.get_trials(deepcopy=False)
+        if len(trials) >= len(cohort) and all(trial.state.is_finished() for trial in trials):
+            return []
+        if self.spec.search.pruner != "none":
+            # They will not finish in the order of their numbers, so they take them now.
+            for trial in cohort[len(trials) :]:
+                self._study.add_trial(
+                    optuna.trial.create_trial(
+                        state=TrialState.RUNNING,
+                        params=asdict(trial.hyperparameters),
+                        distributions=self._distributions,
+                    )
+                )
+        return cohort
 
     def _asked_cohort(self) -> list[PlannedTrial]:
-        """Ask the sampler for the rest of the current cohort.
+        """The current cohort, asked for to its end.
 
-        Trials that a dead driver left running are adopted: their number and parameters stand, and
-        training is deterministic. Each suggestion has a seed of its own, so that a study continues
-        as if it had never been interrupted.
+        Its bounds are stored before it is asked for, and trials that a dead driver left running are
+        adopted: their numbers and hyperparameters stand, and training is deterministic.
         """
         trials = self._study.get_trials(deepcopy=False)
-        for trial in trials:
-            if trial.state is TrialState.RUNNING and len(trial.params) < len(self._distributions):
-                self._study.tell(trial.number, state=TrialState.FAIL)  # killed while being asked
-        trials = self._study.get_trials(deepcopy=False)
-        running = [trial.number for trial in trials if trial.state is TrialState.RUNNING]
-        size = self.spec.search.cohort
-        first = (min(running) if running else len(trials)) // size * size
-        lost = sum(len(trial.params) < len(self._distributions) for trial in trials)
-        end = min(first + size, self.budget + lost)
-        for number in range(len(trials), end):
-            self._study.sampler = _sampler(self.spec, number - lost)
-            self._study.ask(self._distributions)
+        first, end = self._study.user_attrs.get(COHORT_ATTRIBUTE, (0, len(trials)))
+        if len(trials) >= end and all(trial.state.is_finished() for trial in trials):
+            first = len(trials)
+            end = first + self._next_size(first)
+            if first == end:
+                return []
+            self._study.set_user_attr(COHORT_ATTRIBUTE, [first, end])
+        for number in range(first, end):
+            if number >= len(trials):
+                self._study.sampler = sampler_for(self.spec, number)
+                self._study.ask(self._distributions)
+            elif not _is_whole(trials[number]) and not trials[number].state.is_finished():
+                self._study.sampler = sampler_for(self.spec, number)
+                self._ask_on(trials[number])
         cohort = self._study.get_trials(deepcopy=False)[first:end]
-        if all(trial.state.is_finished() for trial in cohort):
-            return []
         return [
             PlannedTrial(trial.number, Hyperparameters(**trial.params))
             for trial in cohort
-            if len(trial.params) == len(self._distributions)
+            if _is_whole(trial) and (not trial.state.is_finished() or _is_ours(trial))
         ]
 
-    def record(self, trial: FinishedTrial) -> None:
+    def _next_size(self, asked: int) -> int:
+        minutes = float(self._study.user_attrs.get(MINUTES_ATTRIBUTE, 0.0))
+        spent = self.epochs_trained
+        return next_size(self.spec.search, self.spec.model.epochs, asked, spent, minutes)
+
+    @property
+    def epochs_trained(self) -> int:
+        """By all finished trials together."""
+        return sum(self._epochs_of(trial) for trial in self.finished())
+
+    def _epochs_of(self, trial: FinishedTrial) -> int:
+        """That it trained, over its seeds; at most, where one diverged and others went on."""
+        replicates = self.spec.search.replicates
+        together = replicates == 1 or trial.status is not Status.DIVERGED
+        return replicates * (trial.stopped_epoch if together else self.spec.model.epochs)
+
+    def _ask_on(self, trial: FrozenTrial) -> None:
+        """Ask for what is missing of a trial whose driver was killed while it asked."""
+        live = optuna.trial.Trial(self._study, trial._trial_id)
+        for name, distribution in self._distributions.items():
+            drawn = name in trial.params and name not in live.relative_params
+            if drawn and not distribution.single():
+                # Drawn again, so that the sampler's generator is where it was.
+                self._study.sampler.sample_independent(self._study, trial, name, distribution)
+            if isinstance(distribution, FloatDistribution):
+                live.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
+            elif isinstance(distribution, CategoricalDistribution):
+                live.suggest_categorical(name, distribution.choices)
+
+    def schedule(self, cohort: list[PlannedTrial]) -> Schedule:
+        """How far the trials of a cohort train."""
+        search = self.spec.search
+        numbers = [trial.number for trial in cohort]
+        return Schedule.of(
+            numbers,
+            search.rungs(self.spec.model.epochs),
+            search.eta,
+            hyperband=search.pruner == "hyperband",
+            seed=(search.seed, min(numbers)),
+        )
+
+    def add_minutes(self, minutes: float) -> None:
+        """That a cohort took, where time is a budget."""
+        if self.spec.search.minutes is not None:
+            before = float(self._study.user_attrs.get(MINUTES_ATTRIBUTE, 0.0))
+            self._study.set_user_attr(MINUTES_ATTRIBUTE, before + minutes)
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the budget of minutes is spent."""
+        budget = self.spec.search.minutes
+        return budget is not None and self._study.user_attrs.get(MINUTES_ATTRIBUTE, 0.0) >= budget
+
+    def record(self, trial: FinishedTrial, run_url: str = "") -> None:
         """Commit a result: from here on the trial counts and is never trained again."""
+        objective = self.spec.search.objective
         state = _STATES[trial.status]
         failed = state is TrialState.FAIL
-        value = None if failed else float(getattr(trial, self.spec.search.objective))
-        attributes = trial.attributes()
-        if self.spec.search.sampler == "grid":
+        value = None if failed else float(getattr(trial, objective))
+        attributes = trial.attributes() | ({URL_ATTRIBUTE: run_url} if run_url else {})
+        values = {rung.epoch: float(getattr(rung, objective)) for rung in trial.rungs}
+        if self.spec.search.appends:
             if trial.number != self._added:  # a trial of the grid is its place in it
                 raise ValueError(f"trial {trial.number} recorded in the place of {self._added}")
             self._added += 1
@@ -125,20 +210,30 @@ class SearchStudy:
                     params=asdict(trial.hyperparameters),
                     distributions=self._distributions,
                     user_attrs=attributes,
+                    intermediate_values=values,
                 )
             )
             return
         # Optuna has no public way from a number to a live trial, and only that takes attributes.
-        number_to_id = {
-            each.number: each._trial_id for each in self._study.get_trials(deepcopy=False)
-        }
-        live = optuna.trial.Trial(self._study, number_to_id[trial.number])
+        asked = self._study.get_trials(deepcopy=False)[trial.number]
+        live = optuna.trial.Trial(self._study, asked._trial_id)
         for key, attribute in attributes.items():
             live.set_user_attr(key, attribute)
         if state is TrialState.PRUNED and value is not None:
-            live.report(value, trial.stopped_epoch)  # Optuna takes it for the pruned trial's value
+            values[trial.stopped_epoch] = value  # Optuna takes the last one for a pruned trial's
             value = None
+        for epoch, reported in values.items():
+            if epoch not in asked.intermediate_values:  # by a driver that was killed before `tell`
+                live.report(reported, epoch)
         self._study.tell(trial.number, value, state=state)
+
+    def finalists(self) -> Finals | None:
+        """How the best trials did on fresh seeds, None before that is known."""
+        stored = self._study.user_attrs.get(FINALISTS_ATTRIBUTE)
+        return None if stored is None else Finals.from_json(stored)
+
+    def record_finalists(self, finals: Finals) -> None:
+        self._study.set_user_attr(FINALISTS_ATTRIBUTE, finals.as_json())
 
     def test_evaluations(self) -> list[dict[str, Any]]:
         """Every use of the test set so far: time, trial and MLflow run."""
@@ -148,10 +243,14 @@ class SearchStudy:
         self._study.set_user_attr(TEST_ATTRIBUTE, [*self.test_evaluations(), evaluation])
 
 
-def _sampler(spec: StudySpec, number: int) -> BaseSampler:
-    """The sampler for the trial of this number."""
-    seed = int(np.random.SeedSequence((spec.search.seed, number)).generate_state(1)[0])
-    return RandomSampler(seed) if spec.search.sampler == "random" else TPESampler(seed=seed)
+def _is_whole(trial: FrozenTrial) -> bool:
+    """Whether all its hyperparameters are there."""
+    return len(trial.params) == len(fields(Hyperparameters))
+
+
+def _is_ours(trial: FrozenTrial) -> bool:
+    """Whether it was finished by `record`."""
+    return RESULT_ATTRIBUTE in trial.user_attrs and trial.state.is_finished()
 
 
 @contextlib.contextmanager

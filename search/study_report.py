@@ -11,6 +11,7 @@ from core.result import Status
 from search import figures, images
 from search.choice import Choice, choose, sentences
 from search.figure_style import TrialPoint
+from search.finalists import Finals, winner
 from search.finished_trial import FinishedTrial, ranked
 from search.heat_maps import heat_maps
 from search.links import BEST_VIEW, COMPARED, SEARCH_VIEW, charts_url, compare_url
@@ -34,7 +35,10 @@ def best_runs(tracker: Tracker, ranking: Sequence[FinishedTrial]) -> list[str]:
 
 
 def note(
-    spec: StudySpec, trials: Sequence[FinishedTrial], choice: Choice | None = None
+    spec: StudySpec,
+    trials: Sequence[FinishedTrial],
+    choice: Choice | None = None,
+    finals: Finals | None = None,
 ) -> list[str]:
     """What won, how sure that is, and what to be wary of; lines of plain text."""
     ranking = ranked(list(trials), spec.search.objective)
@@ -45,13 +49,31 @@ def note(
     lines = [
         f"best     #{best.number}: learning rate {tried.learning_rate:.4g}, weight decay "
         f"{tried.weight_decay:.4g}, batch {tried.batch_size}: validation loss "
-        f"{best.val_loss:.5f}, accuracy {100 * best.val_accuracy:.2f} %"
+        f"{best.val_loss:.5f}{_plus_minus(best)}, accuracy {100 * best.val_accuracy:.2f} %"
     ]
+    if finals is not None:
+        lines.append(_winner(finals, trials))
     edges = _edges(spec, best)
     lines += [] if choice is None else sentences(choice)
     if edges:
         lines.append(f"note     it lies on the edge of the search: {', '.join(edges)}")
     return lines
+
+
+def _plus_minus(trial: FinishedTrial) -> str:
+    return "" if trial.spread is None else f" ± {trial.spread.val_loss_std:.5f} (over seeds)"
+
+
+def _winner(finals: Finals, trials: Sequence[FinishedTrial]) -> str:
+    first = finals.winner
+    (tried,) = [each.hyperparameters for each in trials if each.number == first.trial]
+    return (
+        f"winner   #{first.trial}: learning rate {tried.learning_rate:.4g}, weight decay "
+        f"{tried.weight_decay:.4g}, batch {tried.batch_size}: validation loss "
+        f"{first.val_loss:.5f} ± {first.val_loss_std:.5f}, accuracy "
+        f"{100 * first.val_accuracy:.2f} ± {100 * first.val_accuracy_std:.2f} %, the best of "
+        f"{len(finals.finalists)} finalists on {len(finals.seeds)} fresh seeds"
+    )
 
 
 def _edges(spec: StudySpec, best: FinishedTrial) -> list[str]:
@@ -110,7 +132,9 @@ def write_report(
     if ranking:
         first = ranking[0]
         metrics |= {"best_val_loss": first.val_loss, "best_val_accuracy": first.val_accuracy}
-    text = _markdown(spec, trials, note(spec, trials, choice), runs, tracker, data, settings)
+    text = _markdown(
+        spec, trials, note(spec, trials, choice, winner(study)), runs, tracker, data, settings
+    )
     tracker.finish(
         text, [Artifact(f"figures/{file.path}", file.content) for file in files], metrics
     )

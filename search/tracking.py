@@ -12,7 +12,7 @@ import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ import numpy as np
 from core.data import Dataset, Splits
 from core.result import Curves, Hyperparameters, Status, TrainingResult
 from search import images
-from search.finished_trial import FinishedTrial
+from search.finished_trial import FinishedTrial, Spread
 from search.plan import PlannedTrial
 from search.settings import Settings
 from search.spec import StudySpec
@@ -41,6 +41,9 @@ NOTE_TAG = "mlflow.note.content"  # the run's description, in Markdown
 ROLE_TAG = "lockstep.role"
 TRIAL_TAG = "lockstep.trial"
 STATUS_TAG = "lockstep.status"
+
+# Of trials with several seeds.
+SPREAD_METRICS = tuple(field.name for field in fields(Spread))
 
 _RUN_STATUS = {Status.COMPLETED: "FINISHED", Status.PRUNED: "KILLED", Status.DIVERGED: "FAILED"}
 
@@ -86,7 +89,12 @@ class Tracker:
     # -- trials --------------------------------------------------------------------------------
 
     def log_trial(
-        self, spec: StudySpec, trial: PlannedTrial, result: TrainingResult, data: Splits
+        self,
+        spec: StudySpec,
+        trial: PlannedTrial,
+        result: TrainingResult,
+        data: Splits,
+        spread: Spread | None = None,
     ) -> str:
         """Write a trial's run, whole; returns its id.
 
@@ -101,7 +109,7 @@ class Tracker:
         self.log_values(
             run_id,
             curves=result.curves,
-            metrics=_summary_metrics(summary),
+            metrics=_summary_metrics(summary) | (asdict(spread) if spread else {}),
             params=_parameters(trial.hyperparameters, spec),
         )
         self.client.log_inputs(run_id, self._dataset_inputs(spec, data))

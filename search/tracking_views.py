@@ -10,7 +10,7 @@ from core.data import Splits
 from core.result import Curves
 from search import images, links, shared_view
 from search.finished_trial import FinishedTrial
-from search.tracking import SUMMARY_METRICS, Tracker
+from search.tracking import SPREAD_METRICS, SUMMARY_METRICS, Tracker
 from search.tracking_results import read_result
 
 IMAGES_TAG = "lockstep.weight_images"
@@ -32,7 +32,7 @@ def share_views(
     tracker: Tracker, run_ids: Sequence[str], class_names: Sequence[str], objective: str
 ) -> None:
     """Presets of the UI's chart view, for the links of `links.py`."""
-    others = [*Curves.names(), *SUMMARY_METRICS]
+    others = [*Curves.names(), *SUMMARY_METRICS, *SPREAD_METRICS]
     keys = [image_key(name) for name in class_names]
     views = {
         links.BEST_VIEW: (shared_view.best_view(run_ids, keys, objective, others), "Best trials"),

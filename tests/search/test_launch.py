@@ -135,7 +135,7 @@ def test_diverged_trials_fail_and_spare_the_others(tmp_path: Path) -> None:
         assert all(math.isfinite(value) for value in run.data.metrics.values())
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe", "cmaes"])
 def test_samplers_ask_a_cohort_at_a_time(tmp_path: Path, sampler: str) -> None:
     text = SMALL + f'[search]\nsampler = "{sampler}"\ntrials = 20\ncohort = 8\n'
     finished = lockstep("launch", str(write_study(tmp_path, text)), "--json", cwd=tmp_path)

@@ -25,7 +25,6 @@ from core.sources import load
 from search.errors import LockstepError
 from search.inputs import Expected, read_input
 
-
 pytestmark = pytest.mark.xdist_group("predict")  # so that one study is launched, not two
 
 

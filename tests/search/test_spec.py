@@ -125,7 +125,7 @@ MISTAKES: list[tuple[tuple[str, str], tuple[str, ...]]] = [
     (("[16, 8]", "16"), ("space.batch_size = 16", "give a list")),
     (("[16, 8]", "[16.0]"), ("space.batch_size.0 = 16.0", "give a whole number")),
     (("[16, 8]", '["16"]'), ("space.batch_size.0 = '16'", "give a whole number")),
-    (("[16, 8]", "{ low = 8, high = 16 }"), ("space.batch_size = ", "give a list")),
+    (("[16, 8]", "{ low = 8, high = 16 }"), ("space.batch_size: a stack", "list the sizes")),
     (("[3, 6]", '"36"'), ("data.classes = '36'", "give a list")),
     (("[3, 6]", "[3, true]"), ("data.classes.1 = true",)),
     (("[3, 6]", "[3, 6.0]"), ("data.classes.1 = 6.0",)),
@@ -181,6 +181,21 @@ MISTAKES: list[tuple[tuple[str, str], tuple[str, ...]]] = [
     (('"grid"', '"grid"\ntrials = 9'), ("search.trials = 9", "leave trials out")),
     (('"grid"', '"tpe"'), ("search.trials is missing", '"tpe"')),
     (('"grid"', '"random"\ntrials = 0'), ("search.trials = 0", "greater than or equal to 1")),
+    (('"grid"', '"qmc"'), ("search.trials is missing", '"qmc"', "epochs or minutes")),
+    (('"grid"', '"grid"\nepochs = 9'), ("search.epochs = 9", "leave epochs out")),
+    (('"grid"', '"grid"\nminutes = 9'), ("search.minutes = 9", "leave minutes out")),
+    (('"grid"', '"grid"\ncohort = 9'), ("search.cohort = 9", "a grid is one cohort")),
+    (('"grid"', '"tpe"\nminutes = 0'), ("search.minutes = 0", "greater than 0")),
+    (('"grid"', '"tpe"\nepochs = 4'), ("search.epochs = 4", "one trial alone takes 5")),
+    (('"grid"', '"tpe"\nepochs = 9\nreplicates = 2'), ("search.epochs = 9", "takes 10")),
+    (('"grid"', '"tpe"\ntrials = 4\nfinalists = 5'), ("search.finalists = 5", "only 4 trials")),
+    (('"grid"', '"grid"\nreplicates = 0'), ("search.replicates = 0",)),
+    (('"grid"', '"grid"\nfinalists = -1'), ("search.finalists = -1",)),
+    (('"grid"', '"grid"\npruner = "asha"'), ("search.pruner = 'asha'", "'halving'")),
+    (('"grid"', '"grid"\nreduction = 3'), ("search.reduction = 3", "nothing is pruned")),
+    (('"grid"', '"grid"\nmin_epochs = 3'), ("search.min_epochs = 3", "nothing is pruned")),
+    (('"grid"', '"grid"\npruner = "halving"\nreduction = 1'), ("search.reduction = 1", "2")),
+    (('"grid"', '"grid"\npruner = "halving"\nmin_epochs = 5'), ("min_epochs = 5", "epochs = 5")),
     (("seed = 0", "seed = [0]"), ("data.seed = [0]", "give a whole number")),
     (("[baseline]", "[[baseline]]"), ("baseline = [", "give a table")),
     (("learning_rate = 0.001", "learning_rate = 0"), ("baseline.learning_rate = 0", "than 0")),
@@ -375,7 +390,8 @@ DEFINING = [
     ("[16, 8]", "[16, 4]", "space.batch_size"),
     ('"grid"', '"random"\ntrials = 24', "search.sampler"),
     ('"val_loss"', '"val_accuracy"', "search.objective"),
-    ('"val_loss"', '"val_loss"\ncohort = 33', "search.cohort"),
+    ('"val_loss"', '"val_loss"\npruner = "halving"', "search.pruner"),
+    ('"val_loss"', '"val_loss"\nreplicates = 2', "search.replicates"),
     ('"val_loss"\nseed = 0', '"val_loss"\nseed = 1', "search.seed"),
 ]
 
@@ -400,7 +416,26 @@ def test_every_defining_key_is_among_those_tested(make_spec: MakeSpec) -> None:
         }
 
     alike = {f"space.weight_decay.{key}" for key in ("low", "log", "points")}
-    assert leaves(make_spec().defining()) == {key for *_, key in DEFINING} | alike
+    tested = {key for *_, key in DEFINING} | alike
+    # The cohort of a grid is the grid; the others are left out while they have their defaults.
+    later = {"search.pruner", "search.replicates"}
+    assert leaves(make_spec().defining()) == tested - later | {"search.cohort"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"random"\ntrials = 9', '"random"\ntrials = 9\ncohort = 33'),
+        ('"grid"\npruner = "halving"', '"grid"\npruner = "halving"\nreduction = 2'),
+        ('"grid"\npruner = "halving"', '"grid"\npruner = "halving"\nmin_epochs = 2'),
+    ],
+)
+def test_what_defines_a_sampled_or_pruned_study(
+    make_spec: MakeSpec, before: str, after: str
+) -> None:
+    old, new = (make_spec(('"grid"', text)) for text in (before, after))
+    (change,) = differences(old.defining(), new.defining())
+    assert change.startswith("search.")
 
 
 @pytest.mark.parametrize(
@@ -419,9 +454,19 @@ def test_what_may_change_under_a_running_study(make_spec: MakeSpec, old: str, ne
     assert differences(before.defining(), after.defining()) == []
 
 
-def test_the_number_of_trials_may_change(make_spec: MakeSpec) -> None:
-    some, more = (make_spec(('"grid"', f'"tpe"\ntrials = {n}')) for n in (10, 20))
-    assert some.digest() == more.digest()
+@pytest.mark.parametrize("more", ["epochs = 10", "minutes = 0.5", "finalists = 3"])
+def test_the_budget_and_the_finalists_may_change(make_spec: MakeSpec, more: str) -> None:
+    some = make_spec(('"grid"', '"tpe"\ntrials = 10'))
+    other = make_spec(('"grid"', f'"tpe"\ntrials = 20\n{more}'))
+    assert some.digest() == other.digest()
+
+
+def test_cmaes_needs_a_range(write_study: WriteStudy) -> None:
+    change = ('"grid"', '"cmaes"\ntrials = 9')
+    message = refusal(write_study(change, rate("[0.1, 1]"), decay("[0.1, 1]")))
+    assert "cmaes" in message
+    assert "range" in message
+    assert load(write_study(change, decay("[0.1, 1]"))).search.sampler == "cmaes"
 
 
 def test_differences_say_what_was_and_what_is(make_spec: MakeSpec) -> None:

@@ -34,7 +34,7 @@ MakeResult = Callable[..., TrainingResult]
 
 DIGEST = "0123abcd"
 TRIALS, COHORT = 30, 8  # of the sampled studies: the last cohort is not a full one
-SAMPLERS = ["random", "tpe"]
+SAMPLERS = ["random", "qmc", "tpe", "cmaes"]
 
 
 @pytest.fixture
@@ -482,15 +482,13 @@ def test_cut_after_every_line(cut: Cut, settings: Settings) -> None:
         assert set(map(repr, left)) <= set(map(repr, found))
         states = Counter(trial.state for trial in stored(settings))
         assert states[TrialState.RUNNING] == 0
-        assert sum(states.values()) <= 8, "a kill loses one trial number at most"
+        assert sum(states.values()) == 7
 
 
 def test_cut_after_every_line_changes_no_hyperparameters(cut: Cut) -> None:
-    """As if the study had never been interrupted, though a lost number may shift those after it."""
+    """As if the study had never been interrupted."""
     for uninterrupted, _, found in cut():
-        assert [each.hyperparameters for each in found] == [
-            each.hyperparameters for each in uninterrupted
-        ]
+        assert sequence(found) == sequence(uninterrupted)
 
 
 def test_the_budget_may_grow_and_shrink(
