@@ -20,7 +20,8 @@ from search.settings import Settings
 from search.spec import StudySpec
 from search.study import load_study
 from search.study_data import load_data
-from search.study_report import best_runs, note, trial_points
+from search.study_figures import trial_points
+from search.study_report import best_runs, note
 from search.tracking_store import load_tracker
 
 SHOWN = 10

@@ -14,8 +14,12 @@ from dataclasses import dataclass
 from math import isfinite, nan
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from core.result import Status
 
+Values = npt.NDArray[np.floating[Any]]
 Objective = Literal["val_loss", "val_accuracy"]
 
 # Of Okabe and Ito: told apart by every kind of colour vision.
@@ -83,6 +87,19 @@ def plain(value: float) -> str:
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     mantissa, exponent = f"{value:.2e}".split("e")
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+def scale_losses(ax: Any, losses: Values) -> None:
+    """A logarithmic axis where losses, (n,), span more than a decade; ticks are plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    losses = losses[np.isfinite(losses)]
+    if losses.size and losses.min() > 0 and losses.max() > 10 * losses.min():
+        subs = (1, 2, 5) if losses.max() < 1000 * losses.min() else (1,)
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=subs))
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
 
 
 def mark(label: str, **style: Any) -> Any:

@@ -24,8 +24,8 @@ from search.figure_style import (
     axis_label,
     mark,
     need,
-    plain,
     png,
+    scale_losses,
     style,
 )
 
@@ -78,7 +78,7 @@ def optimisation_history(points: Sequence[TrialPoint], objective: Objective = "v
     ax.margins(y=0.12)
     ax.xaxis.get_major_locator().set_params(integer=True)
     if is_loss:
-        _scale_losses(ax, badness[inside])
+        scale_losses(ax, badness[inside])
     if diverged.all():
         ax.set_yticks([])
     figure.legend(loc="outside right upper")
@@ -113,7 +113,7 @@ def learning_curves(curves_by_label: Mapping[str, Curves]) -> bytes:
     for ax, objective in zip(panels, ("loss", "accuracy"), strict=True):
         ax.set(xlabel="epoch", ylabel=UNITS[objective])
         ax.xaxis.get_major_locator().set_params(integer=True)
-    _scale_losses(panels[0], np.concatenate([curves.val_loss for curves in chosen.values()]))
+    scale_losses(panels[0], np.concatenate([curves.val_loss for curves in chosen.values()]))
     marks = [
         mark(label if place else f"{label} (best)", color=shades[place], lw=1.1 if place else 2.4)
         for place, label in enumerate(chosen)
@@ -171,7 +171,7 @@ def retrain_curves(
         upper = ax.secondary_xaxis("top", functions=(lambda t: t / steps, lambda e: e * steps))
         upper.set_xlabel("epoch")
         if values is batch_loss:
-            _scale_losses(ax, batch_loss)
+            scale_losses(ax, batch_loss)
         else:
             _scale_accuracies(ax, values)
         ax.legend(loc="best")
@@ -241,16 +241,3 @@ def _upper_fence(values: Values) -> float:
 def _finite(values: Values) -> Values:
     """With gaps where values are not finite."""
     return np.where(np.isfinite(values), values, np.nan)
-
-
-def _scale_losses(ax: Any, losses: Values) -> None:
-    """A logarithmic axis where losses, (n,), span more than a decade; ticks are plain numbers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    losses = losses[np.isfinite(losses)]
-    if losses.size and losses.min() > 0 and losses.max() > 10 * losses.min():
-        subs = (1, 2, 5) if losses.max() < 1000 * losses.min() else (1,)
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=subs))
-        ax.yaxis.set_minor_locator(NullLocator())
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))

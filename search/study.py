@@ -88,6 +88,10 @@ class SearchStudy:
             if _is_ours(trial)
         ]
 
+    def optuna_trials(self) -> list[FrozenTrial]:
+        """As Optuna holds them."""
+        return self._study.get_trials(deepcopy=False)
+
     def next_cohort(self) -> list[PlannedTrial]:
         """The trials to be trained together next, those of them that are already finished
         included; empty when the budget is spent."""

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from core.data import Splits
 from core.result import Status
-from search import figures, images
+from search import images
 from search.choice import Choice, choose, sentences
-from search.figure_style import TrialPoint
 from search.finalists import Finals, winner
 from search.finished_trial import FinishedTrial, ranked
-from search.heat_maps import heat_maps
 from search.links import BEST_VIEW, COMPARED, SEARCH_VIEW, charts_url, compare_url
 from search.scores import validation_scores
 from search.settings import Settings
 from search.spec import Range, StudySpec
 from search.study import SearchStudy
 from search.study_data import described
+from search.study_figures import expected, study_figures
 from search.tracking import Artifact, Tracker
 from search.tracking_results import present, read_result
 from search.tracking_views import log_weight_images, share_views
 
-BEST = 10  # trials whose curves and weight images are shown together
-SHEET = 24  # trials on the contact sheet
+BEST = 10  # trials whose weight images are shown together
 _LEAST = {"weight_decay": 0.0, "batch_size": 1}  # no value lies below
 
 
@@ -55,6 +51,9 @@ def note(
         lines.append(_winner(finals, trials))
     edges = _edges(spec, best)
     lines += [] if choice is None else sentences(choice)
+    budget = expected(spec, trials)
+    if budget is not None and (sentence := budget.sentence(spec)):
+        lines.append(sentence)
     if edges:
         lines.append(f"note     it lies on the edge of the search: {', '.join(edges)}")
     return lines
@@ -91,21 +90,6 @@ def _edges(spec: StudySpec, best: FinishedTrial) -> list[str]:
     return edges
 
 
-def trial_points(trials: Sequence[FinishedTrial]) -> list[TrialPoint]:
-    return [
-        TrialPoint(
-            number=trial.number,
-            learning_rate=trial.hyperparameters.learning_rate,
-            weight_decay=trial.hyperparameters.weight_decay,
-            batch_size=trial.hyperparameters.batch_size,
-            val_loss=trial.val_loss,
-            val_accuracy=trial.val_accuracy,
-            status=trial.status,
-        )
-        for trial in trials
-    ]
-
-
 def write_report(
     study: SearchStudy, tracker: Tracker, data: Splits, settings: Settings
 ) -> Choice | None:
@@ -116,7 +100,7 @@ def write_report(
     ranking = ranked(trials, spec.search.objective)
     scores = validation_scores(ranking, tracker, data.validation) if ranking else None
     choice = None if scores is None else choose(scores, spec.search.objective, spec.search.seed)
-    files = _figures(spec, trials, scores.trials if scores else [], tracker, data)
+    files = list(study_figures(study, scores.trials if scores else [], tracker, data))
     folder = settings.figures(spec.name)
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
@@ -139,50 +123,6 @@ def write_report(
         text, [Artifact(f"figures/{file.path}", file.content) for file in files], metrics
     )
     return choice
-
-
-def _figures(
-    spec: StudySpec,
-    trials: Sequence[FinishedTrial],
-    ranking: Sequence[FinishedTrial],
-    tracker: Tracker,
-    data: Splits,
-) -> list[Artifact]:
-    files = [
-        Artifact("heat_maps.png", heat_maps(trial_points(trials), spec.search.objective)),
-        Artifact(
-            "optimisation_history.png",
-            figures.optimisation_history(trial_points(trials), spec.search.objective),
-        ),
-    ]
-    if ranking:
-        curves = {
-            f"#{trial.number}": read_result(tracker, trial.run_id)[1] for trial in ranking[:BEST]
-        }
-        files.append(Artifact("learning_curves.png", figures.learning_curves(curves)))
-        # Evenly spaced in rank, from the worst completed trial to the best.
-        count = min(SHEET, len(ranking))
-        places = np.unique(np.linspace(len(ranking) - 1, 0, count).round().astype(int))[::-1]
-        sheet = [
-            (
-                read_result(tracker, ranking[place].run_id)[0],
-                f"#{ranking[place].number}  {_score(spec, ranking[place])}",
-            )
-            for place in places
-        ]
-        files.append(
-            Artifact(
-                "weights_worst_to_best.png",
-                images.contact_sheet(sheet, data.train.class_names, data.train.image_shape),
-            )
-        )
-    return files
-
-
-def _score(spec: StudySpec, trial: FinishedTrial) -> str:
-    if spec.search.objective == "val_accuracy":
-        return f"{100 * trial.val_accuracy:.2f} %"
-    return f"{trial.val_loss:.4g}"
 
 
 def _markdown(

@@ -1,0 +1,180 @@
+"""The figures of a study's parent run: which there are, and what each is drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.data import Splits
+from core.expected_best import draws_needed, expected_best
+from core.result import Status
+from search import budget_figures, figures, images
+from search.budget_figures import Course
+from search.figure_style import TrialPoint
+from search.finished_trial import FinishedTrial
+from search.heat_maps import heat_maps
+from search.importances import importances
+from search.spec import StudySpec
+from search.study import SearchStudy
+from search.tracking import Artifact, Tracker
+from search.tracking_results import MissingResultError, read_result
+
+CURVES = 10  # trials whose curves are told apart
+SHEET = 24  # trials on the contact sheet
+COURSES = 300  # trials that were stopped early in the picture of pruning, evenly by rank
+ENOUGH = 20  # trials that many a search by hand has
+NEAR_LOSS, NEAR_ACCURACY = 0.05, 0.001  # of the best: relative; absolute
+_DRAWN = {
+    "random": "drawn at random, as these were",
+    "grid": "drawn at random from this grid",
+}
+_RESAMPLED = "resampled from these, which were not drawn independently"
+
+
+def study_figures(
+    study: SearchStudy, ranking: Sequence[FinishedTrial], tracker: Tracker, data: Splits
+) -> Iterator[Artifact]:
+    """PNG files; ranking: the completed trials that have their weights, best first."""
+    spec, trials = study.spec, study.finished()
+    objective, points = spec.search.objective, trial_points(trials)
+    yield Artifact("heat_maps.png", heat_maps(points, objective))
+    yield Artifact("optimisation_history.png", figures.optimisation_history(points, objective))
+    shares = importances(study.optuna_trials(), objective == "val_loss", spec.search.seed)
+    if shares:
+        completed = sum(trial.status is Status.COMPLETED for trial in trials)
+        figure = budget_figures.importances_figure(shares, objective, completed)
+        yield Artifact("importances.png", figure)
+    budget = expected(spec, trials)
+    if budget is not None:
+        yield Artifact("expected_best.png", budget.figure(spec, trials))
+    if spec.search.pruner != "none":
+        yield Artifact("pruning.png", _pruning(spec, trials, ranking, tracker))
+    if ranking:
+        best = ranking[:CURVES]
+        curves = {f"#{trial.number}": read_result(tracker, trial.run_id)[1] for trial in best}
+        yield Artifact("learning_curves.png", figures.learning_curves(curves))
+        yield Artifact("weights_worst_to_best.png", _contact_sheet(spec, ranking, tracker, data))
+
+
+def trial_points(trials: Sequence[FinishedTrial]) -> list[TrialPoint]:
+    return [
+        TrialPoint(
+            number=trial.number,
+            learning_rate=trial.hyperparameters.learning_rate,
+            weight_decay=trial.hyperparameters.weight_decay,
+            batch_size=trial.hyperparameters.batch_size,
+            val_loss=trial.val_loss,
+            val_accuracy=trial.val_accuracy,
+            status=trial.status,
+        )
+        for trial in trials
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Whether fewer trials would have done. scores: (N,) losses or error rates. needed: trials
+    whose best is expected to be near that of all."""
+
+    scores: np.ndarray[tuple[int], np.dtype[np.float64]]
+    needed: int | None
+    near: str
+
+    def figure(self, spec: StudySpec, trials: Sequence[FinishedTrial]) -> bytes:
+        return budget_figures.expected_best_figure(
+            self.scores,
+            spec.search.objective,
+            epochs_per_trial=sum(trial.stopped_epoch for trial in trials) / len(trials),
+            resampled=_DRAWN.get(spec.search.sampler, _RESAMPLED)
+            if spec.search.pruner == "none"
+            else _RESAMPLED,
+            needed=self.needed,
+            near=self.near,
+        )
+
+    def sentence(self, spec: StudySpec) -> str | None:
+        """For samplers whose trials are, or could have been, drawn independently."""
+        search = spec.search
+        if search.sampler not in _DRAWN or search.pruner != "none" or len(self.scores) <= ENOUGH:
+            return None
+        few = float(expected_best(self.scores, [ENOUGH]).mean[0])
+        best = float(self.scores.min())
+        if search.objective == "val_loss":
+            told = f"a loss of {few:.5f} (best {best:.5f})"
+        else:
+            told = f"an accuracy of {100 * (1 - few):.2f} % (best {100 * (1 - best):.2f} %)"
+        more = "" if self.needed is None else f"; {self.needed:,} come {self.near}"
+        where = "this grid" if search.sampler == "grid" else "this space"
+        return f"budget   {ENOUGH} random trials of {where} would be expected to reach {told}{more}"
+
+
+def expected(spec: StudySpec, trials: Sequence[FinishedTrial]) -> Expected | None:
+    """None unless at least two trials have a finite score. A diverged trial counts as the worst."""
+    by_loss = spec.search.objective == "val_loss"
+    scores = np.array([t.val_loss if by_loss else 1 - t.val_accuracy for t in trials])
+    finite = np.isfinite(scores)
+    if finite.sum() < 2:
+        return None
+    scores = np.where(finite, scores, scores[finite].max())
+    best = float(scores.min())
+    target = best * (1 + NEAR_LOSS) if by_loss else best + NEAR_ACCURACY
+    near = (
+        f"within {100 * NEAR_LOSS:g} % of it"
+        if by_loss
+        else f"within {100 * NEAR_ACCURACY:g} percentage points of it"
+    )
+    return Expected(scores, draws_needed(scores, target), near)
+
+
+def _pruning(
+    spec: StudySpec,
+    trials: Sequence[FinishedTrial],
+    ranking: Sequence[FinishedTrial],
+    tracker: Tracker,
+) -> bytes:
+    rest = sorted(
+        (trial for trial in trials if trial.status is not Status.COMPLETED),
+        key=lambda trial: (-trial.stopped_epoch, trial.val_loss, trial.number),
+    )
+    if len(rest) > COURSES:
+        places = np.unique(np.linspace(0, len(rest) - 1, COURSES).round().astype(int))
+        rest = [rest[place] for place in places]
+    courses = []
+    for trial in [*ranking[:COURSES], *rest]:
+        try:
+            curves = read_result(tracker, trial.run_id)[1]
+        except MissingResultError:
+            continue
+        values = getattr(curves, spec.search.objective)
+        courses.append(Course(values[np.isfinite(values)], trial.status))
+    rungs = spec.search.rungs(spec.model.epochs)
+    reached = [sum(trial.stopped_epoch >= rung for trial in trials) for rung in rungs]
+    drawn = [course for course in courses if len(course.values)]
+    completed = sum(trial.status is Status.COMPLETED for trial in trials)
+    return budget_figures.pruning_figure(
+        drawn, rungs, reached, completed, len(trials), spec.search.objective
+    )
+
+
+def _contact_sheet(
+    spec: StudySpec, ranking: Sequence[FinishedTrial], tracker: Tracker, data: Splits
+) -> bytes:
+    """Weight images, evenly spaced in rank, from the worst completed trial to the best."""
+    count = min(SHEET, len(ranking))
+    places = np.unique(np.linspace(len(ranking) - 1, 0, count).round().astype(int))[::-1]
+    sheet = [
+        (
+            read_result(tracker, ranking[place].run_id)[0],
+            f"#{ranking[place].number}  {_score(spec, ranking[place])}",
+        )
+        for place in places
+    ]
+    return images.contact_sheet(sheet, data.train.class_names, data.train.image_shape)
+
+
+def _score(spec: StudySpec, trial: FinishedTrial) -> str:
+    if spec.search.objective == "val_accuracy":
+        return f"{100 * trial.val_accuracy:.2f} %"
+    return f"{trial.val_loss:.4g}"

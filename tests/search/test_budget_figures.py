@@ -1,0 +1,186 @@
+"""What the budget bought: figures, importances, and the sentence about fewer trials."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from PIL import Image
+
+from core.result import Hyperparameters, Status
+from search.budget_figures import Course, expected_best_figure, importances_figure, pruning_figure
+from search.finished_trial import FinishedTrial
+from search.importances import MOST, importances
+from search.spec import StudySpec
+from search.study_figures import expected
+
+SPACE: dict[str, Any] = {
+    "learning_rate": FloatDistribution(1e-4, 1.0, log=True),
+    "weight_decay": FloatDistribution(1e-6, 1e-1, log=True),
+    "batch_size": CategoricalDistribution([16, 32]),
+}
+
+
+def trials(n: int, loss: Callable[[float, float, int], float]) -> list[FrozenTrial]:
+    rng = np.random.default_rng(0)
+    made = []
+    for _ in range(n):
+        rate, decay, batch = (
+            10 ** rng.uniform(-4, 0),
+            10 ** rng.uniform(-6, -1),
+            rng.choice([16, 32]),
+        )
+        params = {"learning_rate": rate, "weight_decay": decay, "batch_size": int(batch)}
+        made.append(
+            create_trial(params=params, distributions=SPACE, value=loss(rate, decay, int(batch)))
+        )
+    return made
+
+
+def test_importances_find_what_decides() -> None:
+    found = importances(trials(80, lambda rate, decay, batch: rate**0.5 * decay**0.05), True, 0)
+    assert next(iter(found)) == "learning_rate"
+    assert found["learning_rate"] > 0.8
+    assert sum(found.values()) == pytest.approx(1)
+    assert found == importances(
+        trials(80, lambda rate, decay, batch: rate**0.5 * decay**0.05), True, 0
+    ), "the same seed, the same shares"
+
+
+def test_importances_of_a_large_study_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.importances.MOST", 40)
+    assert MOST >= 100
+    assert next(iter(importances(trials(300, lambda rate, decay, batch: decay), True, 0))) == (
+        "weight_decay"
+    )
+
+
+def test_importances_of_nothing() -> None:
+    assert importances([], True, 0) == {}
+    assert importances(trials(9, lambda rate, decay, batch: rate), True, 0) == {}
+    assert importances(trials(30, lambda rate, decay, batch: 1.0), True, 0) == {}
+    pruned = [
+        create_trial(state=TrialState.PRUNED, params=each.params, distributions=SPACE)
+        for each in trials(30, lambda rate, decay, batch: rate)
+    ]
+    assert importances(pruned, True, 0) == {}
+
+
+def test_a_hyperparameter_with_one_value_has_no_importance() -> None:
+    alike = [
+        create_trial(params=each.params | {"batch_size": 16}, distributions=SPACE, value=each.value)
+        for each in trials(30, lambda rate, decay, batch: rate)
+    ]
+    assert "batch_size" not in importances(alike, True, 0)
+    assert optuna.logging.get_verbosity() >= optuna.logging.INFO
+
+
+def image(png: bytes) -> Image.Image:
+    opened = Image.open(io.BytesIO(png))
+    opened.load()
+    return opened
+
+
+def test_pruning_figure_shows_where_lines_end() -> None:
+    rng = np.random.default_rng(0)
+    courses = [Course(0.1 + 1 / np.arange(1.0, 28), Status.COMPLETED)]
+    courses += [Course(0.3 + rng.random(3), Status.PRUNED) for _ in range(20)]
+    courses += [Course(np.array([0.5]), Status.PRUNED)]
+    drawn = pruning_figure(courses, [3, 9, 27], [22, 4, 1], 1, 22, "val_loss")
+    fewer = pruning_figure(courses[:1], [3, 9, 27], [22, 4, 1], 1, 22, "val_loss")
+    assert image(drawn).size == image(fewer).size
+    assert drawn != fewer
+    assert pruning_figure(courses, [3, 9, 27], [22, 4, 1], 1, 22, "val_accuracy") != drawn
+    with pytest.raises(ValueError, match="at least one trial"):
+        pruning_figure([], [3], [0], 0, 0, "val_loss")
+
+
+def test_importances_figure_grows_with_its_bars() -> None:
+    few = image(importances_figure({"learning_rate": 0.9}, "val_loss", 100))
+    many = image(importances_figure({"learning_rate": 0.9, "batch_size": 0.1}, "val_loss", 100))
+    assert many.height > few.height
+    with pytest.raises(ValueError, match="at least one hyperparameter"):
+        importances_figure({}, "val_loss", 0)
+
+
+def test_expected_best_figure_marks_what_was_enough() -> None:
+    scores = np.random.default_rng(0).exponential(size=50) + 0.01
+    options: dict[str, Any] = {"epochs_per_trial": 10.0, "resampled": "drawn", "near": "within 5 %"}
+    marked = expected_best_figure(scores, "val_loss", needed=20, **options)
+    assert marked != expected_best_figure(scores, "val_loss", needed=None, **options)
+    assert image(expected_best_figure(scores / 9, "val_accuracy", needed=3, **options)).width > 500
+
+
+@pytest.fixture
+def finished() -> list[FinishedTrial]:
+    """A hundred losses 0.01, 0.02, … and accuracies 0.99, 0.98, …, and one that diverged."""
+    tried = Hyperparameters(0.1, 0.1, 16)
+    made = [
+        FinishedTrial(
+            i,
+            tried,
+            Status.COMPLETED,
+            0.1,
+            0.9,
+            (i + 1) / 100,
+            1 - (i + 1) / 200,
+            5,
+            0.1,
+            5,
+            f"{i}",
+        )
+        for i in range(100)
+    ]
+    nan = math.nan
+    return [
+        *made,
+        replace(made[0], number=100, status=Status.DIVERGED, val_loss=nan, val_accuracy=nan),
+    ]
+
+
+def test_the_sentence_about_fewer_trials(
+    make_spec: Callable[..., StudySpec], finished: list[FinishedTrial]
+) -> None:
+    spec = make_spec()
+    found = expected(spec, finished)
+    assert found is not None
+    assert len(found.scores) == 101
+    assert found.scores.max() == 1.0, "what diverged counts as the worst"
+    # E of the least of n draws from 1..N is about N / (n + 1); here n = 20.
+    sentence = found.sentence(spec)
+    assert sentence is not None
+    assert sentence.startswith(
+        "budget   20 random trials of this grid would be expected to reach a"
+    )
+    told = float(sentence.split("a loss of ")[1].split(" ")[0])
+    assert told == pytest.approx(sum((1 - i / 101) ** 20 for i in range(101)) / 100, rel=0.02)
+    assert f"{found.needed:,} come within 5 % of it" in sentence
+
+    by_accuracy = make_spec(('"val_loss"', '"val_accuracy"'))
+    found = expected(by_accuracy, finished)
+    assert found is not None
+    # An error rate is half the loss here.
+    assert f"an accuracy of {100 * (1 - told / 2):.2f} %" in (found.sentence(by_accuracy) or "")
+
+
+def test_no_sentence_where_trials_were_not_independent(
+    make_spec: Callable[..., StudySpec], finished: list[FinishedTrial]
+) -> None:
+    for change in ('"tpe"\ntrials = 100', '"grid"\npruner = "halving"'):
+        spec = make_spec(('sampler = "grid"', f"sampler = {change}"))
+        found = expected(spec, finished)
+        assert found is not None
+        assert found.sentence(spec) is None
+    spec = make_spec()
+    assert expected(spec, finished[:1]) is None
+    few = expected(spec, finished[:10])
+    assert few is not None
+    assert few.sentence(spec) is None
