@@ -269,6 +269,13 @@ def main() -> None:
             "lockstep: stopped. Finished trials are kept; the same command continues.", err=True
         )
         sys.exit(INTERRUPTED)
+    except MemoryError:
+        click.echo(
+            "lockstep: out of memory: use fewer --workers, less data, or a machine with more of it "
+            "(finished trials are kept; the same command continues)",
+            err=True,
+        )
+        sys.exit(2)
     except OSError as error:
         from search.disk import sentence
 
