@@ -4,57 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import click
 
+from search import cli_options
 from search.console import Console
 from search.errors import LockstepError
 from search.settings import UI_PORT, Settings, hidden
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 ASK_ABOVE = 20_000  # trials, which take several minutes to log
 INTERRUPTED = 130  # as a shell reports a command that Ctrl-C ended
-
-
-def _places(command: Command) -> Command:
-    """The options that say where things are."""
-    for option in (
-        click.option(
-            "--home",
-            type=click.Path(path_type=Path, file_okay=False),
-            default=Path("runs"),
-            show_default=True,
-            help="Folder of all that a launch writes: Optuna journal, MLflow store, figures.",
-        ),
-        click.option(
-            "--storage",
-            metavar="URL",
-            envvar="LOCKSTEP_STORAGE",
-            help="Optuna storage instead of the journal in --home  [env: LOCKSTEP_STORAGE]",
-        ),
-        click.option(
-            "--tracking-uri",
-            metavar="URI",
-            envvar="MLFLOW_TRACKING_URI",
-            help="MLflow server instead of the store in --home  [env: MLFLOW_TRACKING_URI]",
-        ),
-        click.option(
-            "--data-dir",
-            type=click.Path(path_type=Path, file_okay=False),
-            help="Folder of data files (IDX)  [env: LOCKSTEP_DATA]",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-_study = click.argument("study")
-_json = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object on the last line of stdout."
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -78,34 +39,11 @@ def cli() -> None:
 
 
 @cli.command()
-@_study
-@_places
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 1024),
-    default=os.cpu_count() or 1,
-    show_default="the cores",
-    help="Training processes.",
-)
-@click.option(
-    "--cluster",
-    metavar="ADDRESS",
-    help="Train on a Dask cluster: tcp://scheduler:8786, tls://…, or `local` for --workers here.",
-)
-@click.option(
-    "--patience",
-    type=click.FloatRange(0),
-    default=120.0,
-    show_default=True,
-    help="Seconds to wait for a PostgreSQL or MLflow server that is lost during the launch.",
-)
-@click.option(
-    "--every-epoch",
-    is_flag=True,
-    help="Log every epoch to MLflow, not just the first ten, then every fifth, and the last.",
-)
+@cli_options.study
+@cli_options.places
+@cli_options.training
 @click.option("--yes", is_flag=True, help="Do not ask before running very many trials.")
-@_json
+@cli_options.as_json
 def launch(study: str, as_json: bool, yes: bool, **places: Any) -> None:
     """Train every trial of STUDY, or those that are still missing.
 
@@ -131,9 +69,29 @@ def _ask(what: str) -> None:
 
 
 @cli.command()
+@cli_options.study
+@cli_options.places
+@cli_options.training
+@cli_options.as_json
+def sync(study: str, as_json: bool, **places: Any) -> None:
+    """Write the runs of STUDY that MLflow has lost, or that were deleted in it, again.
+
+    Their trials are in Optuna's storage; training them anew gives the same numbers. Retrain runs
+    and models are not written again.
+    """
+    from search import sync as action
+    from search.spec import find, load
+
+    console, settings = Console(as_json), Settings(**places)
+    report = action.sync(load(find(study)), settings, console)
+    console.say(action.summary(report))
+    console.result(report.as_json())
+
+
+@cli.command()
 @click.argument("study", nargs=-1, required=True)
-@_places
-@_json
+@cli_options.places
+@cli_options.as_json
 def compare(study: tuple[str, ...], as_json: bool, **places: Any) -> None:
     """Rank the trials of STUDY and say how sure the ranking is.
 
@@ -158,8 +116,8 @@ def compare(study: tuple[str, ...], as_json: bool, **places: Any) -> None:
 
 
 @cli.command()
-@_study
-@_places
+@cli_options.study
+@cli_options.places
 @click.option(
     "--rule",
     type=click.Choice(["best", "one-se"]),
@@ -175,7 +133,7 @@ def compare(study: tuple[str, ...], as_json: bool, **places: Any) -> None:
     show_default=True,
     help="Further fits in other orders of the examples, to show how much the order decides.",
 )
-@_json
+@cli_options.as_json
 def retrain(
     study: str, rule: Literal["best", "one-se"], trial: int | None, seeds: int, as_json: bool,
     **places: Any,
@@ -200,11 +158,11 @@ def retrain(
 
 
 @cli.command()
-@_study
+@cli_options.study
 @click.argument("file", nargs=-1, required=True, type=click.Path(path_type=Path))
-@_places
+@cli_options.places
 @click.option("--invert", is_flag=True, help="Take dark for bright in pictures.")
-@_json
+@cli_options.as_json
 def predict(study: str, file: tuple[Path, ...], invert: bool, as_json: bool, **places: Any) -> None:
     """Ask the champion of STUDY about FILEs.
 
@@ -222,8 +180,8 @@ def predict(study: str, file: tuple[Path, ...], invert: bool, as_json: bool, **p
 
 
 @cli.command()
-@_study
-@_places
+@cli_options.study
+@cli_options.places
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
@@ -269,6 +227,13 @@ def main() -> None:
             "lockstep: stopped. Finished trials are kept; the same command continues.", err=True
         )
         sys.exit(INTERRUPTED)
+    except MemoryError:
+        click.echo(
+            "lockstep: out of memory: use fewer --workers, less data, or a machine with more of it "
+            "(finished trials are kept; the same command continues)",
+            err=True,
+        )
+        sys.exit(2)
     except OSError as error:
         from search.disk import sentence
 

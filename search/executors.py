@@ -4,16 +4,10 @@ stack gives the same outcome, so a job that was lost is simply run again."""
 from __future__ import annotations
 
 import contextlib
-import copy
-import multiprocessing
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, TimeoutError
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, TimeoutError
 from typing import Any, Protocol
 
 from threadpoolctl import threadpool_limits
@@ -21,27 +15,13 @@ from threadpoolctl import threadpool_limits
 from core.stack import Stack
 from core.training_data import TrainingData
 from search.errors import LockstepError
+from search.worker import StackJob as StackJob
+from search.worker import Worker, WorkerDiedError, counters
+from search.worker import run_job as run_job
 
-MAX_RESTARTS = 3  # of the pool, without a result in between
+MAX_RESTARTS = 3  # of workers at the same job
 POLL_SECONDS = 0.2
 SLOTS = 4096  # of jobs in one run
-
-
-@dataclass(frozen=True, slots=True)
-class StackJob:
-    """A stack, and the epochs that it is to be trained further; the data is with the executor."""
-
-    stack: Stack
-    epochs: int
-
-
-def run_job(
-    data: TrainingData, job: StackJob, on_epoch: Callable[[int], None] = lambda trained: None
-) -> Stack:
-    """The stack after the job; the job's own stays as it is."""
-    stack = copy.deepcopy(job.stack)
-    stack.advance(data, job.epochs, on_epoch)
-    return stack
 
 
 class Executor(Protocol):
@@ -72,10 +52,6 @@ class InProcess:
             yield stack
 
 
-class _StoppedError(Exception):
-    """Raised in a worker whose driver wants it to stop."""
-
-
 Futures = list[Future[Stack]]
 
 
@@ -94,75 +70,41 @@ class Ticker:
 
 
 class Processes:
-    """A pool of spawned processes with one BLAS thread each: beside other work that is faster than
-    BLAS's own threads, and it makes rounding independent of the number of cores."""
+    """Spawned processes, each of which a thread of the driver waits for."""
 
     def __init__(self, data: TrainingData, workers: int) -> None:
-        self._context = multiprocessing.get_context("spawn")
-        # Without locks: a worker that is killed with a lock in its hand would stop the driver too.
-        # Each job counts in a slot of its own, which one process writes at a time.
-        self._trained: Any = self._context.RawArray("q", SLOTS)
-        self._stop: Any = self._context.RawValue("b", 0)
+        self._trained = counters(SLOTS)
         self._data = data
-        self._workers = workers
-        self._pool = self._new_pool()
+        self._threads = ThreadPoolExecutor(workers, "worker")
+        self._of_thread = threading.local()  # its worker
+        self._workers: set[Worker] = set()
+        self._lock = threading.Lock()  # of the above and of the next
+        self._closed = False
         self.training_seconds = 0.0
-
-    def _new_pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            self._workers,
-            mp_context=self._context,
-            initializer=_initialise,
-            initargs=(self._data, self._trained, self._stop),
-        )
 
     def run(self, jobs: Sequence[StackJob], tick: Callable[[int], None]) -> Iterator[Stack]:
         started = time.perf_counter()
         self.training_seconds = 0.0
         self._trained[:] = [0] * SLOTS
-        futures = self._submit(jobs, 0, started)
-        return self._results(jobs, futures, Ticker(self._trained, tick), started)
-
-    def _submit(self, jobs: Sequence[StackJob], first: int, started: float) -> Futures:
-        """Queue the jobs from ``first`` on; none if the pool turns out to be broken."""
 
         def note_time(_: object) -> None:
             self.training_seconds = time.perf_counter() - started
 
-        try:
-            futures = [
-                self._pool.submit(_work, job, (first + place) % SLOTS)
-                for place, job in enumerate(jobs[first:])
-            ]
-        except BrokenProcessPool:
-            return []
+        futures = [
+            self._threads.submit(self._survive, job, place % SLOTS)
+            for place, job in enumerate(jobs)
+        ]
         for future in futures:
             future.add_done_callback(note_time)
-        return futures
+        return self._results(futures, Ticker(self._trained, tick))
 
-    def _results(
-        self, jobs: Sequence[StackJob], futures: Futures, ticker: Ticker, started: float
-    ) -> Iterator[Stack]:
-        done = restarts = 0
-        while done < len(jobs):
-            try:
-                for future in futures:
-                    stack = self._wait(future, ticker)
-                    done, restarts = done + 1, 0
-                    yield stack
-                if done == len(jobs):
-                    return
-                raise BrokenProcessPool("a worker died while it was idle")
-            except BrokenProcessPool as error:  # a worker was killed: by a user, or for its memory
-                restarts += 1
-                if restarts > MAX_RESTARTS:
-                    raise LockstepError(
-                        f"a training process died {restarts} times at the same work; if memory "
-                        "ran out, use fewer --workers (finished trials are kept)"
-                    ) from error
-                self._pool.shutdown(wait=True, cancel_futures=True)
-                self._pool = self._new_pool()
-                futures = self._submit(jobs, done, started)
+    def _results(self, futures: Futures, ticker: Ticker) -> Iterator[Stack]:
+        try:
+            for future in futures:
+                yield self._wait(future, ticker)
+        finally:
+            for future in futures:
+                future.cancel()  # where the rest is not wanted
 
     def _wait(self, future: Future[Stack], ticker: Ticker) -> Stack:
         while True:
@@ -171,13 +113,56 @@ class Processes:
             except TimeoutError:
                 ticker()
                 continue
+            except MemoryError as error:
+                raise LockstepError(
+                    "a training process ran out of memory: use fewer --workers (finished trials "
+                    "are kept)"
+                ) from error
             ticker()
             return stack
 
+    def _survive(self, job: StackJob, slot: int) -> Stack:
+        """Train in this thread's worker; one that dies is replaced, and trains the job again."""
+        deaths = 0
+        while True:
+            worker = self._worker()
+            try:
+                return worker.run(job, slot)
+            except WorkerDiedError as error:
+                self._dismiss(worker)
+                deaths += 1
+                if deaths > MAX_RESTARTS:
+                    raise LockstepError(
+                        f"a training process died {deaths} times at the same work; if memory "
+                        "ran out, use fewer --workers (finished trials are kept)"
+                    ) from error
+
+    def _worker(self) -> Worker:
+        worker: Worker | None = getattr(self._of_thread, "worker", None)
+        if worker is None:
+            with self._lock:
+                if self._closed:
+                    raise CancelledError
+                worker = Worker(self._data, self._trained)
+                self._workers.add(worker)
+            self._of_thread.worker = worker
+        return worker
+
+    def _dismiss(self, worker: Worker) -> None:
+        self._of_thread.worker = None
+        with self._lock:
+            self._workers.discard(worker)
+        worker.close()
+
     def close(self) -> None:
-        """Stop the workers at the end of their current epoch and wait for them."""
-        self._stop.value = 1
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Stop the work at once."""
+        with self._lock:
+            self._closed = True
+            for worker in self._workers:
+                worker.kill()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for worker in self._workers:
+            worker.close()
 
 
 @contextlib.contextmanager
@@ -188,33 +173,3 @@ def processes(data: TrainingData, workers: int) -> Iterator[Executor]:
         yield executor
     finally:
         executor.close()
-
-
-_state: dict[str, Any] = {}
-
-
-def _initialise(data: TrainingData, trained: Any, stop: Any) -> None:
-    """In a new worker: keep the data, limit BLAS, and die with the driver."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches workers too
-    threadpool_limits(1)
-    parent = multiprocessing.parent_process()
-
-    def die_with_parent() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=die_with_parent, daemon=True).start()
-    _state.update(data=data, trained=trained, stop=stop)
-
-
-def _work(job: StackJob, slot: int) -> Stack:
-    counts, stop = _state["trained"], _state["stop"]
-    counts[slot] = 0  # a job that is run again counts anew
-
-    def on_epoch(trained: int) -> None:
-        if stop.value:
-            raise _StoppedError
-        counts[slot] += trained
-
-    return run_job(_state["data"], job, on_epoch)

@@ -108,6 +108,11 @@ def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Consol
             driver.start(cohort)  # trains while MLflow is opened, which takes seconds
         recorded = {number: each.run_id for number, each in finished.items()}
         tracker = open_tracker(spec, settings, recorded)
+        if lost := len(recorded) - len(tracker.active):
+            console.say(
+                f"  note    {lost:,} of {len(recorded):,} runs are no longer in MLflow: "
+                f"`lockstep sync {spec.name}` writes them again"
+            )
         try:
             with answering(settings):
                 if driver is not None:

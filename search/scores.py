@@ -53,7 +53,10 @@ def validation_scores(
             losses[rows], errors[rows] = _scored([each for _, each in found], validation)
             trials += [trial for trial, _ in found]
     if not trials:
-        raise LockstepError("no run of this study has its weights any more: the store was emptied")
+        raise LockstepError(
+            "no run of this study has its weights any more: the MLflow store was emptied; "
+            "`lockstep sync` on its file writes them again"
+        )
     return ValidationScores(trials, losses[: len(trials)], errors[: len(trials)], missing)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import optuna
@@ -17,7 +18,7 @@ from core.result import Hyperparameters, Status
 from search.budget import cohort_epochs, next_size
 from search.errors import LockstepError, NothingToShowError, StudyChangedError
 from search.finalists import Finals
-from search.finished_trial import RESULT_ATTRIBUTE, URL_ATTRIBUTE, FinishedTrial
+from search.finished_trial import RESULT_ATTRIBUTE, RUN_ATTRIBUTE, URL_ATTRIBUTE, FinishedTrial
 from search.lease import file_lease
 from search.plan import PlannedTrial
 from search.pruning import Schedule
@@ -82,10 +83,30 @@ class SearchStudy:
 
     def finished(self) -> list[FinishedTrial]:
         """All recorded trials in order of number."""
-        return [
+        again = self._study.user_attrs
+        trials = [
             FinishedTrial.from_optuna(trial)
             for trial in self._study.get_trials(deepcopy=False)
             if _is_ours(trial)
+        ]
+        return [
+            replace(trial, run_id=again.get(f"{RUN_ATTRIBUTE}.{trial.number}", trial.run_id))
+            for trial in trials
+        ]
+
+    def cohorts(self) -> list[list[PlannedTrial]]:
+        """All trials that there are, in the cohorts in which they were decided on."""
+        if self.spec.search.sampler == "grid":
+            return [[PlannedTrial(*each) for each in enumerate(grid(self.spec.space))]]
+        asked = [
+            PlannedTrial(trial.number, Hyperparameters(**trial.params))
+            for trial in self._study.get_trials(deepcopy=False)
+            if len(trial.params) == len(self._distributions)
+        ]
+        size = self.spec.search.cohort
+        return [
+            list(cohort)
+            for _, cohort in itertools.groupby(asked, lambda trial: trial.number // size)
         ]
 
     def optuna_trials(self) -> list[FrozenTrial]:
@@ -238,6 +259,10 @@ class SearchStudy:
 
     def record_finalists(self, finals: Finals) -> None:
         self._study.set_user_attr(FINALISTS_ATTRIBUTE, finals.as_json())
+
+    def record_run(self, number: int, run_id: str) -> None:
+        """That a finished trial's run was written again. A finished trial itself is immutable."""
+        self._study.set_user_attr(f"{RUN_ATTRIBUTE}.{number}", run_id)
 
     def test_evaluations(self) -> list[dict[str, Any]]:
         """Every use of the test set so far: time, trial and MLflow run."""

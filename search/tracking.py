@@ -38,6 +38,7 @@ TEMPLATES = "templates.png"  # the same path in every run: that is what Compare 
 RESULT = "result.npz"  # weights and curves, for figures and for whoever wants them
 
 NOTE_TAG = "mlflow.note.content"  # the run's description, in Markdown
+PARENT_TAG = "mlflow.parentRunId"
 ROLE_TAG = "lockstep.role"
 TRIAL_TAG = "lockstep.trial"
 STATUS_TAG = "lockstep.status"
@@ -82,6 +83,7 @@ class Tracker:
         self.every_epoch = settings.every_epoch
         self.experiment_id = str(experiment.experiment_id)
         self.parent_run_id = parent_run_id
+        self.active: set[str] = set()  # runs of trials that were there when it was opened
         self.leftovers: dict[int, str] = {}  # runs by trial number, never committed: to be replaced
         self._source = source
         self._datasets: list[DatasetInput] = []
@@ -135,7 +137,7 @@ class Tracker:
             self.experiment_id,
             run_name=name,
             tags={
-                "mlflow.parentRunId": self.parent_run_id,
+                PARENT_TAG: self.parent_run_id,
                 "mlflow.source.name": self._source,
                 ROLE_TAG: role,
                 **tags,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from search.errors import LockstepError
 from search.settings import Settings, redacted
 from search.spec import StudySpec
-from search.tracking import NOTE_TAG, ROLE_TAG, TRIAL_TAG, Tracker
+from search.tracking import NOTE_TAG, PARENT_TAG, ROLE_TAG, TRIAL_TAG, Tracker
 from search.tracking_errors import explained
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ def open_tracker(spec: StudySpec, settings: Settings, recorded: Mapping[int, str
         client = _client(settings)
         experiment = _experiment(client, spec, settings)
         experiment_id = str(experiment.experiment_id)
-        parent = _find(client, experiment_id, f"tags.`{ROLE_TAG}` = 'study'")
-        if parent:
-            run_id = str(parent[0].info.run_id)
+        parent = _parent(client, experiment_id)
+        if parent is not None:
+            run_id = str(parent.info.run_id)
             client.update_run(run_id, status="RUNNING")
         else:
             run_id = str(
@@ -144,15 +144,35 @@ def open_tracker(spec: StudySpec, settings: Settings, recorded: Mapping[int, str
                 ).info.run_id
             )
         tracker = Tracker(client, settings, experiment, run_id, "lockstep launch")
-        if not parent:
+        if parent is None:
             flat = _flat(spec.defining()).items()
             params = {key: value[:MAX_PARAMETER] for key, value in flat}
             tracker.log_values(run_id, metrics={}, params=params)
+            for orphan in _find(client, experiment_id, f"tags.`{PARENT_TAG}` != '{run_id}'"):
+                client.set_tag(orphan.info.run_id, PARENT_TAG, run_id)
         for run in _find(client, experiment_id, f"tags.`{ROLE_TAG}` = 'trial'"):
-            number = int(run.data.tags[TRIAL_TAG])
-            if recorded.get(number) != run.info.run_id:
-                tracker.leftovers[number] = str(run.info.run_id)
+            number, trial_run = int(run.data.tags[TRIAL_TAG]), str(run.info.run_id)
+            if number not in recorded:
+                tracker.leftovers[number] = trial_run
+            elif recorded[number] == trial_run:
+                tracker.active.add(trial_run)
+            else:  # written again, but killed before that was recorded
+                client.delete_run(trial_run)
         return tracker
+
+
+def _parent(client: MlflowClient, experiment_id: str) -> Run | None:
+    """The study's own run; one that was deleted in the UI is restored."""
+    from mlflow.entities import ViewType
+
+    condition = f"tags.`{ROLE_TAG}` = 'study'"
+    if active := _find(client, experiment_id, condition):
+        return active[0]
+    deleted = client.search_runs([experiment_id], condition, ViewType.DELETED_ONLY, max_results=1)
+    if not deleted:
+        return None
+    client.restore_run(deleted[0].info.run_id)
+    return deleted[0]
 
 
 def load_tracker(spec: StudySpec, settings: Settings, source: str) -> Tracker:
@@ -178,8 +198,9 @@ def load_tracker(spec: StudySpec, settings: Settings, source: str) -> Tracker:
 
 def _no_runs(spec: StudySpec, settings: Settings) -> str:
     return (
-        f"MLflow at {redacted(settings.mlflow_uri)} has no runs of {spec.name}: launch it, or "
-        "name the server that it was launched with (--tracking-uri)"
+        f"MLflow at {redacted(settings.mlflow_uri)} has no runs of {spec.name}: launch it, name "
+        "the server that it was launched with (--tracking-uri), or, if they are lost, `lockstep "
+        "sync` it"
     )
 
 

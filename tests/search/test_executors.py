@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from process_groups import alive_in_group, wait_until, workers_in_group
 from strategies import make_problem
 
 from core.result import Hyperparameters
@@ -101,16 +103,6 @@ def workers() -> set[int]:
             if int(parent) == os.getpid() and state != "Z" and b"spawn_main" in command:
                 children.add(int(pid))
     return children
-
-
-def wait_until(condition: object, seconds: float = 10.0) -> bool:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def test_in_process_is_training(data: TrainingData) -> None:
@@ -264,6 +256,21 @@ def test_work_that_kills_its_worker_every_time_is_given_up(
     assert killed > MAX_RESTARTS
 
 
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
+def test_a_worker_without_memory(data: TrainingData) -> None:
+    """Not killed, but told by the system that there is no more."""
+    before = workers()
+    wide = job(4000, 1)
+    with processes(data, 1) as executor:
+        list(executor.run([job(1, 1)], lambda trained: None))
+        (pid,) = workers() - before
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+        size = pages * resource.getpagesize() + 2**20
+        resource.prlimit(pid, resource.RLIMIT_AS, (size, size))
+        with pytest.raises(LockstepError, match="out of memory: use fewer --workers"):
+            list(executor.run([wide] * 2, lambda trained: None))
+
+
 LOCKED = """
 import os, signal, sys
 from multiprocessing import synchronize
@@ -328,17 +335,6 @@ if __name__ == "__main__":
 """
 
 
-def alive_in_group(group: int) -> list[str]:
-    """Command lines of the processes of a group, zombies left out."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, _, pgrp = status.read_text().rsplit(") ", 1)[1].split()[:3]
-            if int(pgrp) == group and state != "Z":
-                found.append(status.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode())
-    return found
-
-
 @contextlib.contextmanager
 def started(script: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A script in a process group of its own, of which nothing stays."""
@@ -365,8 +361,7 @@ def test_no_worker_outlives_a_killed_driver(tmp_path: Path) -> None:
         assert driver.stdout is not None
         while int(driver.stdout.readline()) == 0:
             pass  # until a worker has trained an epoch
-        training = [line for line in alive_in_group(driver.pid) if "spawn_main" in line]
-        assert len(training) == WORKERS
+        assert len(workers_in_group(driver.pid)) == WORKERS
         driver.kill()
         driver.wait()
         gone = wait_until(lambda: not alive_in_group(driver.pid), 10)

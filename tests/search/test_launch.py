@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 import signal
 import time
 from pathlib import Path
@@ -163,33 +162,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
     assert lockstep("launch", str(write_study(folder, LONGER)), cwd=folder).code == 0
     return folder
-
-
-def test_kill_9_loses_no_finished_trial(tmp_path: Path, undisturbed: Path) -> None:
-    """Killed again and again: in the end every configuration once, with the same numbers."""
-    path = write_study(tmp_path, LONGER)
-    rng = random.Random(0)
-    kept: dict[object, object] = {}
-    kills = 0
-    for _ in range(6):
-        process = start("launch", str(path), cwd=tmp_path)
-        time.sleep(rng.uniform(1.5, 4.5))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        kills += process.returncode == -signal.SIGKILL
-        if (tmp_path / "runs" / "small" / "study.journal").exists():
-            try:
-                now = scores(tmp_path / "runs", "small")
-            except KeyError:
-                continue  # killed before the study itself was written
-            assert kept.items() <= now.items(), "a finished trial was lost or changed"
-            kept = dict(now)
-    assert kills > 0
-    assert lockstep("launch", str(path), cwd=tmp_path).code == 0
-    assert scores(tmp_path / "runs", "small") == scores(undisturbed / "runs", "small")
-    for role in ("trial", "study"):
-        assert {run.info.status for run in runs(tmp_path / "runs", "small", role)} == {"FINISHED"}
-    assert len(runs(tmp_path / "runs", "small", "trial")) == SMALL_TRIALS
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

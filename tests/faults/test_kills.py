@@ -1,0 +1,147 @@
+"""Killed again and again, at any moment: nothing is lost, nothing is there twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import LOCKSTEP, SMALL, environment, lockstep, write_study
+from process_groups import alive_in_group, wait_until, workers_in_group, zombies_of
+from stored import configurations, optuna_trials, runs, scores
+
+KILLS = 25  # of each kind of study: 50 together
+# Batches so small that training takes a second or two, and workers can be killed at it.
+STUDY = SMALL.replace("epochs = 4", "epochs = 60").replace("[16, 64]", "[1, 2]")
+STUDY = STUDY.replace("points = 4", "points = 8")
+SAMPLED = STUDY + '[search]\nsampler = "random"\ntrials = 48\ncohort = 16\n'
+TRIALS = 48
+
+
+def launch_and_kill(path: Path, chance: random.Random) -> int:
+    """Launch; kill a worker now and then, and in the end the driver, in one way or another. How
+    many were killed. Nothing of it stays alive."""
+    killed = 0
+    driver = subprocess.Popen(
+        [str(LOCKSTEP), "launch", str(path)],
+        cwd=path.parent,
+        env=environment() | {"PYTHONFAULTHANDLER": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        # A third while it starts, the rest while it trains, records and reports.
+        ends = time.monotonic() + chance.choice(
+            [chance.uniform(0.1, 1.5), chance.uniform(1.5, 4.0), chance.uniform(1.5, 4.0)]
+        )
+        while time.monotonic() < ends and driver.poll() is None:
+            time.sleep(chance.uniform(0.05, 0.5))
+            workers = workers_in_group(driver.pid)
+            if workers and killed == 0 and chance.random() < 0.4:
+                os.kill(chance.choice(workers), signal.SIGKILL)
+                killed += 1
+        if driver.poll() is None:
+            number = chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+            driver.send_signal(number)
+            killed += 1
+        err = ended(driver)
+        assert driver.returncode in (0, 1, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
+        assert driver.returncode != 1 or "KeyboardInterrupt" in err, err  # while Python starts
+        assert wait_until(lambda: not alive_in_group(driver.pid), 15), alive_in_group(driver.pid)
+    finally:
+        for pid in alive_in_group(driver.pid):
+            os.kill(pid, signal.SIGKILL)
+    return killed
+
+
+def ended(driver: subprocess.Popen[str]) -> str:
+    """What it said at its end; one that does not end says where it hangs."""
+    try:
+        return driver.communicate(timeout=30)[1]
+    except subprocess.TimeoutExpired:
+        driver.send_signal(signal.SIGABRT)
+        pytest.fail(f"the driver hangs:\n{driver.communicate()[1]}")
+
+
+def assert_whole(home: Path, expected: Path) -> None:
+    """Every configuration once in both places, with the numbers of an undisturbed study."""
+    trials = [trial for trial in optuna_trials(home, "small") if trial.params]
+    assert len(set(configurations(trials))) == len(trials) == TRIALS
+    assert {trial.state.name for trial in trials} == {"COMPLETE"}
+    found, undisturbed = scores(home, "small"), scores(expected, "small")
+    for tried, (_, score) in undisturbed.items():
+        assert found[tried][1] == score, tried
+    children = runs(home, "small", "trial")
+    assert {run.info.run_id for run in children} == {
+        trial.user_attrs["mlflow.run_id"] for trial in trials
+    }
+    assert len(children) == TRIALS
+    (parent,) = runs(home, "small", "study")
+    assert {run.info.status for run in [parent, *children]} == {"FINISHED"}
+
+
+@pytest.mark.parametrize("text", [STUDY, SAMPLED], ids=["grid", "random"])
+def test_killed_at_random_moments(tmp_path: Path, text: str) -> None:
+    (tmp_path / "expected").mkdir()
+    expected = write_study(tmp_path / "expected", text)
+    assert lockstep("launch", str(expected), cwd=expected.parent).code == 0
+    path = write_study(tmp_path, text)
+    chance = random.Random(len(text))
+    kills = 0
+    while kills < KILLS:
+        kills += launch_and_kill(path, chance)
+    finished = lockstep("launch", str(path), "--json", cwd=tmp_path)
+    assert finished.code == 0, finished.err
+    assert finished.json["trials"] == {"complete": TRIALS, "pruned": 0, "failed": 0}
+    assert_whole(tmp_path / "runs", expected.parent / "runs")
+    assert zombies_of(os.getpid()) == []
+
+
+def test_a_killed_worker_is_replaced_in_a_launch(tmp_path: Path) -> None:
+    """And waited for by the driver: no zombie."""
+    path = write_study(tmp_path, STUDY)
+    driver = subprocess.Popen(
+        [str(LOCKSTEP), "launch", str(path)],
+        cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert wait_until(lambda: len(workers_in_group(driver.pid)) > 0, 30)
+        time.sleep(0.5)
+        (victim, *_) = workers_in_group(driver.pid)
+        os.kill(victim, signal.SIGKILL)
+        assert wait_until(lambda: victim not in zombies_of(driver.pid), 20)
+        assert driver.wait(timeout=60) == 0
+    finally:
+        driver.kill()
+        driver.wait()
+    assert wait_until(lambda: not alive_in_group(driver.pid)), alive_in_group(driver.pid)
+    assert len(scores(tmp_path / "runs", "small")) == TRIALS
+
+
+def test_no_memory(tmp_path: Path) -> None:
+    """A data set for which the machine has not enough: one sentence."""
+    features = np.zeros((1200, 100_000), np.uint8)  # four times as much in floats, and again
+    np.savez_compressed(tmp_path / "mine.npz", X=features, y=np.arange(1200) % 2)
+    text = SMALL.replace('"digits"', '"mine.npz"').replace("classes = [3, 6]\n", "")
+    write_study(tmp_path, text)
+    finished = subprocess.run(
+        [str(LOCKSTEP), "launch", "study.toml"],
+        cwd=tmp_path,
+        env=environment() | {"OPENBLAS_NUM_THREADS": "1"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == 2, finished.stderr
+    assert finished.stderr.startswith("lockstep: out of memory: use fewer --workers, less data")
+    assert not (tmp_path / "runs").exists()
