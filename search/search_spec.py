@@ -10,7 +10,7 @@ from search.pruning import rungs
 from search.spec_types import MAX_TRIALS, Integer, Number, Seed, Table
 
 REDUCTION = 3  # the default: the theory's optimum is e
-DECISIONS = 3  # of a bracket, where min_epochs is left out
+DECISIONS = 2  # where min_epochs is left out: a first rung that comes early favours fast learners
 BUDGET = ("trials", "epochs", "minutes")
 # Keys that came after studies had been stored.
 _LATER = {"pruner": "none", "reduction": None, "min_epochs": None, "replicates": 1}

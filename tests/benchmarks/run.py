@@ -22,8 +22,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-PARTS = ("trainer", "launch", "growth", "optuna", "cluster")
-ROUNDS = {"trainer": 5, "launch": 3, "growth": 3, "optuna": 3, "cluster": 3}
+PARTS = ("trainer", "launch", "growth", "optuna", "cluster", "search")
+ROUNDS = {"trainer": 5, "launch": 3, "growth": 3, "optuna": 3, "cluster": 3, "search": 5}
 
 
 def _arguments() -> argparse.Namespace:
@@ -76,6 +76,10 @@ def _measure(part: str, options: argparse.Namespace) -> str:
         from cluster import cluster
 
         return cluster(rounds, options.quick, _say)
+    if part == "search":
+        from search_efficiency import search_efficiency
+
+        return search_efficiency(options.data, rounds, options.quick, _say)
     from recording import recording
 
     return recording(rounds, options.quick, _say)

@@ -1,0 +1,333 @@
+"""Benchmark 6: what a guided search costs until it is as good as the exhaustive grid.
+
+Real MNIST, all ten classes. The grid's best validation accuracy less `TOLERANCE` is the target, for
+each seed anew. Nothing is logged to MLflow, by anyone; Optuna's journal is written by all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_name] = "1"  # before NumPy is imported
+
+import numpy as np  # noqa: E402
+
+if TYPE_CHECKING:
+    from core.data import Splits
+    from search.executors import Executor
+    from search.spec import StudySpec
+
+# Heavy imports happen inside functions: training processes import this file too, as any program
+# that starts them.
+
+ROWS, HELD_OUT = 20_000, 10_000
+EPOCHS, RATES, DECAYS, BATCH_SIZES = 27, 12, 4, [50, 100, 200, 400]
+FIRST_RUNG, REDUCTION, COHORT = 2, 3, 32
+FIRST_SEED = 10  # the rungs were chosen with others
+TOLERANCE = 0.001  # of accuracy: a tenth of a percentage point
+MOST = 4  # × the grid's epochs: a search that has not arrived by then is given up
+PATIENCE = 120.0  # seconds for one search trial by trial
+AIM_EPOCHS, AIM_SPEED = 0.25, 10.0
+WORKERS = 2
+GRID, HALVING, GUIDED = "grid", "grid + halving", "tpe + hyperband"
+ALONE = f"{GUIDED}, one process"
+PLAIN = "Optuna's TPE + HyperbandPruner, plain loop"
+METHODS: dict[str, dict[str, str]] = {
+    GRID: {},
+    HALVING: {"pruner": "halving"},
+    "grid + hyperband": {"pruner": "hyperband"},
+    "tpe": {"sampler": "tpe"},
+    "tpe + halving": {"sampler": "tpe", "pruner": "halving"},
+    GUIDED: {"sampler": "tpe", "pruner": "hyperband"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What it took to reach the target, or until it was given up. best: accuracy of the best trial
+    that was completed by then."""
+
+    reached: bool
+    epochs: int
+    seconds: float
+    trials: int
+    best: float
+
+    def as_json(self) -> dict[str, float]:
+        """Infinite effort where the target was not reached."""
+        fields: dict[str, float] = asdict(self)
+        return fields if self.reached else fields | {"epochs": np.inf, "trials": np.inf}
+
+
+def spec(method: Mapping[str, Any], seed: int, quick: bool) -> StudySpec:
+    from search.spec import StudySpec
+
+    epochs = 9 if quick else EPOCHS
+    search: dict[str, Any] = {"objective": "val_accuracy", "seed": seed, **method}
+    if "pruner" in method:
+        search |= {"reduction": REDUCTION, "min_epochs": 1 if quick else FIRST_RUNG}
+    if "sampler" in method:
+        configurations = RATES * DECAYS * len(BATCH_SIZES)
+        search |= {"epochs": MOST * configurations * epochs, "cohort": COHORT}
+    points = {"log": True, "points": 4 if quick else RATES}
+    return StudySpec.model_validate(
+        {
+            "name": "efficiency",
+            "data": {"source": "mnist"},
+            "model": {"epochs": epochs, "seed": seed},
+            "space": {
+                "learning_rate": {"low": 1e-2, "high": 3.0, **points},
+                "weight_decay": {**points, "low": 1e-6, "high": 1e-2, "points": DECAYS},
+                "batch_size": BATCH_SIZES,
+            },
+            "search": search,
+        }
+    )
+
+
+def outcomes(
+    study_spec: StudySpec, data: Splits, executor: Executor
+) -> Iterator[tuple[float, Any]]:
+    """Search as a launch does, but for MLflow: seconds and trial of everything that is recorded."""
+    from core.training_data import TrainingData
+    from search.cohort import CohortTraining
+    from search.finished_trial import FinishedTrial
+    from search.settings import Settings
+    from search.study import open_study
+
+    training = TrainingData.of(data.train, data.validation)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_study(study_spec, Settings(home=Path(folder)), data.digest) as study,
+    ):
+        started = time.perf_counter()
+        while trials := study.next_cohort():
+            cohort = CohortTraining(
+                trials=trials,
+                schedule=study.schedule(trials),
+                recorded={},
+                seeds=[study_spec.model.seed],
+                penalty=study_spec.model.penalty,
+                objective=study_spec.search.objective,
+                data=training,
+                executor=executor,
+                tick=lambda trained: None,
+            )
+            for trial, outcome in cohort.outcomes():
+                finished = FinishedTrial.of(trial.number, outcome.result, "", outcome.rungs)
+                study.record(finished)
+                yield time.perf_counter() - started, finished
+
+
+def search(study_spec: StudySpec, data: Splits, executor: Executor, target: float) -> Search:
+    """Until a completed trial reaches the target, which is looked for at the end of each cohort: a
+    grid and each cohort is paid for in full."""
+    from core.result import Status
+
+    epochs, trials, best, seconds = 0, 0, 0.0, 0.0
+    cohort = study_spec.search.cohort if study_spec.search.sampler != GRID else 10**9
+    for elapsed, trial in outcomes(study_spec, data, executor):
+        seconds = elapsed
+        epochs += trial.stopped_epoch
+        trials += 1
+        if trial.status is Status.COMPLETED:
+            best = max(best, trial.val_accuracy)
+        if trials % cohort == 0 and best >= target:
+            break
+    return Search(best >= target, epochs, seconds, trials, best)
+
+
+def one_at_a_time(study_spec: StudySpec, data: Splits, target: float, patience: float) -> Search:
+    """Optuna's own sampler and pruner around the plain loop, in this process."""
+    import optuna
+    from optuna.pruners import HyperbandPruner
+    from optuna.samplers import TPESampler
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+    from plain_loop import PlainTrial
+
+    from core.result import Hyperparameters
+    from search.space import distributions
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    train, held_out, seed = data.train, data.validation, study_spec.model.seed
+    D, C = train.X.shape[1], len(train.class_names)
+    last = study_spec.model.epochs
+    epochs, best = 0, 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(f"{folder}/journal")),
+            direction="maximize",
+            sampler=TPESampler(seed=seed),
+            pruner=HyperbandPruner(
+                min_resource=study_spec.search.rungs(last)[0],
+                max_resource=last,
+                reduction_factor=REDUCTION,
+            ),
+        )
+        known = distributions(study_spec.space)
+        started = time.perf_counter()
+        while best < target and time.perf_counter() - started < patience:
+            trial = study.ask(known)
+            plain = PlainTrial(Hyperparameters(**trial.params), D, C, seed)
+            accuracy = 0.0
+            state = optuna.trial.TrialState.COMPLETE
+            for epoch in range(1, last + 1):
+                plain.train_epoch(train.X, train.y, held_out.X, held_out.y)
+                epochs += 1
+                accuracy = plain.val_accuracy
+                trial.report(accuracy, epoch)
+                if epoch < last and trial.should_prune():
+                    state = optuna.trial.TrialState.PRUNED
+                    break
+            done = state is optuna.trial.TrialState.COMPLETE
+            study.tell(trial, accuracy if done else None, state=state)
+            best = max(best, accuracy) if done else best
+        seconds = time.perf_counter() - started
+        trials = len(study.get_trials(deepcopy=False))
+    return Search(best >= target, epochs, seconds, trials, best)
+
+
+def problem(data_dir: Path | None) -> Splits:
+    """The first images of MNIST; their order is random."""
+    from core.data import Splits
+    from core.sources import load
+
+    images, test = load("mnist", None, data_dir, print)
+    train = images.take(np.arange(ROWS))
+    held_out = images.take(np.arange(ROWS, ROWS + HELD_OUT))
+    return Splits.of(train, held_out, test)
+
+
+def measure_seed(seed: int, data_dir: Path | None, quick: bool) -> dict[str, Search]:
+    """All methods under one seed, of the order of the data and of the sampler."""
+    from core.training_data import TrainingData
+    from search.executors import processes
+
+    data = problem(data_dir)
+    training = TrainingData.of(data.train, data.validation)
+    found: dict[str, Search] = {}
+    target = 0.0
+    with processes(training, WORKERS) as several, processes(training, 1) as one:
+        for executor in (several, one):  # started before anything is timed
+            _warm_up(executor)
+        for name, method in METHODS.items():
+            found[name] = search(spec(method, seed, quick), data, several, target)
+            if name == GRID:
+                target = found[name].best - TOLERANCE
+        guided = spec(METHODS[GUIDED], seed, quick)
+        found[ALONE] = search(guided, data, one, target)
+        found[PLAIN] = one_at_a_time(guided, data, target, 5.0 if quick else PATIENCE)
+    return found
+
+
+def _warm_up(executor: Executor) -> None:
+    from core.result import Hyperparameters
+    from core.softmax import Penalty
+    from core.stack import Stack
+    from search.executors import StackJob
+
+    stack = Stack((Hyperparameters(0.1, 0.0, 400),), Penalty.NORM, 0, 1)
+    for _ in executor.run([StackJob(stack, 1)] * WORKERS, lambda trained: None):
+        pass
+
+
+def search_efficiency(
+    data_dir: Path | None, rounds: int, quick: bool, say: Callable[[str], None]
+) -> str:
+    """The Markdown section; a round is a seed, measured in a process of its own."""
+    seeds = []
+    for seed in range(FIRST_SEED, FIRST_SEED + rounds):
+        argument = json.dumps(
+            {"seed": seed, "data": str(data_dir) if data_dir else None, "quick": quick}
+        )
+        done = subprocess.run([sys.executable, __file__, argument], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"seed {seed} failed:\n{done.stderr}")
+        seeds.append(json.loads(done.stdout.splitlines()[-1]))
+        for name, fields in seeds[-1].items():
+            say(f"seed {seed}, {name}: {fields}")
+    return section(seeds)
+
+
+def section(seeds: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
+    """seeds: for each, a `Search` by method, as JSON."""
+    from measure import table
+
+    rows, ratios = [], {}
+    for name in seeds[0]:
+        epochs = [each[name]["epochs"] / each[GRID]["epochs"] for each in seeds]
+        seconds = [each[name]["seconds"] for each in seeds]
+        reached = sum(each[name]["reached"] for each in seeds)
+        regret = [each[GRID]["best"] - each[name]["best"] for each in seeds]
+        ratios[name] = statistics.median(epochs)
+        rows.append(
+            [
+                name,
+                f"{reached:.0f} of {len(seeds)}",
+                _median([each[name]["epochs"] for each in seeds], "{:,.0f}"),
+                _median([100 * value for value in epochs], "{:.0f} %"),
+                _median(seconds, "{:.1f}"),
+                _median([each[name]["trials"] for each in seeds], "{:.0f}"),
+                f"{100 * statistics.median(regret):+.2f}",
+            ]
+        )
+    headings = [
+        "search", "arrived", "epochs", "of the grid's", "seconds", "trials", "points behind",
+    ]  # fmt: skip
+    faster = {
+        name: statistics.median(each[PLAIN]["seconds"] / each[name]["seconds"] for each in seeds)
+        for name in (GUIDED, ALONE)
+    }
+    aims = [
+        ["epochs of grid + halving over the grid's", f"≤ {AIM_EPOCHS}", f"{ratios[HALVING]:.2f}"],
+        [f"× faster than one at a time, {WORKERS} processes", f"≥ {AIM_SPEED:g}",
+         f"{faster[GUIDED]:.0f}"],
+        ["× faster than one at a time, one process", "", f"{faster[ALONE]:.0f}"],
+    ]  # fmt: skip
+    configurations = RATES * DECAYS * len(BATCH_SIZES)
+    return "\n".join(
+        [
+            "## A guided search against the exhaustive one",
+            "",
+            f"MNIST, all ten classes: {ROWS:,} training and {HELD_OUT:,} validation images; a grid "
+            f"of {configurations} configurations × {EPOCHS} epochs; the target is its best "
+            f"validation accuracy less {100 * TOLERANCE:g} percentage points, for each seed anew. "
+            f"Medians of {len(seeds)} seeds; what did not arrive counts as infinite. Rungs: "
+            f"{', '.join(map(str, _rungs()))} epochs; cohorts of {COHORT}; {WORKERS} training "
+            "processes, started beforehand; no MLflow. tpe searches the same ranges continuously. "
+            "The last row is given up after "
+            f"{PATIENCE:g} s, which then count as if it had arrived.",
+            "",
+            table(headings, rows),
+            "",
+            table(["aim", "", "median"], aims),
+        ]
+    )
+
+
+def _rungs() -> tuple[int, ...]:
+    return spec(METHODS[HALVING], 0, False).search.rungs(EPOCHS)
+
+
+def _median(values: Sequence[float], form: str) -> str:
+    median = statistics.median(values)
+    return form.format(median) if np.isfinite(median) else "–"
+
+
+if __name__ == "__main__":
+    options = json.loads(sys.argv[1])
+    folder = options["data"] and Path(options["data"])
+    measured = measure_seed(options["seed"], folder, options["quick"])
+    print(json.dumps({name: each.as_json() for name, each in measured.items()}))
