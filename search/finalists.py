@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from core.result import Status
@@ -34,9 +34,12 @@ class Finalist:
 
     def metrics(self) -> dict[str, float]:
         """For MLflow: what is finite."""
-        fields = asdict(self)
-        del fields["trial"]
-        return {f"fresh_{k}": value for k, value in fields.items() if math.isfinite(value)}
+        values = asdict(self)
+        del values["trial"]
+        return {f"fresh_{k}": value for k, value in values.items() if math.isfinite(value)}
+
+
+FRESH_METRICS = tuple(f"fresh_{field.name}" for field in fields(Finalist) if field.name != "trial")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ _WORKFLOW = "workflowType=machine_learning"  # without it the UI opens on its Ge
 
 
 def run_url(address: str, experiment_id: str, run_id: str) -> str:
-    return f"{address}/#/experiments/{experiment_id}/runs/{run_id}"
+    return f"{address}/#/experiments/{experiment_id}/runs/{run_id}?{_WORKFLOW}"
 
 
 def compare_url(address: str, experiment_id: str, run_ids: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 TAG_PREFIX = "mlflow.sharedViewState."
+RANK_TAG = "lockstep.rank"  # of the runs in the image grid, 01 the best
 MAX_TAG = 20_000  # characters of an experiment tag
 MAX_IMAGE_RUNS = 10  # columns that the image grid shows at most
 _ROW_PIXELS = 146  # of the image grid
@@ -34,8 +35,8 @@ def best_view(
     """
     listed = ", ".join(f"'{run_id}'" for run_id in run_ids)
     # The image grid's columns run against the list's order: the list is worst first, and hidden.
-    best_is_low = objective == "val_loss"
-    view = _view(f"attributes.run_id IN ({listed})", objective, ascending=not best_is_low)
+    # Ranks know how ties were broken.
+    view = _view(f"attributes.run_id IN ({listed})", f"tags.`{RANK_TAG}`", ascending=False)
     sections = [
         _section("weights", "Weight templates, best first", 1, _grid_pixels(len(image_keys))),
         _section("search", "Hyperparameters of these runs", 1, 420),
@@ -48,10 +49,7 @@ def best_view(
         *_suppressed(objective, other_metrics),
     ]
     if len(image_keys) > 1:
-        charts += [
-            {**_card("IMAGE", f"no-{key}", "weights", imageKeys=[key], step=0), "deleted": True}
-            for key in image_keys
-        ]
+        charts += _no_images(image_keys, "weights")
     return view | {
         "compareRunSections": sections,
         "compareRunCharts": charts,
@@ -59,15 +57,22 @@ def best_view(
     }
 
 
-def search_view(parent_run_id: str, objective: str, other_metrics: Sequence[str]) -> dict[str, Any]:
+def search_view(
+    parent_run_id: str, image_keys: Sequence[str], objective: str, other_metrics: Sequence[str]
+) -> dict[str, Any]:
     """Parallel coordinates over all completed trials, and the curves of the best."""
     condition = f"tags.`mlflow.parentRunId` = '{parent_run_id}' AND attributes.status = 'FINISHED'"
-    view = _view(condition, objective, ascending=objective == "val_loss")
+    view = _view(condition, f"metrics.`{objective}`", ascending=objective == "val_loss")
     sections = [
         _section("search", "Hyperparameters of all trials", 1, 420),
         _section("curves", "Validation curves of the best ten", 2, 360),
     ]
-    charts = [_parallel(objective), *_lines(), *_suppressed(objective, other_metrics)]
+    charts = [
+        _parallel(objective),
+        *_lines(),
+        *_suppressed(objective, other_metrics),
+        *_no_images(image_keys, "curves"),
+    ]
     return view | {
         "compareRunSections": sections,
         "compareRunCharts": charts,
@@ -88,10 +93,10 @@ def _grid_pixels(n_rows: int) -> int:
     return _SECTION_PIXELS + _ROW_PIXELS * n_rows
 
 
-def _view(condition: str, objective: str, *, ascending: bool) -> dict[str, Any]:
+def _view(condition: str, order: str, *, ascending: bool) -> dict[str, Any]:
     return {
         "searchFilter": condition,
-        "orderByKey": f"metrics.`{objective}`",
+        "orderByKey": order,
         "orderByAsc": ascending,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
@@ -167,4 +172,11 @@ def _suppressed(objective: str, other_metrics: Sequence[str]) -> list[dict[str, 
         {**_card("BAR", f"no-{metric}", "curves", metricKey=metric), "deleted": True}
         for metric in dict.fromkeys([objective, *other_metrics])
         if metric not in CURVES
+    ]
+
+
+def _no_images(image_keys: Sequence[str], section: str) -> list[dict[str, Any]]:
+    return [
+        {**_card("IMAGE", f"no-{key}", section, imageKeys=[key], step=0), "deleted": True}
+        for key in image_keys
     ]

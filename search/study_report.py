@@ -109,8 +109,8 @@ def write_report(
     runs = [trial.run_id for trial in best]
     if best:
         scale = max(images.largest_weight(read_result(tracker, run)[0]) for run in runs)
-        for trial in best:
-            log_weight_images(tracker, trial, data, scale)
+        for place, trial in enumerate(best):
+            log_weight_images(tracker, trial, data, scale, place + 1)
         share_views(tracker, runs, data.train.class_names, spec.search.objective)
     metrics = {"trials": float(len(trials))}
     if ranking:
@@ -120,7 +120,11 @@ def write_report(
         spec, trials, note(spec, trials, choice, winner(study)), runs, tracker, data, settings
     )
     tracker.finish(
-        text, [Artifact(f"figures/{file.path}", file.content) for file in files], metrics
+        spec,
+        data,
+        text,
+        [Artifact(f"figures/{file.path}", file.content) for file in files],
+        metrics,
     )
     return choice
 
@@ -135,16 +139,20 @@ def _markdown(
     settings: Settings,
 ) -> str:
     """The parent run's description, with links to these runs; its parameters hold the file."""
-    lines = [
-        f"**{spec.name}** — {spec.description}" if spec.description else f"**{spec.name}**",
-        "",
-        f"{len(trials):,} trials ({spec.search.sampler}) of {spec.model.epochs} epochs on "
-        f"{described(spec, data)}; chosen by {spec.search.objective} on the validation split.",
-        "",
-    ]
-    for line in found:
+    # The UI shows a few lines and folds the rest: what won comes first.
+    first, *rest = found
+    lines = [f"**{' '.join(first.capitalize().split())}**", ""]
+    for line in rest:
         label, _, text = line.partition(" ")
         lines.append(f"- **{label}** {text.strip()}")
+    about = f"**{spec.name}** — {spec.description}. " if spec.description else ""
+    lines += [
+        "",
+        f"{about}{len(trials):,} trials ({spec.search.sampler}) of {spec.model.epochs} epochs at "
+        f"most on {described(spec, data)}; chosen by {spec.search.objective} on the validation "
+        "split.",
+        "",
+    ]
     for status, what in (
         (Status.PRUNED, "were stopped early (runs marked killed)"),
         (Status.DIVERGED, "diverged (runs marked failed)"),

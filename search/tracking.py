@@ -49,12 +49,15 @@ SPREAD_METRICS = tuple(field.name for field in fields(Spread))
 _RUN_STATUS = {Status.COMPLETED: "FINISHED", Status.PRUNED: "KILLED", Status.DIVERGED: "FAILED"}
 
 
-def run_name(trial: PlannedTrial) -> str:
-    """Readable in a list of runs: number and hyperparameters."""
+_ENDED = {Status.COMPLETED: "", Status.PRUNED: " pruned at {}", Status.DIVERGED: " diverged at {}"}
+
+
+def run_name(trial: PlannedTrial, result: TrainingResult) -> str:
+    """Readable in a list of runs: number, hyperparameters, and the epoch that it ended at early."""
     tried = trial.hyperparameters
     return (
         f"#{trial.number} lr {tried.learning_rate:.3g} wd {tried.weight_decay:.3g}"
-        f" B {tried.batch_size}"
+        f" B {tried.batch_size}{_ENDED[result.status].format(result.stopped_epoch)}"
     )
 
 
@@ -106,7 +109,7 @@ class Tracker:
         if leftover is not None:
             self.client.delete_run(leftover)
         tags = {TRIAL_TAG: str(trial.number), STATUS_TAG: _status_sentence(result)}
-        run_id = self.start_run(run_name(trial), "trial", tags)
+        run_id = self.start_run(run_name(trial, result), "trial", tags)
         summary = FinishedTrial.of(trial.number, result, run_id)
         self.log_values(
             run_id,
@@ -201,12 +204,17 @@ class Tracker:
 
     def finish(
         self,
+        spec: StudySpec,
+        data: Splits,
         note: str,
         figures: Sequence[Artifact],
         metrics: Mapping[str, float],
         status: str = "FINISHED",
     ) -> None:
-        """Write the study's description and figures, and end the parent run."""
+        """Write the study's description, data and figures, and end the parent run."""
+        known = self.client.get_run(self.parent_run_id).inputs
+        if known is None or not known.dataset_inputs:
+            self.client.log_inputs(self.parent_run_id, self._dataset_inputs(spec, data))
         self.log_files(self.parent_run_id, figures)
         self.log_values(self.parent_run_id, metrics=metrics, tags={NOTE_TAG: note})
         self.client.set_terminated(self.parent_run_id, status)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from core.data import Splits
 from core.result import Curves
 from search import images, links, shared_view
+from search.finalists import FRESH_METRICS
 from search.finished_trial import FinishedTrial
 from search.tracking import SPREAD_METRICS, SUMMARY_METRICS, Tracker
 from search.tracking_results import read_result
@@ -16,8 +17,11 @@ from search.tracking_results import read_result
 IMAGES_TAG = "lockstep.weight_images"
 
 
-def log_weight_images(tracker: Tracker, trial: FinishedTrial, data: Splits, scale: float) -> None:
-    """The form of the weight images that the UI's chart view shows as a grid."""
+def log_weight_images(
+    tracker: Tracker, trial: FinishedTrial, data: Splits, scale: float, rank: int
+) -> None:
+    """The form of the weight images that the UI's chart view shows as a grid; rank: 1 the best."""
+    tracker.client.set_tag(trial.run_id, shared_view.RANK_TAG, f"{rank:02d}")
     run = tracker.client.get_run(trial.run_id)
     if IMAGES_TAG in run.data.tags:
         return
@@ -32,12 +36,12 @@ def share_views(
     tracker: Tracker, run_ids: Sequence[str], class_names: Sequence[str], objective: str
 ) -> None:
     """Presets of the UI's chart view, for the links of `links.py`."""
-    others = [*Curves.names(), *SUMMARY_METRICS, *SPREAD_METRICS]
+    others = [*Curves.names(), *SUMMARY_METRICS, *SPREAD_METRICS, *FRESH_METRICS]
     keys = [image_key(name) for name in class_names]
     views = {
         links.BEST_VIEW: (shared_view.best_view(run_ids, keys, objective, others), "Best trials"),
         links.SEARCH_VIEW: (
-            shared_view.search_view(tracker.parent_run_id, objective, others),
+            shared_view.search_view(tracker.parent_run_id, keys, objective, others),
             "All trials",
         ),
     }

@@ -72,9 +72,14 @@ def test_runs_have_curves_images_and_datasets(launched: Path) -> None:
     store = client(launched / "runs")
     parent = runs(launched / "runs", "small", "study")[0]
     assert parent.info.status == "FINISHED"
-    assert "best" in parent.data.tags["mlflow.note.content"]
+    assert parent.data.tags["mlflow.note.content"].startswith("**Best #")
+    assert parent.inputs is not None
+    assert len(parent.inputs.dataset_inputs) == 2
     figures = {file.path for file in store.list_artifacts(parent.info.run_id, "figures")}
-    names = ("heat_maps", "optimisation_history", "learning_curves", "weights_worst_to_best")
+    names = (
+        "heat_maps", "optimisation_history", "importances", "expected_best", "learning_curves",
+        "weights_worst_to_best",
+    )  # fmt: skip
     assert figures == {f"figures/{name}.png" for name in names}
     images = 0
     for run in runs(launched / "runs", "small", "trial"):

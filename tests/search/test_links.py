@@ -19,7 +19,10 @@ def page(url: str) -> tuple[str, dict[str, list[str]]]:
 
 
 def test_run_url() -> None:
-    assert run_url(ADDRESS, "7", RUNS[1]) == f"{ADDRESS}/#/experiments/7/runs/{RUNS[1]}"
+    assert page(run_url(ADDRESS, "7", RUNS[1])) == (
+        f"/experiments/7/runs/{RUNS[1]}",
+        {"workflowType": ["machine_learning"]},
+    )
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 12])

@@ -104,14 +104,19 @@ def test_opening_makes_an_experiment_and_a_parent_run(
     assert [run.info.status for run in runs(again, "study")] == ["RUNNING"]
 
 
-def test_finishing_writes_note_figures_and_metrics(tracker: Tracker, tmp_path: Path) -> None:
+def test_finishing_writes_note_data_figures_and_metrics(
+    spec: StudySpec, tracker: Tracker, splits: Splits, tmp_path: Path
+) -> None:
     for n in (1, 2):  # a launch that is repeated writes it all again
         figure = Artifact("figures/heat_maps.png", f"picture {n}".encode())
-        tracker.finish(f"**note {n}**", [figure], {"best_val_loss": n / 4})
+        tracker.finish(spec, splits, f"**note {n}**", [figure], {"best_val_loss": n / 4})
         (parent,) = runs(tracker, "study")
         assert parent.info.status == "FINISHED"
         assert parent.data.tags["mlflow.note.content"] == f"**note {n}**"
         assert parent.data.metrics["best_val_loss"] == n / 4
+        assert parent.inputs is not None
+        names = [each.dataset.name for each in parent.inputs.dataset_inputs]
+        assert sorted(names) == [f"{spec.name} train", f"{spec.name} validation"]
         content = artifact(tracker, parent.info.run_id, figure.path, tmp_path)
         assert content == figure.content
 
@@ -148,7 +153,8 @@ def test_a_trial_is_logged_whole(
             Status.DIVERGED: "FAILED",
         }[status]
     )
-    assert run.info.run_name == run_name(trial) == "#4 lr 0.01 wd 0.25 B 8"
+    ended = {Status.PRUNED: " pruned at 5", Status.DIVERGED: " diverged at 5"}.get(status, "")
+    assert run.info.run_name == run_name(trial, result) == f"#4 lr 0.01 wd 0.25 B 8{ended}"
     assert run.info.end_time >= run.info.start_time
 
     assert run.data.params == {
@@ -273,7 +279,7 @@ def test_runs_that_were_never_committed_are_replaced(
         first.log_trial(spec, *each, splits) for each in zip(trials[:2], results[:2], strict=True)
     ]
     # Number 0 was committed; 1 is whole but was not; 2 was killed in the middle.
-    half = first.start_run(run_name(trials[2]), "trial", {"lockstep.trial": "2"})
+    half = first.start_run(run_name(trials[2], results[2]), "trial", {"lockstep.trial": "2"})
 
     second = open_tracker(spec, store, {0: whole[0]})
     assert second.leftovers == {1: whole[1], 2: half}
@@ -326,7 +332,7 @@ def test_weight_images_of_different_classes_are_apart(
     result = make_result(trial.hyperparameters, n_classes=len(names))
     run_id = tracker.log_trial(spec, trial, result, splits)
     finished = FinishedTrial.of(0, result, run_id)
-    log_weight_images(tracker, finished, splits, 1.0)
+    log_weight_images(tracker, finished, splits, 1.0, 1)
     assert len(image_keys(tracker, run_id)) == len(names)
 
 
@@ -345,11 +351,11 @@ def test_weight_images_are_logged_once(
     result = make_result(trial.hyperparameters, n_classes=len(ODD_NAMES))
     run_id = tracker.log_trial(spec, trial, result, splits)
     finished = FinishedTrial.of(0, result, run_id)
-    log_weight_images(tracker, finished, splits, 1.5)
+    log_weight_images(tracker, finished, splits, 1.5, 1)
     files = [file.path for file in tracker.client.list_artifacts(run_id, "images")]
     assert len(image_keys(tracker, run_id)) == len(ODD_NAMES)
     for again in (tracker, open_tracker(spec, store_of(tracker), {0: run_id})):
-        log_weight_images(again, finished, splits, 1.5)
+        log_weight_images(again, finished, splits, 1.5, 1)
         assert [file.path for file in again.client.list_artifacts(run_id, "images")] == files
     assert tracker.client.get_run(run_id).info.status == "FINISHED"
 
@@ -377,7 +383,8 @@ def test_presets_of_the_chart_view(tracker: Tracker, objective: str) -> None:
         share_views(tracker, run_ids, ("T-shirt/top", "6"), objective)
     best = shared_view(tracker, BEST_VIEW)
     assert re.findall("'([^']*)'", best["searchFilter"]) == run_ids
-    assert best["orderByKey"] == f"metrics.`{objective}`"
+    assert best["orderByKey"] == "tags.`lockstep.rank`"
+    assert not best["orderByAsc"], "the grid's columns run against the list"
     (images,) = [
         chart
         for chart in best["compareRunCharts"]
@@ -457,9 +464,9 @@ def test_reading_a_study_that_was_never_launched(
 
 
 def test_reading_leaves_the_parent_run_as_it_is(
-    spec: StudySpec, tracker: Tracker, store: Settings
+    spec: StudySpec, tracker: Tracker, store: Settings, splits: Splits
 ) -> None:
-    tracker.finish("done", [], {})
+    tracker.finish(spec, splits, "done", [], {})
     load_tracker(spec, store, "lockstep compare")
     assert runs(tracker, "study")[0].info.status == "FINISHED"
 
@@ -502,6 +509,7 @@ def test_a_store_that_is_not_one(spec: StudySpec, tmp_path: Path) -> None:
     assert "mlflow.db" in sentence(caught)
 
 
-def test_a_trial_of_mlflow_and_of_optuna_has_one_name() -> None:
+def test_a_trial_of_mlflow_and_of_optuna_has_one_name(make_result: MakeResult) -> None:
     trial = PlannedTrial(17, Hyperparameters(0.00562341, 1e-6, 200))
-    assert run_name(trial) == "#17 lr 0.00562 wd 1e-06 B 200"
+    name = run_name(trial, make_result(trial.hyperparameters))
+    assert name == "#17 lr 0.00562 wd 1e-06 B 200"
