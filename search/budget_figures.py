@@ -31,8 +31,12 @@ from search.figure_style import (
 
 
 @style()
-def importances_figure(shares: Mapping[str, float], objective: Objective, trials: int) -> bytes:
+def importances_figure(
+    shares: Mapping[str, float], objective: Objective, trials: int, epochs: int
+) -> bytes:
     """A PNG of each hyperparameter's share of the objective's variance, the largest on top.
+
+    trials: how many were looked at; epochs: after which.
 
     Raises ValueError if there are no shares.
     """
@@ -46,11 +50,11 @@ def importances_figure(shares: Mapping[str, float], objective: Objective, trials
     ax.bar_label(bars, fmt="%.0f %%", padding=4, fontsize=9, color=INK)
     ax.invert_yaxis()
     ax.grid(visible=False, axis="y")
-    scale = "log " if objective == "val_loss" else ""
+    score = "log validation loss" if objective == "val_loss" else "validation accuracy"
     ax.set(
         xlim=(0, 115 * max(shares.values())),
-        xlabel=f"share of the variance of {scale}{axis_label(objective)}, %\n"
-        f"(functional ANOVA over {trials:,} completed trials)",
+        xlabel=f"share of the variance of {score} (%)\n"
+        f"functional ANOVA over {trials:,} trials, by their scores after epoch {epochs:,}",
     )
     return png(figure)
 

@@ -10,19 +10,35 @@ import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
-LEAST = 10  # completed trials; fewer say nothing
+LEAST = 10  # trials; fewer say nothing
 MOST = 500  # trials that are looked at, drawn at random: the forest's cost grows with them
 TREES = 16
 
 
-def importances(trials: Sequence[FrozenTrial], logarithm: bool, seed: int) -> dict[str, float]:
-    """Shares of the objective's variance, by hyperparameter, the largest first; empty where too few
-    trials were completed, or they do not differ.
-
-    logarithm: look at the objective's logarithm, so that a few diverging losses do not drown the
-    rest.
+def scored(trials: Sequence[FrozenTrial], rung: int | None = None) -> list[FrozenTrial]:
+    """Trials with a score: those that were completed, or, where a pruner chose at a rung, all that
+    reached it, with what they had there. The survivors alone would hide what the pruner chose by.
     """
-    known = [trial for trial in trials if trial.state is optuna.trial.TrialState.COMPLETE]
+    if rung is None:
+        return [trial for trial in trials if trial.state is optuna.trial.TrialState.COMPLETE]
+    return [
+        optuna.trial.create_trial(
+            value=trial.intermediate_values[rung],
+            params=trial.params,
+            distributions=trial.distributions,
+        )
+        for trial in trials
+        if trial.state.is_finished() and rung in trial.intermediate_values
+    ]
+
+
+def importances(known: Sequence[FrozenTrial], logarithm: bool, seed: int) -> dict[str, float]:
+    """Shares of the objective's variance, by hyperparameter, the largest first; empty where there
+    are too few trials, or they do not differ.
+
+    known: trials with a value (see `scored`). logarithm: look at the objective's logarithm, so that
+    a few diverging losses do not drown the rest.
+    """
     if len(known) > MOST:
         drawn = np.random.default_rng(seed).choice(len(known), MOST, replace=False)
         known = [known[place] for place in sorted(drawn)]

@@ -15,7 +15,7 @@ from search.budget_figures import Course
 from search.figure_style import TrialPoint
 from search.finished_trial import FinishedTrial
 from search.heat_maps import heat_maps
-from search.importances import importances
+from search.importances import importances, scored
 from search.spec import StudySpec
 from search.study import SearchStudy
 from search.tracking import Artifact, Tracker
@@ -41,10 +41,11 @@ def study_figures(
     objective, points = spec.search.objective, trial_points(trials)
     yield Artifact("heat_maps.png", heat_maps(points, objective))
     yield Artifact("optimisation_history.png", figures.optimisation_history(points, objective))
-    shares = importances(study.optuna_trials(), objective == "val_loss", spec.search.seed)
-    if shares:
-        completed = sum(trial.status is Status.COMPLETED for trial in trials)
-        figure = budget_figures.importances_figure(shares, objective, completed)
+    first = None if spec.search.pruner == "none" else spec.search.rungs(spec.model.epochs)[0]
+    known = scored(study.optuna_trials(), first)
+    if shares := importances(known, objective == "val_loss", spec.search.seed):
+        epochs = spec.model.epochs if first is None else first
+        figure = budget_figures.importances_figure(shares, objective, len(known), epochs)
         yield Artifact("importances.png", figure)
     budget = expected(spec, trials)
     if budget is not None:
@@ -86,7 +87,9 @@ class Expected:
         return budget_figures.expected_best_figure(
             self.scores,
             spec.search.objective,
-            epochs_per_trial=sum(trial.stopped_epoch for trial in trials) / len(trials),
+            epochs_per_trial=spec.search.replicates
+            * sum(trial.stopped_epoch for trial in trials)
+            / len(trials),
             resampled=_DRAWN.get(spec.search.sampler, _RESAMPLED)
             if spec.search.pruner == "none"
             else _RESAMPLED,

@@ -18,7 +18,7 @@ from PIL import Image
 from core.result import Hyperparameters, Status
 from search.budget_figures import Course, expected_best_figure, importances_figure, pruning_figure
 from search.finished_trial import FinishedTrial
-from search.importances import MOST, importances
+from search.importances import MOST, importances, scored
 from search.spec import StudySpec
 from search.study_figures import expected
 
@@ -71,7 +71,30 @@ def test_importances_of_nothing() -> None:
         create_trial(state=TrialState.PRUNED, params=each.params, distributions=SPACE)
         for each in trials(30, lambda rate, decay, batch: rate)
     ]
-    assert importances(pruned, True, 0) == {}
+    assert importances(scored(pruned), True, 0) == {}
+
+
+def test_importances_where_a_pruner_chose_are_those_of_all_that_it_chose_from() -> None:
+    """Survivors are alike in what decided; a trial that diverged before the rung has no score."""
+    every = trials(90, lambda rate, decay, batch: abs(np.log10(rate) + 2) + 0.02 * batch / 32)
+    least = sorted(each.value or 0.0 for each in every)[30]
+    states = [
+        TrialState.COMPLETE if (each.value or 0.0) < least else TrialState.PRUNED for each in every
+    ]
+    halved = [
+        create_trial(
+            state=state, value=each.value, params=each.params, distributions=SPACE,
+            intermediate_values={3: each.value or 0.0},
+        )
+        for state, each in zip(states, every, strict=True)
+    ]  # fmt: skip
+    failed = create_trial(state=TrialState.FAIL, params=every[0].params, distributions=SPACE)
+    known = scored([*halved, failed], 3)
+    assert len(known) == 90
+    assert len(scored([*halved, failed])) == 30
+    assert importances(known, False, 0) == importances(every, False, 0)
+    survivors = importances(scored(halved), False, 0)
+    assert importances(known, False, 0)["learning_rate"] > survivors["learning_rate"]
 
 
 def test_a_hyperparameter_with_one_value_has_no_importance() -> None:
@@ -104,11 +127,11 @@ def test_pruning_figure_shows_where_lines_end() -> None:
 
 
 def test_importances_figure_grows_with_its_bars() -> None:
-    few = image(importances_figure({"learning_rate": 0.9}, "val_loss", 100))
-    many = image(importances_figure({"learning_rate": 0.9, "batch_size": 0.1}, "val_loss", 100))
+    few = image(importances_figure({"learning_rate": 0.9}, "val_loss", 100, 5))
+    many = image(importances_figure({"learning_rate": 0.9, "batch_size": 0.1}, "val_loss", 100, 5))
     assert many.height > few.height
     with pytest.raises(ValueError, match="at least one hyperparameter"):
-        importances_figure({}, "val_loss", 0)
+        importances_figure({}, "val_loss", 0, 5)
 
 
 def test_expected_best_figure_marks_what_was_enough() -> None:
