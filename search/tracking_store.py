@@ -6,7 +6,6 @@ import contextlib
 import logging
 import math
 import os
-import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from search.settings import Settings, redacted
 from search.spec import StudySpec
 from search.tracking import NOTE_TAG, PARENT_TAG, ROLE_TAG, TRIAL_TAG, Tracker
 from search.tracking_errors import explained
+from search.tracking_file import make_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,11 +36,8 @@ def _client(settings: Settings) -> MlflowClient:
     # Their tracebacks too: errors are raised, and told by us.
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    if settings.tracking_uri is None and not settings.mlflow_file.exists():
-        settings.home.mkdir(parents=True, exist_ok=True)
-        # Write-ahead logging is kept in the file: readers (the UI) no longer block the driver.
-        with contextlib.closing(sqlite3.connect(settings.mlflow_file)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
+    if settings.tracking_uri is None:
+        make_store(settings)
     return MlflowClient(settings.mlflow_uri, registry_uri=settings.mlflow_uri)
 
 

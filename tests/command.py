@@ -53,7 +53,7 @@ def environment() -> dict[str, str]:
     return kept | {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 
 
-def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+def start(*arguments: str, cwd: Path, new_group: bool = False) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [str(LOCKSTEP), *arguments],
         cwd=cwd,
@@ -61,6 +61,7 @@ def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        start_new_session=new_group,
     )
 
 

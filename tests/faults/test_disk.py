@@ -1,0 +1,142 @@
+"""Disks that are full: the journal's, MLflow's, the artifacts'. And a clock that runs backwards."""
+
+from __future__ import annotations
+
+import re
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from command import LOCKSTEP, SMALL, environment, lockstep, start, write_study
+from namespaces import in_namespace, needs_namespaces
+from stored import configurations, optuna_trials, runs, scores
+
+STUDY = SMALL.replace("points = 4", "points = 8")
+TRIALS = 48
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert lockstep("launch", str(write_study(folder, STUDY)), cwd=folder).code == 0
+    return folder / "runs"
+
+
+def assert_whole(home: Path, undisturbed: Path) -> None:
+    """Every configuration once in both places, with the numbers of an undisturbed study."""
+    trials = optuna_trials(home, "small")
+    assert len(set(configurations(trials))) == len(trials) == TRIALS
+    assert scores(home, "small") == scores(undisturbed, "small")
+    children = runs(home, "small", "trial")
+    ids = {trial.user_attrs["mlflow.run_id"] for trial in trials}
+    assert {run.info.run_id for run in children} == ids
+    (parent,) = runs(home, "small", "study")
+    assert {run.info.status for run in [parent, *children]} == {"FINISHED"}
+    for run in children:
+        files = {file.name for file in Path(run.info.artifact_uri[len("file://") :]).iterdir()}
+        assert {"templates.png", "result.npz"} <= files
+
+
+@needs_namespaces
+@pytest.mark.parametrize(
+    ("place", "size", "told"),
+    [
+        ("small", "36k", "No space left on device"),  # the journal's folder
+        ("artifacts", "500k", "No space left on device"),
+        (".", "300k", "disk is full"),  # everything: MLflow's database cannot even be made
+    ],
+)
+def test_a_full_disk(tmp_path: Path, undisturbed: Path, place: str, size: str, told: str) -> None:
+    """One sentence; with more room, the same command goes on where it was, and nothing is lost."""
+    write_study(tmp_path, STUDY)
+    (tmp_path / "runs" / place).mkdir(parents=True)
+    finished = in_namespace(
+        f"""
+        mount -t tmpfs -o size={size} tmpfs runs/{place}
+        cd .  # into what was mounted
+        code=0; {LOCKSTEP} launch study.toml > out 2> err || code=$?
+        echo $code > code
+        mount -o remount,size=200m runs/{place}
+        {LOCKSTEP} launch study.toml
+        cp -a runs/{place} kept
+        """,
+        tmp_path,
+    )
+    assert finished.code == 0, finished.err
+    err = (tmp_path / "err").read_text()
+    assert (tmp_path / "code").read_text() == "2\n", err
+    (line,) = err.splitlines()
+    assert re.search(told, line)
+    assert "make room" in line
+    assert "finished trials are kept" in line or "cannot be used" in line
+    if place == "small":
+        assert "runs/small" in line or "--home" in line
+    for path in sorted((tmp_path / "kept").iterdir()):  # the mount vanished with its namespace
+        path.rename(tmp_path / "runs" / place / path.name)
+    assert_whole(tmp_path / "runs", undisturbed)
+
+
+def test_files_that_may_not_grow(tmp_path: Path, undisturbed: Path) -> None:
+    """A limit on the size of files instead of a full disk: works for every user. It is reached by
+    the database at first, and by the journal once the database is there."""
+    path = write_study(tmp_path, STUDY)
+    for limit in (100_000, 1_200_000):
+        finished = subprocess.run(
+            [str(LOCKSTEP), "launch", str(path)],
+            cwd=tmp_path,
+            env=environment(),
+            preexec_fn=lambda limit=limit: resource.setrlimit(
+                resource.RLIMIT_FSIZE, (limit, limit)
+            ),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert finished.returncode == 2, finished.stderr
+        assert len(finished.stderr.splitlines()) == 1
+        assert finished.stderr.startswith("lockstep: ")
+    assert lockstep("launch", str(path), cwd=tmp_path).code == 0
+    assert_whole(tmp_path / "runs", undisturbed)
+
+
+BACKWARDS = """
+import time
+
+_now, _passed = time.time(), time.monotonic
+
+def time_(began=_passed()):
+    return _now - 1e6 - 100 * (_passed() - began)  # an earlier day, and ever earlier
+
+time.time = time_
+time.time_ns = lambda: int(1e9 * time_())
+"""
+
+
+def test_a_clock_that_runs_backwards(tmp_path: Path, undisturbed: Path) -> None:
+    """A launch is stopped; when the same command continues, the clock shows an earlier time than
+    that of the trials that are done, and runs backwards."""
+    path = write_study(tmp_path, STUDY)
+    process = start("launch", str(path), cwd=tmp_path)
+    journal = tmp_path / "runs" / "small" / "study.journal"
+    while not journal.exists() or journal.read_bytes().count(b"lockstep.result") < 5:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert 5 <= len(optuna_trials(tmp_path / "runs", "small")) < TRIALS
+    (tmp_path / "sitecustomize.py").write_text(BACKWARDS)
+    later = re.sub(rb"20\d\d-(\d\d-\d\dT)", rb"2099-\1", journal.read_bytes())
+    assert later.count(b"2099-") >= 5
+    journal.write_bytes(later)
+    finished = subprocess.run(
+        [str(LOCKSTEP), "launch", str(path), "--json"],
+        cwd=tmp_path, env=environment() | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert_whole(tmp_path / "runs", undisturbed)

@@ -1,0 +1,133 @@
+"""What SECURITY.md says of names, secrets, sockets and models."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import SMALL, lockstep, start, write_study
+
+from core.sources import load
+from search.cli import _report_crash
+
+ODD_NAMES = [
+    "../../../escaped", "/tmp/escaped", "..", ".", "-rf", "$(touch escaped)", "`touch escaped`",
+    "a/b", "a\\b", "<img src=x onerror=alert(1)>", "%2e%2e%2fescaped", "{}", "%s", "con", "~",
+]  # fmt: skip
+
+
+def test_class_names_reach_no_file_outside(tmp_path: Path) -> None:
+    """Labels come from the data file, whoever made that. They are drawn, logged, used in names of
+    images, and in the model that is registered."""
+    folder = tmp_path / "a" / "b" / "c" / "d"
+    folder.mkdir(parents=True)
+    y = np.repeat(ODD_NAMES, 12)
+    X = np.random.default_rng(0).random((len(y), 6)).astype(np.float32)
+    np.savez(folder / "mine.npz", X=X, y=y, image_shape=[2, 3])
+    text = SMALL.replace('"digits"', '"mine.npz"').replace("classes = [3, 6]\n", "")
+    text = re.sub(r"\{.*points = [34] \}", "[0.1]", text).replace("[16, 64]", "[16]")
+    path = write_study(folder, text)
+    for command in ("launch", "retrain"):
+        finished = lockstep(command, str(path), cwd=folder)
+        assert finished.code == 0, finished.err
+    assert {each.name for each in folder.iterdir()} == {"mine.npz", "study.toml", "runs"}
+    for above in folder.parents[:4]:
+        assert len(list(above.iterdir())) == 1, above
+    assert not list(tmp_path.rglob("*escaped"))
+    for file in (folder / "runs").rglob("*"):
+        assert file.resolve().is_relative_to(folder / "runs")
+    # And the model can be loaded without unpickling anything.
+    models = [file for file in (folder / "runs" / "artifacts").rglob("*") if file.is_file()]
+    assert any(file.name == "MLmodel" for file in models)
+    for file in models:
+        assert file.suffix not in (".pkl", ".pickle", ".joblib", ".dill"), file
+        assert not file.read_bytes().startswith((b"\x80\x03", b"\x80\x04", b"\x80\x05")), file
+
+
+def test_archives_are_not_unpacked(tmp_path: Path) -> None:
+    """A member's name is compared, never used as a path."""
+    path = tmp_path / "mine.npz"
+    np.savez(path, X=np.eye(4), y=np.array([0, 1, 0, 1]))
+    with zipfile.ZipFile(path, "a") as archive:
+        for name in ("../escaped.npy", "/escaped.npy", "a/../../escaped.npy", "X.npy/../escaped"):
+            archive.writestr(name, b"escaped")
+    train, _ = load(str(path), None, None, lambda said: None)
+    assert train.class_names == ("0", "1")
+    assert [each.name for each in tmp_path.iterdir()] == ["mine.npz"]
+    assert not list(tmp_path.parent.glob("escaped*"))
+
+
+@pytest.mark.parametrize("variable", ["LOCKSTEP_STORAGE", "MLFLOW_TRACKING_URI", None])
+def test_a_crash_shows_no_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str | None
+) -> None:
+    """Not even that of a mistake of ours, whose traceback holds what a library said."""
+    url = "postgresql://me:s3cr%40et@host/db"
+    monkeypatch.setattr(sys, "argv", ["lockstep", "launch", "x"])
+    if variable:
+        monkeypatch.setenv(variable, url)
+    else:
+        sys.argv += ["--storage", url]
+    error = RuntimeError(f"no answer from {url}, that is s3cr@et at host")
+    _report_crash(RuntimeError, error, None)
+    err = capsys.readouterr().err
+    assert "no answer from postgresql://me:***@host/db, that is *** at host" in err
+
+
+def listening(group: int) -> set[str]:
+    """Addresses, in hexadecimal as the kernel has them, on which a process group listens."""
+    inodes = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(stat.read_text().rsplit(") ", 1)[1].split()[2]) == group:
+                for descriptor in stat.with_name("fd").iterdir():
+                    with contextlib.suppress(OSError):
+                        inodes |= set(re.findall(r"socket:\[(\d+)\]", os.readlink(descriptor)))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                found.add(fields[1].split(":")[0])
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="asks Linux who listens")
+def test_only_this_machine_is_listened_to(tmp_path: Path) -> None:
+    """A Dask cluster of the launch's own, and the UI."""
+    path = write_study(tmp_path, SMALL.replace("[16, 64]", "[16]"))
+    assert lockstep("launch", str(path), cwd=tmp_path).code == 0
+    (tmp_path / "other").mkdir()
+    for command in (
+        ["launch", str(path), "--cluster", "local", "--home", "other"],
+        ["ui", str(path), "--no-browser"],
+    ):
+        process = start(*command, cwd=tmp_path, new_group=True)
+        try:
+            seen: set[str] = set()
+            ends = time.monotonic() + 60
+            while process.poll() is None and time.monotonic() < ends:
+                for group in [process.pid, *servers_of(process.pid)]:
+                    found = listening(group)
+                    if found and not seen:
+                        ends = time.monotonic() + 3  # for those that come later
+                    seen |= found
+                time.sleep(0.2)
+            assert seen == {"0100007F"}, "127.0.0.1"
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+
+
+def servers_of(pid: int) -> list[int]:
+    """Children that lead a group of their own, as the UI's server does."""
+    with contextlib.suppress(OSError):
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
