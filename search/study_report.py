@@ -125,6 +125,12 @@ def write_report(
     return choice
 
 
+def _guided(spec: StudySpec) -> str:
+    """The sampler, and what stops trials early."""
+    pruner = spec.search.pruner
+    return spec.search.sampler if pruner == "none" else f"{spec.search.sampler} and {pruner}"
+
+
 def _markdown(
     spec: StudySpec,
     trials: Sequence[FinishedTrial],
@@ -138,7 +144,7 @@ def _markdown(
     lines = [
         f"**{spec.name}** — {spec.description}" if spec.description else f"**{spec.name}**",
         "",
-        f"{len(trials):,} trials ({spec.search.sampler}) of {spec.model.epochs} epochs on "
+        f"{len(trials):,} trials ({_guided(spec)}) of {spec.model.epochs} epochs on "
         f"{described(spec, data)}; chosen by {spec.search.objective} on the validation split.",
         "",
     ]
