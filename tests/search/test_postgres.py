@@ -125,7 +125,7 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(
     storage.engine.dispose()
 
 
-@pytest.mark.parametrize("when", range(4))
+@pytest.mark.parametrize("when", range(3))
 def test_planned_trials_are_not_taken_for_each_other(
     url: str, when: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
