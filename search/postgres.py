@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from optuna.distributions import json_to_distribution
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
@@ -143,8 +144,15 @@ class PostgresStorage(RDBStorage):
 def _is_of(trial: Any, template: FrozenTrial | None) -> bool:
     if template is None:
         return trial.state is TrialState.RUNNING and not trial.params
-    stored = {each.key: json.loads(each.value_json) for each in trial.user_attributes}
-    return bool(stored == json.loads(json.dumps(template.user_attrs)))
+    attributes = {each.key: json.loads(each.value_json) for each in trial.user_attributes}
+    params = {
+        each.param_name: json_to_distribution(each.distribution_json).to_external_repr(
+            each.param_value
+        )
+        for each in trial.params
+    }
+    known = json.loads(json.dumps(template.user_attrs))
+    return bool((attributes, params) == (known, template.params))
 
 
 def _patient(method: Callable[..., Any]) -> Callable[..., Any]:

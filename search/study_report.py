@@ -129,6 +129,12 @@ def write_report(
     return choice
 
 
+def _guided(spec: StudySpec) -> str:
+    """The sampler, and what stops trials early."""
+    pruner = spec.search.pruner
+    return spec.search.sampler if pruner == "none" else f"{spec.search.sampler} and {pruner}"
+
+
 def _markdown(
     spec: StudySpec,
     trials: Sequence[FinishedTrial],
@@ -141,14 +147,14 @@ def _markdown(
     """The parent run's description, with links to these runs; its parameters hold the file."""
     # The UI shows a few lines and folds the rest: what won comes first.
     first, *rest = found
-    lines = [f"**{' '.join(first.capitalize().split())}**", ""]
+    lines = [f"**{' '.join(f'{first[0].upper()}{first[1:]}'.split())}**", ""]
     for line in rest:
         label, _, text = line.partition(" ")
         lines.append(f"- **{label}** {text.strip()}")
     about = f"**{spec.name}** — {spec.description}. " if spec.description else ""
     lines += [
         "",
-        f"{about}{len(trials):,} trials ({spec.search.sampler}) of {spec.model.epochs} epochs at "
+        f"{about}{len(trials):,} trials ({_guided(spec)}) of {spec.model.epochs} epochs at "
         f"most on {described(spec, data)}; chosen by {spec.search.objective} on the validation "
         "split.",
         "",

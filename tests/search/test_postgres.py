@@ -125,6 +125,35 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(
     storage.engine.dispose()
 
 
+@pytest.mark.parametrize("when", range(3))
+def test_planned_trials_are_not_taken_for_each_other(
+    url: str, when: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection dies before the n-th commit: what is made again is not yet there, though one
+    like it, with other hyperparameters, is."""
+    storage, study = study_in(url, f"planned-{when}")
+    commit, left = psycopg.Connection.commit, [when]
+
+    def lost(self: Any) -> None:
+        left[0] -= 1
+        if left[0] == -1:
+            self.close()
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+        commit(self)
+
+    monkeypatch.setattr(psycopg.Connection, "commit", lost)
+    for x in (0.1, 0.2, 0.3):
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.RUNNING, params={"x": x}, distributions={"x": RANGE}
+            )
+        )
+    monkeypatch.undo()
+    assert left[0] < 0, "nothing was lost"
+    assert [each.params["x"] for each in study.get_trials()] == [0.1, 0.2, 0.3]
+    storage.engine.dispose()
+
+
 def test_a_driver_whose_lease_was_taken_cannot_write(server: Services, url: str) -> None:
     storage, study = study_in(url, "taken")
     end_sessions(server)
