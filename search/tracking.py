@@ -49,11 +49,15 @@ SPREAD_METRICS = tuple(field.name for field in fields(Spread))
 _RUN_STATUS = {Status.COMPLETED: "FINISHED", Status.PRUNED: "KILLED", Status.DIVERGED: "FAILED"}
 
 
-def run_name(trial: PlannedTrial) -> str:
-    """Readable in a list of runs: number and hyperparameters."""
+def run_name(trial: PlannedTrial, result: TrainingResult | None = None) -> str:
+    """Readable in a list of runs: number and hyperparameters; between them, where a narrow column
+    still shows it, how a trial ended that did not complete."""
     tried = trial.hyperparameters
+    ended = ""
+    if result is not None and result.status is not Status.COMPLETED:
+        ended = f" {result.status.name.lower()}, epoch {result.stopped_epoch}:"
     return (
-        f"#{trial.number} lr {tried.learning_rate:.3g} wd {tried.weight_decay:.3g}"
+        f"#{trial.number}{ended} lr {tried.learning_rate:.3g} wd {tried.weight_decay:.3g}"
         f" B {tried.batch_size}"
     )
 
@@ -106,7 +110,7 @@ class Tracker:
         if leftover is not None:
             self.client.delete_run(leftover)
         tags = {TRIAL_TAG: str(trial.number), STATUS_TAG: _status_sentence(result)}
-        run_id = self.start_run(run_name(trial), "trial", tags)
+        run_id = self.start_run(run_name(trial, result), "trial", tags)
         summary = FinishedTrial.of(trial.number, result, run_id)
         self.log_values(
             run_id,
@@ -125,6 +129,10 @@ class Tracker:
         )
         self.client.set_terminated(run_id, _RUN_STATUS[result.status])
         return run_id
+
+    def log_study_data(self, spec: StudySpec, data: Splits) -> None:
+        """Onto the parent run; what is there already is not written twice."""
+        self.client.log_inputs(self.parent_run_id, self._dataset_inputs(spec, data))
 
     def log_dataset(self, run_id: str, spec: StudySpec, context: str, data: Dataset) -> None:
         self.client.log_inputs(run_id, [_dataset_input(spec, context, data)])

@@ -148,7 +148,11 @@ def test_a_trial_is_logged_whole(
             Status.DIVERGED: "FAILED",
         }[status]
     )
-    assert run.info.run_name == run_name(trial) == "#4 lr 0.01 wd 0.25 B 8"
+    ended = "" if status is Status.COMPLETED else f" {status.name.lower()}, epoch"
+    assert run.info.run_name == run_name(trial, result)
+    assert run.info.run_name.startswith(f"#4{ended}")
+    assert run.info.run_name.endswith("lr 0.01 wd 0.25 B 8")
+    assert run_name(trial) == "#4 lr 0.01 wd 0.25 B 8"
     assert run.info.end_time >= run.info.start_time
 
     assert run.data.params == {
