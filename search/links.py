@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import quote
 
-COMPARED = 3  # with more runs, the page leaves no room for the artifacts' list
+COMPARED = 2  # with more runs, a page 1280 pixels wide leaves no room for the artifacts' list
 BEST_VIEW, SEARCH_VIEW = "best", "search"  # keys of the two presets of a study
 _WORKFLOW = "workflowType=machine_learning"  # without it the UI opens on its GenAI pages
 
 
-def run_url(address: str, experiment_id: str, run_id: str) -> str:
-    return f"{address}/#/experiments/{experiment_id}/runs/{run_id}?{_WORKFLOW}"
+def run_url(address: str, experiment_id: str, run_id: str, artifact: str = "") -> str:
+    """A run's page; its artifacts, opened at this one, if one is named."""
+    page = f"/artifacts/{quote(artifact)}" if artifact else ""
+    return f"{address}/#/experiments/{experiment_id}/runs/{run_id}{page}?{_WORKFLOW}"
+
+
+def table_url(address: str, experiment_id: str, objective: str) -> str:
+    """The table of every trial, best first; those that were pruned or diverged among them."""
+    ascending = "true" if objective == "val_loss" else "false"
+    condition = quote("tags.`lockstep.role` = 'trial'", safe="=")
+    return (
+        f"{address}/#/experiments/{experiment_id}/runs?{_WORKFLOW}&searchFilter={condition}"
+        f"&orderByKey={quote(f'metrics.`{objective}`')}&orderByAsc={ascending}"
+    )
 
 
 def compare_url(address: str, experiment_id: str, run_ids: Sequence[str]) -> str:

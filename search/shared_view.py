@@ -20,7 +20,7 @@ RANK_TAG = "lockstep.rank"  # of the runs in the image grid, 01 the best
 MAX_TAG = 20_000  # characters of an experiment tag
 MAX_IMAGE_RUNS = 10  # columns that the image grid shows at most
 _ROW_PIXELS = 146  # of the image grid
-_SECTION_PIXELS = 165  # its headings
+_SECTION_PIXELS = 310  # its headings: runs with all their hyperparameters
 
 PARALLEL_PARAMETERS = ("log10_learning_rate", "log10_weight_decay", "batch_size")
 CURVES = ("val_loss", "val_accuracy")
@@ -43,7 +43,7 @@ def best_view(
         _section("curves", "Validation curves", 2, 360),
     ]
     charts = [
-        _card("IMAGE", "grid", "weights", imageKeys=list(image_keys), step=0, showRunParams=False),
+        _card("IMAGE", "grid", "weights", imageKeys=list(image_keys), step=0, showRunParams=True),
         _parallel(objective),
         *_lines(),
         *_suppressed(objective, other_metrics),

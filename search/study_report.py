@@ -10,7 +10,15 @@ from search import images
 from search.choice import Choice, choose, sentences
 from search.finalists import Finals, winner
 from search.finished_trial import FinishedTrial, ranked
-from search.links import BEST_VIEW, COMPARED, SEARCH_VIEW, charts_url, compare_url
+from search.links import (
+    BEST_VIEW,
+    COMPARED,
+    SEARCH_VIEW,
+    charts_url,
+    compare_url,
+    run_url,
+    table_url,
+)
 from search.scores import validation_scores
 from search.settings import Settings
 from search.spec import Range, StudySpec
@@ -22,6 +30,7 @@ from search.tracking_results import present, read_result
 from search.tracking_views import log_weight_images, share_views
 
 BEST = 10  # trials whose weight images are shown together
+FIGURES = "figures"  # their folder among the parent run's artifacts
 _LEAST = {"weight_decay": 0.0, "batch_size": 1}  # no value lies below
 
 
@@ -116,15 +125,11 @@ def write_report(
     if ranking:
         first = ranking[0]
         metrics |= {"best_val_loss": first.val_loss, "best_val_accuracy": first.val_accuracy}
-    text = _markdown(
-        spec, trials, note(spec, trials, choice, winner(study)), runs, tracker, data, settings
-    )
+    found = note(spec, trials, choice, winner(study))
+    text = _markdown(spec, trials, found, runs, tracker, data)
+    tracker.log_study_data(spec, data)
     tracker.finish(
-        spec,
-        data,
-        text,
-        [Artifact(f"figures/{file.path}", file.content) for file in files],
-        metrics,
+        text, [Artifact(f"{FIGURES}/{file.path}", file.content) for file in files], metrics
     )
     return choice
 
@@ -142,23 +147,21 @@ def _markdown(
     best: Sequence[str],
     tracker: Tracker,
     data: Splits,
-    settings: Settings,
 ) -> str:
-    """The parent run's description, with links to these runs; its parameters hold the file."""
-    # The UI shows a few lines and folds the rest: what won comes first.
-    first, *rest = found
-    lines = [f"**{' '.join(f'{first[0].upper()}{first[1:]}'.split())}**", ""]
-    for line in rest:
-        label, _, text = line.partition(" ")
-        lines.append(f"- **{label}** {text.strip()}")
-    about = f"**{spec.name}** — {spec.description}. " if spec.description else ""
-    lines += [
-        "",
-        f"{about}{len(trials):,} trials ({_guided(spec)}) of {spec.model.epochs} epochs at "
-        f"most on {described(spec, data)}; chosen by {spec.search.objective} on the validation "
-        "split.",
+    """The parent run's description, with links to these runs; its parameters hold the file.
+
+    Addresses are relative, so that they hold on whatever port the UI is served.
+    """
+    # MLflow folds a description after some four lines: what won is to be among them.
+    lines = [
+        f"**{spec.description or spec.name}**: {len(trials):,} trials ({_guided(spec)}) of "
+        f"{spec.model.epochs} epochs on {described(spec, data)}; chosen by "
+        f"{spec.search.objective} on the validation split.",
         "",
     ]
+    for line in found:
+        label, _, text = line.partition(" ")
+        lines.append(f"- **{label}** {text.strip()}")
     for status, what in (
         (Status.PRUNED, "were stopped early (runs marked killed)"),
         (Status.DIVERGED, "diverged (runs marked failed)"),
@@ -166,12 +169,16 @@ def _markdown(
         count = sum(trial.status is status for trial in trials)
         if count:
             lines.append(f"- **note** {count:,} trials {what}; they are not ranked")
+    place = (".", tracker.experiment_id)
+    views = [
+        f"[Table of all trials]({table_url(*place, spec.search.objective)})",
+        f"[The figures]({run_url(*place, tracker.parent_run_id, FIGURES)})",
+    ]
     if best:
-        place = (settings.ui_address, tracker.experiment_id)
-        lines += [
-            "",
-            f"[Best trials: weights and curves]({charts_url(*place, BEST_VIEW)}) · "
-            f"[All trials]({charts_url(*place, SEARCH_VIEW)}) · "
+        views = [
+            f"[Best trials: weights and curves]({charts_url(*place, BEST_VIEW)})",
+            f"[All trials in parallel coordinates]({charts_url(*place, SEARCH_VIEW)})",
             f"[Best {COMPARED} side by side]({compare_url(*place, best)})",
+            *views,
         ]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", " · ".join(views)])

@@ -49,15 +49,16 @@ SPREAD_METRICS = tuple(field.name for field in fields(Spread))
 _RUN_STATUS = {Status.COMPLETED: "FINISHED", Status.PRUNED: "KILLED", Status.DIVERGED: "FAILED"}
 
 
-_ENDED = {Status.COMPLETED: "", Status.PRUNED: " pruned at {}", Status.DIVERGED: " diverged at {}"}
-
-
-def run_name(trial: PlannedTrial, result: TrainingResult) -> str:
-    """Readable in a list of runs: number, hyperparameters, and the epoch that it ended at early."""
+def run_name(trial: PlannedTrial, result: TrainingResult | None = None) -> str:
+    """Readable in a list of runs: number and hyperparameters; between them, where a narrow column
+    still shows it, how a trial ended that did not complete."""
     tried = trial.hyperparameters
+    ended = ""
+    if result is not None and result.status is not Status.COMPLETED:
+        ended = f" {result.status.name.lower()}, epoch {result.stopped_epoch}:"
     return (
-        f"#{trial.number} lr {tried.learning_rate:.3g} wd {tried.weight_decay:.3g}"
-        f" B {tried.batch_size}{_ENDED[result.status].format(result.stopped_epoch)}"
+        f"#{trial.number}{ended} lr {tried.learning_rate:.3g} wd {tried.weight_decay:.3g}"
+        f" B {tried.batch_size}"
     )
 
 
@@ -128,6 +129,10 @@ class Tracker:
         )
         self.client.set_terminated(run_id, _RUN_STATUS[result.status])
         return run_id
+
+    def log_study_data(self, spec: StudySpec, data: Splits) -> None:
+        """Onto the parent run; what is there already is not written twice."""
+        self.client.log_inputs(self.parent_run_id, self._dataset_inputs(spec, data))
 
     def log_dataset(self, run_id: str, spec: StudySpec, context: str, data: Dataset) -> None:
         self.client.log_inputs(run_id, [_dataset_input(spec, context, data)])
@@ -204,17 +209,12 @@ class Tracker:
 
     def finish(
         self,
-        spec: StudySpec,
-        data: Splits,
         note: str,
         figures: Sequence[Artifact],
         metrics: Mapping[str, float],
         status: str = "FINISHED",
     ) -> None:
-        """Write the study's description, data and figures, and end the parent run."""
-        known = self.client.get_run(self.parent_run_id).inputs
-        if known is None or not known.dataset_inputs:
-            self.client.log_inputs(self.parent_run_id, self._dataset_inputs(spec, data))
+        """Write the study's description and figures, and end the parent run."""
         self.log_files(self.parent_run_id, figures)
         self.log_values(self.parent_run_id, metrics=metrics, tags={NOTE_TAG: note})
         self.client.set_terminated(self.parent_run_id, status)

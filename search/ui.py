@@ -15,11 +15,19 @@ from collections.abc import Callable
 
 from search.errors import LockstepError
 from search.finished_trial import ranked
-from search.links import BEST_VIEW, SEARCH_VIEW, charts_url, compare_url
+from search.links import (
+    BEST_VIEW,
+    SEARCH_VIEW,
+    charts_url,
+    compare_url,
+    run_url,
+    table_url,
+)
 from search.settings import Settings
 from search.spec import StudySpec
 from search.study import load_study
 from search.study_report import best_runs
+from search.tracking import Tracker
 from search.tracking_store import load_tracker
 
 HOST = "127.0.0.1"
@@ -49,7 +57,7 @@ def serve(
     tracker = load_tracker(spec, settings, "lockstep ui")
     best = best_runs(tracker, ranking)
     if settings.mlflow_uri.startswith(("http://", "https://")):
-        _show(settings.ui_address, tracker.experiment_id, best, browser, say)
+        _show(settings.ui_address, spec, tracker, best, browser, say)
         return
     chosen = free_port(port)
     if chosen != port:
@@ -66,7 +74,7 @@ def serve(
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     try:
         _wait_until_ready(server, address)
-        _show(address, tracker.experiment_id, best, browser, say)
+        _show(address, spec, tracker, best, browser, say)
         say("Ctrl-C stops it.")
         server.wait()
     except KeyboardInterrupt:
@@ -103,12 +111,20 @@ def _wait_until_ready(server: subprocess.Popen[bytes], address: str) -> None:
 
 
 def _show(
-    address: str, experiment_id: str, best: list[str], browser: bool, say: Callable[[str], None]
+    address: str,
+    spec: StudySpec,
+    tracker: Tracker,
+    best: list[str],
+    browser: bool,
+    say: Callable[[str], None],
 ) -> None:
-    best_trials = charts_url(address, experiment_id, BEST_VIEW)
+    place = (address, tracker.experiment_id)
+    best_trials = charts_url(*place, BEST_VIEW)
     say(f"best trials   {best_trials}")
-    say(f"all trials    {charts_url(address, experiment_id, SEARCH_VIEW)}")
-    say(f"side by side  {compare_url(address, experiment_id, best)}")
+    say(f"all trials    {charts_url(*place, SEARCH_VIEW)}")
+    say(f"side by side  {compare_url(*place, best)}")
+    say(f"run table     {table_url(*place, spec.search.objective)}")
+    say(f"the study     {run_url(*place, tracker.parent_run_id)}")
     if browser:
         webbrowser.open(best_trials)
 

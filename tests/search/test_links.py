@@ -4,7 +4,15 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from search.links import BEST_VIEW, COMPARED, SEARCH_VIEW, charts_url, compare_url, run_url
+from search.links import (
+    BEST_VIEW,
+    COMPARED,
+    SEARCH_VIEW,
+    charts_url,
+    compare_url,
+    run_url,
+    table_url,
+)
 
 ADDRESS = "http://127.0.0.1:5000"
 RUNS = [f"{n:032x}" for n in range(12)]
@@ -19,10 +27,25 @@ def page(url: str) -> tuple[str, dict[str, list[str]]]:
 
 
 def test_run_url() -> None:
-    assert page(run_url(ADDRESS, "7", RUNS[1])) == (
-        f"/experiments/7/runs/{RUNS[1]}",
-        {"workflowType": ["machine_learning"]},
-    )
+    path, query = page(run_url(ADDRESS, "7", RUNS[1]))
+    assert path == f"/experiments/7/runs/{RUNS[1]}"
+    assert query == {"workflowType": ["machine_learning"]}
+
+
+@pytest.mark.parametrize(
+    ("objective", "ascending"), [("val_loss", "true"), ("val_accuracy", "false")]
+)
+def test_table_url(objective: str, ascending: str) -> None:
+    url = table_url(ADDRESS, "7", objective)
+    assert " " not in url
+    path, query = page(url)
+    assert path == "/experiments/7/runs"
+    assert query == {
+        "workflowType": ["machine_learning"],
+        "searchFilter": ["tags.`lockstep.role` = 'trial'"],
+        "orderByKey": [f"metrics.`{objective}`"],
+        "orderByAsc": [ascending],
+    }
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 12])

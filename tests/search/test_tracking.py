@@ -109,7 +109,8 @@ def test_finishing_writes_note_data_figures_and_metrics(
 ) -> None:
     for n in (1, 2):  # a launch that is repeated writes it all again
         figure = Artifact("figures/heat_maps.png", f"picture {n}".encode())
-        tracker.finish(spec, splits, f"**note {n}**", [figure], {"best_val_loss": n / 4})
+        tracker.log_study_data(spec, splits)
+        tracker.finish(f"**note {n}**", [figure], {"best_val_loss": n / 4})
         (parent,) = runs(tracker, "study")
         assert parent.info.status == "FINISHED"
         assert parent.data.tags["mlflow.note.content"] == f"**note {n}**"
@@ -153,8 +154,11 @@ def test_a_trial_is_logged_whole(
             Status.DIVERGED: "FAILED",
         }[status]
     )
-    ended = {Status.PRUNED: " pruned at 5", Status.DIVERGED: " diverged at 5"}.get(status, "")
-    assert run.info.run_name == run_name(trial, result) == f"#4 lr 0.01 wd 0.25 B 8{ended}"
+    ended = "" if status is Status.COMPLETED else f" {status.name.lower()}, epoch"
+    assert run.info.run_name == run_name(trial, result)
+    assert run.info.run_name.startswith(f"#4{ended}")
+    assert run.info.run_name.endswith("lr 0.01 wd 0.25 B 8")
+    assert run_name(trial) == "#4 lr 0.01 wd 0.25 B 8"
     assert run.info.end_time >= run.info.start_time
 
     assert run.data.params == {
@@ -466,7 +470,7 @@ def test_reading_a_study_that_was_never_launched(
 def test_reading_leaves_the_parent_run_as_it_is(
     spec: StudySpec, tracker: Tracker, store: Settings, splits: Splits
 ) -> None:
-    tracker.finish(spec, splits, "done", [], {})
+    tracker.finish("done", [], {})
     load_tracker(spec, store, "lockstep compare")
     assert runs(tracker, "study")[0].info.status == "FINISHED"
 

@@ -1,0 +1,64 @@
+"""The browser that is installed, on pages of a UI that runs here."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from command import start
+from playwright.sync_api import Browser, Page, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BUDGET = 60_000  # milliseconds that a page may take to show what is waited for
+_FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+# MLflow opens its assistant's panel once in every new profile.
+_NO_ASSISTANT = "localStorage['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1'] = 'true'"
+
+
+def installed() -> str | None:
+    """The path of a Chromium or Chrome."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """A fresh profile, gone at the end."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=installed(), args=_FLAGS.split())
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def new_page(browser: Browser, width: int = 1920, height: int = 1080) -> Page:
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(BUDGET)
+    page.add_init_script(_NO_ASSISTANT)
+    return page
+
+
+@contextlib.contextmanager
+def served(study: str, *options: str, cwd: Path) -> Iterator[dict[str, str]]:
+    """The links that `lockstep ui` prints, by their names, while it serves."""
+    process = start("ui", study, "--no-browser", *options, cwd=cwd)
+    assert process.stdout is not None
+    links = {}
+    try:
+        for line in process.stdout:
+            if found := re.match(r"(\w+(?: \w+)*)  +(http\S+)", line):
+                links[found[1]] = found[2]
+            if "Ctrl-C" in line:
+                break
+        yield links
+    finally:
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, (out, err)
