@@ -73,7 +73,7 @@ def serve(
     )
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     try:
-        _wait_until_ready(server, address)
+        _wait_until_ready(server, address, tracker.parent_run_id)
         _show(address, spec, tracker, best, browser, say)
         say("Ctrl-C stops it.")
         server.wait()
@@ -95,7 +95,9 @@ def _command(settings: Settings, port: int) -> list[str]:
     ]
 
 
-def _wait_until_ready(server: subprocess.Popen[bytes], address: str) -> None:
+def _wait_until_ready(server: subprocess.Popen[bytes], address: str, run_id: str) -> None:
+    """Until it answers with this run: another server may have taken the port meanwhile."""
+    question = f"{address}/ajax-api/2.0/mlflow/runs/get?run_id={run_id}"
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
@@ -103,9 +105,16 @@ def _wait_until_ready(server: subprocess.Popen[bytes], address: str) -> None:
                 f"the MLflow server ended at once with exit code {server.returncode}"
             )
         try:
-            with urllib.request.urlopen(f"{address}/health", timeout=2):
+            with urllib.request.urlopen(question, timeout=5):
                 return
-        except (urllib.error.URLError, OSError):
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                raise LockstepError(
+                    f"another server answers at {address}; run the command again, or choose a "
+                    "port with --port"
+                ) from error
+            time.sleep(0.2)
+        except OSError:
             time.sleep(0.2)
     raise LockstepError(f"the MLflow server did not answer within {READY_SECONDS:.0f} seconds")
 

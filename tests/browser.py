@@ -6,11 +6,12 @@ import contextlib
 import re
 import shutil
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 from command import start
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BUDGET = 60_000  # milliseconds that a page may take to show what is waited for
@@ -25,6 +26,9 @@ _NO_ASSISTANT = "localStorage['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1'] =
 def installed() -> str | None:
     """The path of a Chromium or Chrome."""
     return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+expect.set_options(timeout=BUDGET)
 
 
 @contextlib.contextmanager
@@ -48,7 +52,10 @@ def new_page(browser: Browser, width: int = 1920, height: int = 1080) -> Page:
 @contextlib.contextmanager
 def served(study: str, *options: str, cwd: Path) -> Iterator[dict[str, str]]:
     """The links that `lockstep ui` prints, by their names, while it serves."""
-    process = start("ui", study, "--no-browser", *options, cwd=cwd)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    process = start("ui", study, "--no-browser", "--port", port, *options, cwd=cwd)
     assert process.stdout is not None
     links = {}
     try:
@@ -57,6 +64,8 @@ def served(study: str, *options: str, cwd: Path) -> Iterator[dict[str, str]]:
                 links[found[1]] = found[2]
             if "Ctrl-C" in line:
                 break
+        else:
+            raise AssertionError(f"it did not serve: {process.communicate()}")
         yield links
     finally:
         process.send_signal(signal.SIGINT)
