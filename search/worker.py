@@ -11,6 +11,7 @@ import contextlib
 import copy
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import traceback
@@ -25,6 +26,7 @@ from core.stack import Stack
 from core.training_data import TrainingData
 
 _context = multiprocessing.get_context("spawn")
+_NO_MEMORY = pickle.dumps(MemoryError())  # made while there is some
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +103,11 @@ def _serve(pipe: Connection, trained: Any) -> None:
     with contextlib.suppress(EOFError, OSError):  # the driver is gone
         data = pipe.recv()
         while True:
-            job, slot = pipe.recv()
             try:
+                job, slot = pipe.recv()
                 pipe.send(_outcome(data, job, trained, slot))
-            except MemoryError as error:
-                pipe.send(error)
+            except MemoryError:
+                pipe.send_bytes(_NO_MEMORY)
 
 
 def _outcome(data: TrainingData, job: StackJob, trained: Any, slot: int) -> Stack | Exception:
