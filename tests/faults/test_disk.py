@@ -18,6 +18,9 @@ STUDY = SMALL.replace("points = 4", "points = 8")
 TRIALS = 48
 
 
+pytestmark = pytest.mark.xdist_group("disk")  # so that its studies are launched once
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")

@@ -26,6 +26,9 @@ SAMPLED = (
 ).replace("[model]", '[model]\npenalty = "squared"')
 
 
+pytestmark = pytest.mark.xdist_group("mlflow_store")  # so that its studies are launched once
+
+
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a launched study, to be copied."""

@@ -14,6 +14,9 @@ OTHER = SMALL.replace('"small"', '"other"').replace("epochs = 4", "epochs = 1")
 ELSEWHERE = SMALL.replace('"small"', '"elsewhere"').replace("[model]", "seed = 1\n[model]")
 
 
+pytestmark = pytest.mark.xdist_group("compare")  # so that its studies are launched once
+
+
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study, one of fewer epochs on the same split, and one on another split."""

@@ -34,6 +34,9 @@ def get(address: str) -> Any:
         return json.load(answer)
 
 
+pytestmark = pytest.mark.xdist_group("dashboard")  # so that its studies are launched once
+
+
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("launched")

@@ -15,6 +15,9 @@ from stored import client, configurations, optuna_trials, runs, scores
 LONGER = SMALL.replace("epochs = 4", "epochs = 300")
 
 
+pytestmark = pytest.mark.xdist_group("launch")  # so that its studies are launched once
+
+
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a launched study in it."""

@@ -25,6 +25,9 @@ EVERYTHING = (
 )
 
 
+pytestmark = pytest.mark.xdist_group("pruned_launch")  # so that its studies are launched once
+
+
 @pytest.fixture(scope="module")
 def halved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("halved")

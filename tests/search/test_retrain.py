@@ -17,6 +17,8 @@ from core.sources import load
 from search.finished_trial import FinishedTrial
 from search.fitting import epochs_by_validation
 
+pytestmark = pytest.mark.xdist_group("retrain")  # so that its studies are launched once
+
 
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:

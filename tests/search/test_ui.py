@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from command import lockstep, start, write_study
 
+pytestmark = pytest.mark.xdist_group("ui")  # so that its studies are launched once
+
 
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
