@@ -65,9 +65,9 @@ def start(*arguments: str, cwd: Path, new_group: bool = False) -> subprocess.Pop
     )
 
 
-def lockstep(*arguments: str, cwd: Path) -> Finished:
+def lockstep(*arguments: str, cwd: Path, timeout: float = 240) -> Finished:
     process = start(*arguments, cwd=cwd)
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=timeout)
     return Finished(process.returncode, out, err)
 
 

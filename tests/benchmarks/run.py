@@ -22,8 +22,16 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-PARTS = ("trainer", "launch", "growth", "optuna", "cluster", "search")
-ROUNDS = {"trainer": 5, "launch": 3, "growth": 3, "optuna": 3, "cluster": 3, "search": 5}
+PARTS = ("trainer", "launch", "growth", "optuna", "cluster", "search", "pages")
+ROUNDS = {
+    "trainer": 5,
+    "launch": 3,
+    "growth": 3,
+    "optuna": 3,
+    "cluster": 3,
+    "search": 5,
+    "pages": 3,
+}
 
 
 def _arguments() -> argparse.Namespace:
@@ -76,6 +84,10 @@ def _measure(part: str, options: argparse.Namespace) -> str:
         from cluster import cluster
 
         return cluster(rounds, options.quick, _say)
+    if part == "pages":
+        from pages import pages
+
+        return pages(rounds, options.quick, _say)
     if part == "search":
         from search_efficiency import search_efficiency
 
