@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -57,3 +58,14 @@ class TrainingData:
             n_features=train.X.shape[1],
             n_classes=len(train.class_names),
         )
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _received, tuple(getattr(self, each.name) for each in fields(self))
+
+
+def _received(*parts: Any) -> TrainingData:
+    """What was pickled, its arrays aligned: those that came out of a network's buffer may begin at
+    an odd byte, and BLAS would copy them at every product."""
+    whole = (np.require(x, requirements="A") if isinstance(x, np.ndarray) else x for x in parts)
+    make: Callable[..., TrainingData] = TrainingData
+    return make(*whole)

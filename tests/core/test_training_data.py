@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 from hypothesis import given
 from strategies import make_problem, seeds, stable_trials
@@ -111,3 +113,18 @@ def test_all_features_dead() -> None:
     np.testing.assert_allclose(result.curves.train_loss, np.log(2), rtol=1e-6)
     np.testing.assert_allclose(result.curves.val_loss, np.log(2), rtol=1e-6)
     np.testing.assert_array_equal(result.curves.val_accuracy, 0.5)
+
+
+def test_arrays_that_came_out_of_a_buffer_at_an_odd_place_are_aligned() -> None:
+    """As from a network: the trainer would be ten times slower."""
+    data = make_problem(3).data
+    buffers: list[pickle.PickleBuffer] = []
+    pickled = pickle.dumps(data, protocol=5, buffer_callback=buffers.append)
+    odd = [memoryview(bytearray(b"." + each.raw()))[1:] for each in buffers]
+    received = pickle.loads(pickled, buffers=odd)
+    assert len(odd) >= 3
+    for name in ("X", "y", "X_val", "y_val", "active"):
+        array = getattr(received, name)
+        assert array.flags.aligned, name
+        np.testing.assert_array_equal(array, getattr(data, name), strict=True)
+    assert (received.n_features, received.n_classes) == (data.n_features, data.n_classes)
