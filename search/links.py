@@ -17,7 +17,11 @@ def run_url(address: str, experiment_id: str, run_id: str, artifact: str = "") -
 
 
 def table_url(address: str, experiment_id: str, objective: str) -> str:
-    """The table of every trial, best first; those that were pruned or diverged among them."""
+    """The table of every trial by its last value of the objective.
+
+    Trials that were pruned or diverged are among them, and may stand high: only their names and
+    icons tell them from those that are ranked.
+    """
     ascending = "true" if objective == "val_loss" else "false"
     condition = quote("tags.`lockstep.role` = 'trial'", safe="=")
     return (
