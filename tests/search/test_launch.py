@@ -75,7 +75,7 @@ def test_runs_have_curves_images_and_datasets(launched: Path) -> None:
     store = client(launched / "runs")
     parent = runs(launched / "runs", "small", "study")[0]
     assert parent.info.status == "FINISHED"
-    assert parent.data.tags["mlflow.note.content"].startswith("**Best #")
+    assert "- **best** #" in parent.data.tags["mlflow.note.content"]
     assert parent.inputs is not None
     assert len(parent.inputs.dataset_inputs) == 2
     figures = {file.path for file in store.list_artifacts(parent.info.run_id, "figures")}
