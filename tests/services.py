@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -174,6 +175,24 @@ class Services:
             except psycopg.OperationalError:
                 assert time.monotonic() < deadline, "PostgreSQL does not start"
                 time.sleep(0.1)
+
+    def content(self, database: str) -> str:
+        """Every row of every table, as text."""
+        import psycopg
+        from psycopg import sql
+
+        with psycopg.connect(
+            self.url(database, quote(PASSWORD, safe="")).replace("+psycopg", "")
+        ) as connection:
+            tables = connection.execute(
+                "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+            ).fetchall()
+            select = sql.SQL("SELECT each::text FROM {} AS each")
+            return "\n".join(
+                row
+                for (table,) in tables
+                for (row,) in connection.execute(select.format(sql.Identifier(table))).fetchall()
+            )
 
     def wait_healthy(self, service: str) -> None:
         """By the service's own health check."""

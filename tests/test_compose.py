@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from urllib.parse import quote
 
 import jsonschema
 import optuna
@@ -20,7 +21,7 @@ from mlflow import MlflowClient
 from services import COMPOSE, PASSWORD, PATH, Services, compose, services
 from stored import scores
 
-pytest.importorskip("distributed", reason="Dask is not installed: lockstep[cluster]")
+distributed = pytest.importorskip("distributed", reason="Dask is not installed: lockstep[cluster]")
 pytestmark = pytest.mark.xdist_group("services")
 
 FILE = compose({"POSTGRES_PASSWORD": "x"})
@@ -97,7 +98,7 @@ def study_text(name: str, text: str = LONGER) -> str:
 
 
 def trials(up: Services, study: str) -> list[optuna.trial.FrozenTrial]:
-    storage = optuna.storages.RDBStorage(up.url("optuna", "s3cret%2Fp%40ss%2541"))
+    storage = optuna.storages.RDBStorage(up.url("optuna", quote(PASSWORD, safe="")))
     try:
         return optuna.load_study(study_name=study, storage=storage).get_trials()
     except KeyError:
@@ -145,6 +146,16 @@ def wait_for(up: Services, study: str, n: int, process: subprocess.Popen[str]) -
         time.sleep(0.2)
 
 
+def wait_for_task(up: Services, process: subprocess.Popen[str]) -> None:
+    """Until a worker is training."""
+    with distributed.Client(f"tcp://127.0.0.1:{up.ports['8786']}", set_as_default=False) as client:
+        deadline = time.monotonic() + 120
+        while not any(client.processing().values()):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
 def started(up: Services, command: list[str], cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, cwd=cwd, env=up.environment("driver"), text=True,
@@ -152,82 +163,104 @@ def started(up: Services, command: list[str], cwd: Path) -> subprocess.Popen[str
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("victim", ["worker-1", "mlflow", "postgres"])
 def test_what_is_killed_on_the_way_loses_nothing(
-    up: Services, local: dict[object, object], tmp_path: Path, victim: str
+    up: Services, local: dict[object, object], tmp_path: Path
 ) -> None:
-    study = f"killed-{victim}"
+    """One launch: a worker dies while it trains, then the servers that record."""
+    study = "killed"
     path = write_study(tmp_path, study_text(study))
     process = started(up, driver(up, str(path), home=tmp_path / "runs"), tmp_path)
-    wait_for(up, study, 0 if victim == "worker-1" else 3, process)
-    if victim == "worker-1":
-        time.sleep(4)  # training
-    up.kill(victim)
-    time.sleep(1)
-    up.start(victim.split("-")[0], victim)
+    wait_for_task(up, process)
+    for victim, recorded in (("worker-1", 1), ("mlflow", 3), ("postgres", 5)):
+        up.kill(victim)
+        up.start(victim.split("-")[0], victim)
+        wait_for(up, study, recorded, process)
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, (out, err)
     assert "Traceback" not in err
     assert_whole(up, study, local)
 
 
-@pytest.mark.parametrize("victim", ["mlflow", "postgres", "scheduler"])
 def test_what_stays_away_stops_the_driver_and_the_same_command_continues(
-    up: Services, local: dict[object, object], tmp_path: Path, victim: str
+    up: Services, local: dict[object, object], tmp_path: Path
 ) -> None:
-    study = f"away-{victim}"
+    """Three launches of one study lose a service each; the fourth finishes it."""
+    study = "away"
     path = write_study(tmp_path, study_text(study))
-    command = driver(up, str(path), home=tmp_path / "runs", patience="3")
-    process = started(up, command, tmp_path)
-    wait_for(up, study, 3, process) if victim != "scheduler" else time.sleep(5)
-    up.kill(victim)
-    out, err = process.communicate(timeout=120)
-    if victim != "scheduler" or process.returncode:  # it may have been needed no more
-        assert process.returncode == 2, (out, err)
+    command = driver(up, str(path), home=tmp_path / "runs", patience="2")
+    for victim, recorded in (("scheduler", 0), ("mlflow", 2), ("postgres", 4)):
+        process = started(up, command, tmp_path)
+        if victim == "scheduler":
+            wait_for_task(up, process)
+        wait_for(up, study, recorded, process)
+        up.kill(victim)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 2, (victim, out, err)
         assert "finished trials are kept" in err
         assert "the same command continues" in err
-    for text in (out, err):
-        assert "Traceback" not in text
-        assert PASSWORD not in text
-    up.start(victim)
-    if victim == "scheduler":
-        for n in (1, 2):
-            up.kill(f"worker-{n}")
-            up.start("worker", f"worker-{n}")
-    finished = run(up, driver(up, str(path), home=tmp_path / "runs"), tmp_path)
+        for text in (out, err):
+            assert "Traceback" not in text
+            assert PASSWORD not in text
+        up.start(victim)
+        if victim == "scheduler":
+            for n in (1, 2):
+                up.kill(f"worker-{n}")
+                up.start("worker", f"worker-{n}")
+    finished = run(up, command, tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert_whole(up, study, local)
 
 
-def test_two_drivers_of_two_homes(
+def test_two_drivers_and_no_password_anywhere(
     up: Services, local: dict[object, object], tmp_path: Path
 ) -> None:
-    """The second is refused, the first named, and nothing is recorded twice."""
-    study = "twice"
+    """A second driver, of another home, is refused, the first named. The passwords in the first
+    one's URLs are in nothing that it wrote: output, files, both databases, logs of the services."""
+    study, secret = "twice", "hidden-in-a-url"
     path = write_study(tmp_path, study_text(study))
-    first = started(up, driver(up, str(path), home=tmp_path / "first"), tmp_path)
+    urls = [
+        f"--storage={up.url('optuna', quote(PASSWORD, safe=''))}",
+        f"--tracking-uri={up.mlflow.replace('//', f'//me:{secret}@')}",
+    ]
+    home = tmp_path / "first"
+    first = started(up, driver(up, str(path), *urls, "--json", home=home), tmp_path)
     wait_for(up, study, 1, first)
-    second = run(up, driver(up, str(path), home=tmp_path / "second"), tmp_path)
+    second = run(up, driver(up, str(path), *urls, home=tmp_path / "second"), tmp_path)
     assert second.returncode == 2
     assert f"study {study} is being run by process {first.pid} on " in second.stderr
     assert ", since 20" in second.stderr
     out, err = first.communicate(timeout=120)
     assert first.returncode == 0, (out, err)
     assert_whole(up, study, local)
+    written = [text.encode() for text in (out, err, second.stdout, second.stderr)]
+    written += [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
+    written += [file.read_bytes() for file in up.folder.glob("*.log")]
+    written += [file.read_bytes() for file in (up.folder / "artifacts").rglob("*.*")]
+    written += [up.content(database).encode() for database in ("optuna", "mlflow")]
+    assert study.encode() in written[-1], "the databases were read"
+    for password in (secret, PASSWORD, quote(PASSWORD, safe="")):
+        assert not [text for text in written if password.encode() in text], password
 
 
-def test_digits_through_all_services(up: Services, tmp_path: Path) -> None:
-    """With fewer learning rates and decays: recording is what takes the time."""
-    text = (REPOSITORY / "studies" / "digits-3v6.toml").read_text()
+@pytest.mark.parametrize("study", ["digits-3v6", "mnist-3v6"])
+def test_a_study_through_all_services(
+    up: Services, tmp_path: Path, study: str, request: pytest.FixtureRequest
+) -> None:
+    """Of a smaller grid: recording is what takes the time."""
+    data = []
+    if study.startswith("mnist"):
+        data = [f"--data-dir={request.getfixturevalue('mnist_dir')}"]
+    text = (REPOSITORY / "studies" / f"{study}.toml").read_text()
+    text = text.replace("[25, 50, 100, 200, 400, 800, 1600]", "[200, 800]")
     path = write_study(tmp_path, re.sub(r"points = \d+", "points = 2", text))
-    finished = run(up, [*driver(up, str(path), home=tmp_path / "runs"), "--json"], tmp_path)
+    finished = run(up, [*driver(up, str(path), *data, home=tmp_path / "runs"), "--json"], tmp_path)
     assert finished.returncode == 0, finished.stderr
     home = tmp_path / "local"
-    local = lockstep("launch", str(path), "--home", str(home), cwd=tmp_path)
+    local = lockstep("launch", str(path), *data, "--home", str(home), cwd=tmp_path)
     assert local.code == 0, local.err
-    expected = dict(scores(home, "digits-3v6"))
+    expected = dict(scores(home, study))
     assert json.loads(finished.stdout)["trials"]["complete"] == len(expected) >= 4
-    assert_whole(up, "digits-3v6", expected)
+    assert_whole(up, study, expected)
 
 
 @pytest.mark.parametrize(
