@@ -260,6 +260,7 @@ def npy_header(shape: tuple[int, ...], descr: str = "<f8") -> bytes:
         (b"\x93NUMPY\x09\x00", "not a valid .npz file"),
         (b"nonsense", "not a valid .npz file"),
     ],
+    ids=("terabytes", "no width", "a byte more", "a bomb", "no version", "no array"),
 )
 def test_npz_false_claims_cost_no_memory(npz: Path, content: bytes, message: str) -> None:
     with zipfile.ZipFile(npz, "w", zipfile.ZIP_DEFLATED) as archive:
