@@ -82,7 +82,7 @@ def test_the_dashboard_shows_states_rungs_and_links(launched: Path) -> None:
         assert run.info.status == statuses[trial["state"]]
         link = attributes["mlflow.run"]
         assert link.startswith("http://127.0.0.1:5000/#/experiments/")
-        assert link.endswith(f"/runs/{run.info.run_id}")
+        assert link.endswith(f"/runs/{run.info.run_id}?workflowType=machine_learning")
         steps = [each["step"] for each in trial["intermediate_values"]]
         assert steps == RUNGS[: len(steps)]
         if trial["state"] == "Fail":
