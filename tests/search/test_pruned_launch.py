@@ -70,7 +70,8 @@ def test_mlflow_keeps_what_was_pruned(halved: Path) -> None:
         files = {file.path for file in store.list_artifacts(run.info.run_id)}
         assert {"templates.png", "result.npz"} <= files
         assert ("stopped early" in run.data.tags["lockstep.status"]) == pruned
-        assert trial.user_attrs["mlflow.run"].endswith(f"/runs/{run.info.run_id}?workflowType=machine_learning")
+        page = f"/runs/{run.info.run_id}?workflowType=machine_learning"
+        assert trial.user_attrs["mlflow.run"].endswith(page)
 
 
 def test_pruned_trials_are_not_ranked(halved: Path) -> None:
