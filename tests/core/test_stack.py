@@ -188,9 +188,9 @@ def test_any_shape_against_the_definition(
     results = run(data, trials, tile=tile, epochs=2, penalty=penalty, seed=seed)
     for trial, result in zip(trials, results, strict=True):
         expected = reference(train_part, validation, trial, penalty, 2, seed)
-        np.testing.assert_allclose(
-            result.weights, expected.W, rtol=0, atol=5e-6 * np.abs(expected.W).max() + 1e-12
-        )
+        # Weights that grew and shrank again keep the roundings of when they were large.
+        atol = 5e-6 * np.abs(expected.W).max() + 1e-6 * expected.norms.max() + 1e-12
+        np.testing.assert_allclose(result.weights, expected.W, rtol=0, atol=atol)
         np.testing.assert_allclose(
             curves_of(result)[[0, 2]], expected.curves[[0, 2]], rtol=5e-6, atol=1e-6
         )

@@ -10,6 +10,8 @@ from command import SMALL, lockstep, write_study
 from PIL import Image
 from stored import client, optuna_trials, runs
 
+from search.links import COMPARED
+
 OTHER = SMALL.replace('"small"', '"other"').replace("epochs = 4", "epochs = 1")
 ELSEWHERE = SMALL.replace('"small"', '"elsewhere"').replace("[model]", "seed = 1\n[model]")
 
@@ -43,7 +45,7 @@ def test_ranks_all_trials(launched: Path) -> None:
         assert row["behind"] == pytest.approx(row["val_loss"] - losses[0], abs=1e-5)
         assert row["run_id"] == trial.user_attrs["mlflow.run_id"]
         assert {key: row[key] for key in trial.params} == trial.params
-    assert all(row["run_id"] in finished.json["compare_url"] for row in rows[:3])
+    assert all(row["run_id"] in finished.json["compare_url"] for row in rows[:COMPARED])
     with Image.open(launched / finished.json["heat_maps"]) as picture:
         assert min(picture.size) > 200
     choice = finished.json["choice"]
