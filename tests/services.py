@@ -224,6 +224,13 @@ class Services:
         return f"http://127.0.0.1:{self.ports['5000']}"
 
 
+def driver(up: Services, *arguments: str, home: Path, patience: str = "60") -> list[str]:
+    """The driver's own command line, for another study and home."""
+    command = up.command("driver")[:-1]
+    command = [word for word in command if not word.startswith(("--data-dir", "--home"))]
+    return [*command, *arguments, f"--home={home}", f"--patience={patience}"]
+
+
 @contextlib.contextmanager
 def services() -> Iterator[Services]:
     """None started yet; nothing of them stays. In a folder that other users can enter."""

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from command import REPOSITORY, SMALL, lockstep, write_study
 from mlflow import MlflowClient
-from services import COMPOSE, PASSWORD, PATH, Services, compose, services
+from services import COMPOSE, PASSWORD, PATH, Services, compose, driver, services
 from stored import scores
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed: lockstep[cluster]")
@@ -78,13 +78,6 @@ def up() -> Iterator[Services]:
         for n in (1, 2):
             started.start("worker", f"worker-{n}")
         yield started
-
-
-def driver(up: Services, *arguments: str, home: Path, patience: str = "60") -> list[str]:
-    """The driver's own command line, for another study and home."""
-    command = up.command("driver")[:-1]
-    command = [word for word in command if not word.startswith(("--data-dir", "--home"))]
-    return [*command, *arguments, f"--home={home}", f"--patience={patience}"]
 
 
 def run(up: Services, command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:

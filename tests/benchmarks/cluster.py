@@ -1,41 +1,112 @@
-"""Benchmark 5: what a cluster costs, and where its one driver would become the bottleneck."""
+"""Benchmark 5: what a cluster costs, what one driver records, and from how many workers on that is
+the bottleneck."""
 
 from __future__ import annotations
 
-import heapq
-import random
 import statistics
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from measure import interleaved, ratio, table
+import cluster_driver
+import cluster_tables
+import pytest
+from cluster_driver import Problem, Recorded, Written
+from cluster_simulation import StackTime
+from cluster_tables import Trained
 
-from core.data import Dataset
-from core.result import Hyperparameters
-from core.softmax import Penalty
-from core.stack import Stack, tile_trials
-from core.training_data import TrainingData
-from search.cluster import open_executor
-from search.executors import Executor, StackJob
-from search.settings import Settings
+if TYPE_CHECKING:
+    from search.executors import Executor, StackJob
 
-ROWS, FEATURES = 4_000, 655
-WORKERS = (10, 30, 100, 300, 1_000)
-TRIALS = 100  # of a stack
-RECORDING_SECONDS = 0.035  # of a trial: what a launch reports as logging, over its trials
+EMPTY_TASKS = 200
+SHARE = {"mnist-3v6": 0.2, "mnist-10": 0.1}  # of the study's epochs that its stacks are trained for
+CLIENTS = (1, 2, 4, 8)
 
-
-def _data() -> TrainingData:
-    rng = np.random.default_rng(0)
-    X = rng.random((ROWS, FEATURES), dtype=np.float32)
-    return TrainingData.of(Dataset(X, rng.integers(0, 2, ROWS), ("0", "1"), None, "synthetic"))
+Say = Callable[[str], None]
 
 
-def _jobs(n: int, trials: int, epochs: int) -> list[StackJob]:
-    tried = tuple(Hyperparameters(0.001 * (k + 1), 1e-4, 100) for k in range(trials))
-    stack = Stack(tried, Penalty.NORM, 0, tile_trials(trials, 2))
-    return [StackJob(stack, epochs)] * n
+def cluster(data_dir: Path | None, rounds: int, quick: bool, say: Say) -> str:
+    """The Markdown section."""
+    problems = [_problem(name, data_dir, say) for name in list(SHARE)[: 1 if quick else None]]
+    empty: dict[str, list[float]] = {}
+    trained: dict[str, Trained] = {}
+    for problem in problems:
+        with _executors(problem) as executors:
+            if not empty:
+                empty = {name: _empty(executors[name], rounds) for name in ("processes", "Dask")}
+                say("overhead measured")
+            trained[problem.name] = _trained(problem, executors, rounds, quick)
+            say(f"{problem.name}: stacks trained")
+    sections = ["## A cluster", cluster_tables.overhead(empty), cluster_tables.efficiency(trained)]
+    try:
+        recorded = _recorded(
+            problems, *((20, CLIENTS[:2], 1.0) if quick else (200, CLIENTS, 4.0)), say
+        )
+    except pytest.skip.Exception as missing:
+        return "\n\n".join([*sections, f"The rest is skipped: {missing}."])
+    alone, served, ceiling = recorded
+    return "\n\n".join(
+        [
+            *sections,
+            cluster_tables.recording(alone, served),
+            cluster_tables.server(ceiling),
+            cluster_tables.simulation(trained, served, ceiling),
+        ]
+    )
+
+
+def _recorded(
+    problems: Sequence[Problem], trials: int, clients: Sequence[int], seconds: float, say: Say
+) -> tuple[dict[str, Recorded], dict[str, Recorded], dict[str, list[Written]]]:
+    """By problem: a launch here, one through the services, and their server alone."""
+    alone: dict[str, Recorded] = {}
+    served: dict[str, Recorded] = {}
+    ceiling: dict[str, list[Written]] = {}
+    with tempfile.TemporaryDirectory() as parent, cluster_driver.started() as up:
+        for problem in problems:
+            alone[problem.name] = cluster_driver.locally(problem, trials, _folder(parent))
+            say(f"{problem.name}: recorded locally")
+            served[problem.name] = cluster_driver.through(up, problem, trials, _folder(parent))
+            say(f"{problem.name}: recorded through the services")
+            ceiling[problem.name] = cluster_driver.written(
+                up, problem, clients, seconds, _folder(parent)
+            )
+            say(f"{problem.name}: server alone")
+    return alone, served, ceiling
+
+
+def _folder(parent: str) -> Path:
+    return Path(tempfile.mkdtemp(dir=parent))
+
+
+def _problem(name: str, data_dir: Path | None, say: Say) -> Problem:
+    from search.settings import Settings
+    from search.spec import load
+    from search.study_data import load_data
+
+    spec = load(Path(__file__).resolve().parents[2] / "studies" / f"{name}.toml")
+    return Problem(spec, load_data(spec, Settings(data_dir=data_dir), say))
+
+
+# -- training ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _executors(problem: Problem) -> Iterator[Mapping[str, Executor]]:
+    from core.training_data import TrainingData
+    from search.cluster import open_executor
+    from search.executors import InProcess
+    from search.settings import Settings
+
+    data = TrainingData.of(problem.data.train, problem.data.validation)
+    with (
+        open_executor(data, Settings(workers=2), lambda text: None) as processes,
+        open_executor(data, Settings(workers=2, cluster="local"), lambda text: None) as dask,
+    ):
+        yield {"in process": InProcess(data), "processes": processes, "Dask": dask}
 
 
 def _seconds(executor: Executor, jobs: Sequence[StackJob]) -> float:
@@ -45,81 +116,56 @@ def _seconds(executor: Executor, jobs: Sequence[StackJob]) -> float:
     return time.perf_counter() - started
 
 
-def cluster(rounds: int, quick: bool, say: Callable[[str], None]) -> str:
-    """The Markdown section."""
-    data, epochs = _data(), 5 if quick else 20
-    quiet: Callable[[str], None] = lambda text: None  # noqa: E731
-    with (
-        open_executor(data, Settings(workers=2), quiet) as processes,
-        open_executor(data, Settings(workers=2, cluster="local"), quiet) as dask,
-    ):
-        executors = {"processes": processes, "Dask": dask}
-        small = interleaved(
-            {
-                name: lambda e=each: _seconds(e, _jobs(200, 1, 0))
-                for name, each in executors.items()
-            },
-            rounds,
+def _empty(executor: Executor, rounds: int) -> list[float]:
+    """Seconds of a task that trains one trial for no epoch; one round before is not kept."""
+    from core.result import Hyperparameters
+    from core.softmax import Penalty
+    from core.stack import Stack
+    from search.executors import StackJob
+
+    jobs = [StackJob(Stack((Hyperparameters(0.1, 0.0, 100),), Penalty.NORM, 0, 1), 0)] * EMPTY_TASKS
+    return [_seconds(executor, jobs) / EMPTY_TASKS for _ in range(rounds + 1)][1:]
+
+
+def _trained(
+    problem: Problem, executors: Mapping[str, Executor], rounds: int, quick: bool
+) -> Trained:
+    """The study's own stacks, each twice so that two workers have as much to do."""
+    from core.stack import Stack
+    from search.executors import StackJob
+    from search.plan import PlannedTrial, stacks
+    from search.space import grid
+
+    spec = problem.spec
+    cohort = [PlannedTrial(*each) for each in enumerate(grid(spec.space))]
+    share = 0.02 if quick else SHARE[problem.name]
+    epochs = max(1, round(share * spec.model.epochs))
+    jobs = [
+        StackJob(
+            Stack(tuple(t.hyperparameters for t in task.trials), spec.model.penalty, 0, task.tile),
+            epochs,
         )
-        say("overhead measured")
-        large = interleaved(
-            {
-                name: lambda e=each: _seconds(e, _jobs(8, TRIALS, epochs))
-                for name, each in executors.items()
-            },
-            rounds,
-        )
-    rows = [
-        [
-            name,
-            f"{1000 * statistics.median(small[name]) / 200:.1f}",
-            f"{statistics.median(large[name]):.2f}",
-            f"{ratio(large['processes'], large[name]):.2f}",
-        ]
-        for name in executors
+        for task in stacks(cohort, len(problem.data.train.class_names))
+        for _ in range(2)
     ]
-    headings = ["2 workers", "ms an empty task", "8 stacks, s", "efficiency"]
-    stack_seconds = [2 * each / 8 for each in large["Dask"]]
-    return (
-        "## A cluster\n\n"
-        + table(headings, rows)
-        + "\n\nSimulated: stacks of 100 trials for every worker ten times over, their times drawn "
-        "from those above (stretched to 100 epochs), recorded by one driver.\n\n"
-        + _simulated([each * 100 / epochs for each in stack_seconds])
-    )
-
-
-def _simulated(stack_seconds: Sequence[float]) -> str:
-    rows = []
-    for workers in WORKERS:
-        for label, cost in (("as it is", RECORDING_SECONDS), ("logged by workers", 0.003)):
-            busy, total = simulate(workers, stack_seconds, cost)
-            rows.append(
-                [
-                    f"{workers:,}",
-                    label,
-                    f"{100 * busy:.0f} %",
-                    f"{10 * workers * TRIALS / total:.0f}",
-                ]
-            )
-    return table(["workers", "recording", "workers busy", "trials/s"], rows)
-
-
-def simulate(
-    workers: int, stack_seconds: Sequence[float], recording: float, stacks_each: int = 10
-) -> tuple[float, float]:
-    """Share of the workers' time spent training, and seconds in all: tasks go to whoever is free,
-    results are recorded one after the other by the driver."""
-    draw = random.Random(0)
-    free = [0.0] * workers
-    trained, ends = 0.0, []
-    for _ in range(stacks_each * workers):
-        began = heapq.heappop(free)
-        seconds = draw.choice(stack_seconds) * draw.uniform(0.8, 1.2)
-        trained += seconds
-        ends.append(began + seconds)
-        heapq.heappush(free, began + seconds)
-    clock = 0.0
-    for end in sorted(ends):
-        clock = max(clock, end) + TRIALS * recording
-    return trained / (workers * clock), clock
+    dask: Any = executors["Dask"]
+    client = dask._client
+    seconds: dict[str, list[float]] = {name: [] for name in executors}
+    client.get_task_stream()  # from now on it is recorded
+    began = time.time()
+    for _ in range(rounds):
+        for name, executor in executors.items():
+            seconds[name].append(_seconds(executor, jobs))
+    took = [
+        sum(
+            part["stop"] - part["start"]
+            for part in task["startstops"]
+            if part["action"] == "compute"
+        )
+        for task in client.get_task_stream(start=began)
+    ]
+    if len(took) != rounds * len(jobs):
+        raise RuntimeError(f"Dask tells of {len(took)} tasks instead of {rounds * len(jobs)}")
+    size = round(statistics.mean(len(job.stack.trials) for job in jobs))
+    share = epochs / spec.model.epochs
+    return Trained(share, seconds, [StackTime(each / share, size) for each in took])

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -127,14 +127,38 @@ def _family(root: int) -> list[int]:
     return family
 
 
-def core_seconds_of_family() -> float:
-    """Used so far by this process and its descendants that live; 0 where there is no /proc."""
+def core_seconds_of_family(root: int | None = None) -> float:
+    """Used so far by a process, by default this one, and its descendants, those included that ended
+    and were waited for; 0 where there is no /proc."""
     ticks = 0
-    for pid in _family(os.getpid()):
+    for pid in _family(root or os.getpid()):
         with contextlib.suppress(OSError):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
+            ticks += sum(map(int, fields[11:15]))
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+class Clocks:
+    """What watched functions took, by label: calls, wall seconds, core seconds of their thread."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, list[float]] = {}
+
+    def watch(self, owner: Any, name: str, label: str | Callable[..., str]) -> None:
+        """label: or what makes one of the arguments."""
+        watched: Callable[..., Any] = getattr(owner, name)
+
+        def timed(*args: Any, **options: Any) -> Any:
+            wall, core = time.perf_counter(), time.thread_time()
+            try:
+                return watched(*args, **options)
+            finally:
+                key = label if isinstance(label, str) else label(*args, **options)
+                took = (1, time.perf_counter() - wall, time.thread_time() - core)
+                before = self.spent.get(key, (0, 0.0, 0.0))
+                self.spent[key] = [a + b for a, b in zip(before, took, strict=True)]
+
+        setattr(owner, name, timed)
 
 
 def _proportional_bytes(pid: int) -> int:

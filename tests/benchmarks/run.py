@@ -28,7 +28,7 @@ ROUNDS = {
     "launch": 3,
     "growth": 3,
     "optuna": 3,
-    "cluster": 3,
+    "cluster": 2,
     "search": 5,
     "pages": 3,
 }
@@ -83,7 +83,7 @@ def _measure(part: str, options: argparse.Namespace) -> str:
     if part == "cluster":
         from cluster import cluster
 
-        return cluster(rounds, options.quick, _say)
+        return cluster(options.data, rounds, options.quick, _say)
     if part == "pages":
         from pages import pages
 
