@@ -58,6 +58,15 @@ def connect_args(url: str) -> dict[str, Any]:
     return dict(_LIBPQ) if driver in ("", "psycopg", "psycopg2") else {}
 
 
+def check_reachable(url: str) -> None:
+    """Raises whatever a connection fails with, within seconds."""
+    engine = create_engine(url, connect_args=connect_args(url))
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
+
+
 class PostgresStorage(RDBStorage):
     """For a study's only driver.
 

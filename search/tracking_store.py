@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from search.errors import LockstepError
+from search.postgres import check_reachable, is_postgres
 from search.settings import Settings, redacted
 from search.spec import StudySpec
 from search.tracking import NOTE_TAG, PARENT_TAG, ROLE_TAG, TRIAL_TAG, Tracker
@@ -102,6 +103,8 @@ def delete_strays(tracker: Tracker, recorded: Mapping[int, str]) -> None:
 def _reachable(settings: Settings) -> Iterator[None]:
     """Turn whatever MLflow and its database raise while opening into one sentence, soon."""
     try:
+        if is_postgres(settings.tracking_uri):
+            check_reachable(settings.mlflow_uri)  # MLflow would try for 100 seconds
         with impatient():
             yield
     except LockstepError:

@@ -274,6 +274,7 @@ def test_a_study_through_all_services(
     [
         ("--storage", "postgresql+psycopg://me:{password}@127.0.0.1:9/optuna"),
         ("--tracking-uri", "http://me:{password}@127.0.0.1:9"),
+        ("--tracking-uri", "postgresql+psycopg://me:{password}@127.0.0.1:9/mlflow"),
     ],
 )
 @pytest.mark.parametrize("password", ["s3cret", "s3%40cr%2Fet"])
