@@ -157,7 +157,8 @@ def _pruning(
             continue
         values = getattr(curves, spec.search.objective)
         is_best = trial.number == best[0].number if best else False
-        courses.append(Course(values[np.isfinite(values)], trial.status, is_best))
+        known = np.isfinite(curves.val_loss)  # an accuracy beside a lost loss means nothing
+        courses.append(Course(values[known], trial.status, is_best))
     rungs = spec.search.rungs(spec.model.epochs)
     reached = [sum(trial.stopped_epoch >= rung for trial in trials) for rung in rungs]
     drawn = [course for course in courses if len(course.values)]
