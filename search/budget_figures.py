@@ -61,10 +61,11 @@ def importances_figure(
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How far a trial came: the objective after each epoch, (E,)."""
+    """How far a trial came: the objective after each epoch, (E,); whether it is the best."""
 
     values: Values
     status: Status
+    best: bool = False
 
 
 @style()
@@ -72,15 +73,15 @@ def pruning_figure(
     courses: Sequence[Course],
     rungs: Sequence[int],
     reached: Sequence[int],
-    completed: int,
-    trials: int,
+    counts: Mapping[Status, int],
     objective: Objective,
 ) -> bytes:
-    """A PNG of the validation objective by epoch, best trial first in ``courses``, which are those
-    of some of all trials.
+    """A PNG of the validation objective by epoch. ``courses`` are those of some trials; counts: how
+    all of them ended.
 
     rungs: epochs at which trials were compared, the last one their full training; reached: how many
-    trials trained as far as each. Lines end where trials were stopped.
+    trials trained as far as each. Lines end where trials were stopped, or diverged. Accuracies are
+    drawn as error rates, so that the best can be told apart.
 
     Raises ValueError if there are no courses.
     """
@@ -88,28 +89,40 @@ def pruning_figure(
     from matplotlib.figure import Figure
 
     need(courses, "trial")
-    factor = 1.0 if objective == "val_loss" else 100.0
-    figure = Figure(figsize=(8.0, 4.4))
+    is_loss = objective == "val_loss"
+    drawn = [(each, each.values if is_loss else 100 * (1 - each.values)) for each in courses]
+    figure = Figure(figsize=(9.6, 4.4))
     ax: Any = figure.subplots()
 
-    def lines(chosen: Sequence[Course], **look: Any) -> None:
-        points = [
-            np.column_stack([np.arange(1, len(each.values) + 1), factor * each.values])
-            for each in chosen
-        ]
+    def lines(chosen: Sequence[Values], **look: Any) -> None:
+        points = [np.column_stack([np.arange(1, len(each) + 1), each]) for each in chosen]
         ax.add_collection(LineCollection(points, **look), autolim=False)
         for path in points:
             if len(path) == 1:  # a line of one point shows nothing
                 ax.plot(*path[0], ".", ms=3, color=look["colors"])
 
-    stopped = [each for each in courses if each.status is not Status.COMPLETED]
-    whole = [each for each in courses if each.status is Status.COMPLETED]
-    lines(stopped, colors="#B5B5B5", linewidths=0.6, alpha=0.7)
-    ends = [(len(each.values), factor * each.values[-1]) for each in stopped]
-    if ends:
-        ax.plot(*zip(*ends, strict=True), "o", ms=2.5, color="#8A8A8A", zorder=3)
-    lines(whole[1:], colors=BLUE, linewidths=0.9, alpha=0.8)
-    lines(whole[:1], colors=VERMILION, linewidths=2.0)
+    handles = []
+    for status, word, marker, size in (
+        (Status.PRUNED, "stopped early", "o", 3.0),
+        (Status.DIVERGED, "diverged", "x", 4.0),
+    ):
+        ended = [values for each, values in drawn if each.status is status]
+        lines(ended, colors="#B5B5B5", linewidths=0.6, alpha=0.7)
+        if ended:
+            ends = [(len(values), values[-1]) for values in ended]
+            ax.plot(*zip(*ends, strict=True), marker, ms=size, color="#8A8A8A", zorder=3)
+        if count := counts.get(status, 0):
+            some = f", {len(ended):,} shown" if len(ended) < count else ""
+            look: Any = {"color": "#8A8A8A", "lw": 0.8, "marker": marker, "ms": size}
+            handles.append(mark(f"{word} ({count:,}{some})", **look))
+    whole = [each for each in drawn if each[0].status is Status.COMPLETED]
+    lines([values for each, values in whole if not each.best], colors=BLUE, linewidths=0.9)
+    handles.append(
+        mark(f"trained to the end ({counts.get(Status.COMPLETED, 0):,})", color=BLUE, lw=1.2)
+    )
+    if best := [values for each, values in whole if each.best]:
+        lines(best, colors=VERMILION, linewidths=2.0)
+        handles.append(mark("best", color=VERMILION, lw=2.0))
     for rung, count in zip(rungs, reached, strict=True):
         ax.axvline(rung, color=GREY, lw=1.0, zorder=0)
         ax.annotate(
@@ -121,35 +134,22 @@ def pruning_figure(
     ax.minorticks_off()
     ax.set(xlabel="epoch (marked where trials are compared)", ylabel=axis_label(objective))
     ax.set_title("trials that trained so far", fontsize=8, color=MUTED, loc="left", pad=18)
-    _fit(ax, [factor * each.values for each in courses], rungs[-1], objective)
-    some = f", {len(stopped):,} shown" if len(courses) < trials else ""
-    handles = [
-        mark(
-            f"stopped early ({trials - completed:,}{some})",
-            color="#8A8A8A",
-            lw=0.8,
-            marker="o",
-            ms=3,
-        ),
-        mark(f"trained to the end ({completed:,})", color=BLUE, lw=1.2),
-        mark("best", color=VERMILION, lw=2.0),
-    ]
-    ax.legend(handles=handles, loc="upper right" if objective == "val_loss" else "lower right")
+    _fit(ax, np.concatenate([values for _, values in drawn]), rungs[-1], is_loss)
+    # To the right of all, as lines may lie anywhere.
+    figure.legend(handles=handles, loc="outside right upper")
     return png(figure)
 
 
-def _fit(ax: Any, curves: Sequence[Values], last: int, objective: Objective) -> None:
-    """Axes that leave out what is far worse than most."""
-    values = np.concatenate(curves)
+def _fit(ax: Any, values: Values, last: int, is_loss: bool) -> None:
+    """Axes that leave out what is far worse than most; values: losses, or error rates in %."""
     values = values[np.isfinite(values)]
     ax.set_xlim(0.9, last * 1.1)
-    if objective == "val_loss":
-        top = np.percentile(values, 97)
-        scale_losses(ax, values[values <= top])
-        ax.set_ylim(values.min() / 1.05, top * 1.05)
-    else:
-        low = np.percentile(values, 5)
-        ax.set_ylim(low, values.max() + 0.03 * (values.max() - low))
+    top = np.percentile(values, 97)
+    scale_losses(ax, values[values <= top], always=not is_loss)
+    ax.set_ylim(values.min() / 1.05, top * 1.05)
+    if not is_loss:
+        ax.invert_yaxis()
+        ax.yaxis.set_major_formatter(lambda rate, _: f"{100 - rate:.4g}")
 
 
 @style()

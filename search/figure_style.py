@@ -89,12 +89,13 @@ def plain(value: float) -> str:
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
-def scale_losses(ax: Any, losses: Values) -> None:
-    """A logarithmic axis where losses, (n,), span more than a decade; ticks are plain numbers."""
+def scale_losses(ax: Any, losses: Values, *, always: bool = False) -> None:
+    """A logarithmic axis where losses, (n,), are positive and span more than a decade (or always);
+    ticks are plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     losses = losses[np.isfinite(losses)]
-    if losses.size and losses.min() > 0 and losses.max() > 10 * losses.min():
+    if losses.size and losses.min() > 0 and (always or losses.max() > 10 * losses.min()):
         subs = (1, 2, 5) if losses.max() < 1000 * losses.min() else (1,)
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(LogLocator(subs=subs))

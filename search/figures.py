@@ -86,10 +86,11 @@ def optimisation_history(points: Sequence[TrialPoint], objective: Objective = "v
 
 
 @style()
-def learning_curves(curves_by_label: Mapping[str, Curves]) -> bytes:
+def learning_curves(curves_by_label: Mapping[str, Curves], *, best: str) -> bytes:
     """A PNG of loss and accuracy by epoch: validation solid, train dashed.
 
-    The first label is the best trial's, which is emphasised; the first `MAX_CURVES` are drawn.
+    The trial with the label ``best`` is emphasised, if it is there; the first `MAX_CURVES` are
+    drawn. Accuracies below the worst of validation are left out: training starts lower.
 
     Raises ValueError if there are no curves.
     """
@@ -98,12 +99,17 @@ def learning_curves(curves_by_label: Mapping[str, Curves]) -> bytes:
 
     need(curves_by_label, "learning curve")
     chosen = dict(list(curves_by_label.items())[:MAX_CURVES])
-    shades = [VERMILION, *colormaps["viridis"](np.linspace(0.1, 0.9, max(len(chosen) - 1, 1)))]
+    others = [label for label in chosen if label != best]
+    shades: dict[str, Any] = dict(
+        zip(others, colormaps["viridis"](np.linspace(0.1, 0.9, max(len(others), 1))), strict=False)
+    )
+    shades[best] = VERMILION
+    widths = {label: 2.4 if label == best else 1.1 for label in chosen}
     figure = Figure(figsize=(10.5, 3.8))
     panels: Any = figure.subplots(1, 2)
-    for place, curves in enumerate(chosen.values()):
+    for place, (label, curves) in enumerate(chosen.items()):
         epochs = np.arange(1, len(curves) + 1)
-        style = {"color": shades[place], "lw": 1.1 if place else 2.4, "zorder": 3 - 0.1 * place}
+        style = {"color": shades[label], "lw": widths[label], "zorder": 3 - 0.1 * place}
         style |= {"marker": "o", "ms": 4} if len(curves) == 1 else {}
         panels[0].plot(epochs, _finite(curves.val_loss), **style)
         panels[1].plot(epochs, _finite(100 * curves.val_accuracy), **style)
@@ -113,10 +119,15 @@ def learning_curves(curves_by_label: Mapping[str, Curves]) -> bytes:
     for ax, objective in zip(panels, ("loss", "accuracy"), strict=True):
         ax.set(xlabel="epoch", ylabel=UNITS[objective])
         ax.xaxis.get_major_locator().set_params(integer=True)
-    scale_losses(panels[0], np.concatenate([curves.val_loss for curves in chosen.values()]))
+    losses = [values for c in chosen.values() for values in (c.train_loss, c.val_loss)]
+    scale_losses(panels[0], np.concatenate(losses))
+    accuracies = 100 * np.concatenate([curves.val_accuracy for curves in chosen.values()])
+    if np.isfinite(accuracies).any():
+        floor = float(np.nanmin(accuracies))
+        panels[1].set_ylim(bottom=floor - max(0.08 * (100 - floor), 0.1))
     marks = [
-        mark(label if place else f"{label} (best)", color=shades[place], lw=1.1 if place else 2.4)
-        for place, label in enumerate(chosen)
+        mark(f"{label} (best)" if label == best else label, color=shades[label], lw=widths[label])
+        for label in chosen
     ]
     marks += [mark("validation", color=INK), mark("train", color=INK, lw=0.8, ls="--")]
     figure.legend(handles=marks, loc="outside right upper")

@@ -27,6 +27,7 @@ from search.study import SearchStudy, open_study
 from search.study_data import described, load_data
 from search.study_report import best_runs, note, write_report
 from search.tracking_store import answering, delete_strays, impatient, open_tracker
+from search.tracking_views import share_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,7 @@ def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Consol
             )
         try:
             with answering(settings):
+                share_table(tracker, spec.search.objective)
                 if driver is not None:
                     driver.run(tracker)
                     if settings.mlflow_uri.startswith("http"):

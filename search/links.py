@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 COMPARED = 2  # with more runs, a page 1280 pixels wide leaves no room for the artifacts' list
-BEST_VIEW, SEARCH_VIEW = "best", "search"  # keys of the two presets of a study
+BEST_VIEW, SEARCH_VIEW, TABLE_VIEW = "best", "search", "table"  # keys of a study's presets
 _WORKFLOW = "workflowType=machine_learning"  # without it the UI opens on its GenAI pages
 
 
@@ -16,17 +16,10 @@ def run_url(address: str, experiment_id: str, run_id: str, artifact: str = "") -
     return f"{address}/#/experiments/{experiment_id}/runs/{run_id}{page}?{_WORKFLOW}"
 
 
-def table_url(address: str, experiment_id: str, objective: str) -> str:
-    """The table of every trial by its last value of the objective.
-
-    Trials that were pruned or diverged are among them, and may stand high: only their names and
-    icons tell them from those that are ranked.
-    """
-    ascending = "true" if objective == "val_loss" else "false"
-    condition = quote("tags.`lockstep.role` = 'trial'", safe="=")
+def table_url(address: str, experiment_id: str) -> str:
+    """The table of all trials, preset as `charts_url` is."""
     return (
-        f"{address}/#/experiments/{experiment_id}/runs?{_WORKFLOW}&searchFilter={condition}"
-        f"&orderByKey={quote(f'metrics.`{objective}`')}&orderByAsc={ascending}"
+        f"{address}/#/experiments/{experiment_id}/runs?{_WORKFLOW}&viewStateShareKey={TABLE_VIEW}"
     )
 
 

@@ -15,11 +15,21 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
+from search.tracking import RANKED_METRIC, STATUS_TAG
+
 TAG_PREFIX = "mlflow.sharedViewState."
 RANK_TAG = "lockstep.rank"  # of the runs in the image grid, 01 the best
+COLOUR_TAG = "mlflow.runColor"  # of a run wherever the UI draws it; its own choice may repeat
+# Of the runs in the image grid, best first: Okabe and Ito's, and two more.
+COLOURS = (
+    "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#5B3A8E", "#7F7F7F",
+    "#8C3B2E", "#9DB600",
+)  # fmt: skip
 MAX_TAG = 20_000  # characters of an experiment tag
 MAX_IMAGE_RUNS = 10  # columns that the image grid shows at most
-_ROW_PIXELS = 146  # of the image grid
+LOADED_RUNS = 100  # that the UI loads at first, and hence draws
+_ROW_PIXELS = 146  # of the image grid; more where few runs leave wider columns
+_WIDE_PIXELS = 1300  # of all its columns, in a wide window
 _SECTION_PIXELS = 310  # its headings: runs with all their hyperparameters
 
 PARALLEL_PARAMETERS = ("log10_learning_rate", "log10_weight_decay", "batch_size")
@@ -38,7 +48,12 @@ def best_view(
     # Ranks know how ties were broken.
     view = _view(f"attributes.run_id IN ({listed})", f"tags.`{RANK_TAG}`", ascending=False)
     sections = [
-        _section("weights", "Weight templates, best first", 1, _grid_pixels(len(image_keys))),
+        _section(
+            "weights",
+            "Weight templates, best first",
+            1,
+            _grid_pixels(len(image_keys), len(run_ids)),
+        ),
         _section("search", "Hyperparameters of these runs", 1, 420),
         _section("curves", "Validation curves", 2, 360),
     ]
@@ -58,13 +73,18 @@ def best_view(
 
 
 def search_view(
-    parent_run_id: str, image_keys: Sequence[str], objective: str, other_metrics: Sequence[str]
+    parent_run_id: str,
+    completed: int,
+    image_keys: Sequence[str],
+    objective: str,
+    other_metrics: Sequence[str],
 ) -> dict[str, Any]:
-    """Parallel coordinates over all completed trials, and the curves of the best."""
+    """Parallel coordinates over the completed trials that the UI loads; curves of the best."""
+    drawn = f"the best {LOADED_RUNS} of {completed:,}" if completed > LOADED_RUNS else "all"
     condition = f"tags.`mlflow.parentRunId` = '{parent_run_id}' AND attributes.status = 'FINISHED'"
     view = _view(condition, f"metrics.`{objective}`", ascending=objective == "val_loss")
     sections = [
-        _section("search", "Hyperparameters of all trials", 1, 420),
+        _section("search", f"Hyperparameters of {drawn} completed trials", 1, 420),
         _section("curves", "Validation curves of the best ten", 2, 360),
     ]
     charts = [
@@ -80,6 +100,21 @@ def search_view(
     }
 
 
+def table_view(parent_run_id: str, objective: str) -> dict[str, Any]:
+    """The table of all trials, the ranked ones first, best first, with what one compares."""
+    condition = f"tags.`mlflow.parentRunId` = '{parent_run_id}' AND tags.`lockstep.role` = 'trial'"
+    order = f"metrics.`{RANKED_METRIC}`"
+    columns = [
+        *(f"metrics.`{metric}`" for metric in CURVES),
+        *(f"params.`{name}`" for name in ("learning_rate", "weight_decay", "batch_size")),
+        f"tags.`{STATUS_TAG}`",
+    ]
+    return _view(condition, order, ascending=objective == "val_loss") | {
+        "selectedColumns": columns,
+        "runListHidden": False,
+    }
+
+
 def tag_value(view: dict[str, Any], name: str) -> str:
     """The tag's text: compressed, as tags are short; named, so that the Views menu lists it."""
     packed = base64.b64encode(zlib.compress(json.dumps(view).encode())).decode()
@@ -89,8 +124,8 @@ def tag_value(view: dict[str, Any], name: str) -> str:
     )
 
 
-def _grid_pixels(n_rows: int) -> int:
-    return _SECTION_PIXELS + _ROW_PIXELS * n_rows
+def _grid_pixels(n_rows: int, n_runs: int) -> int:
+    return _SECTION_PIXELS + max(_ROW_PIXELS, _WIDE_PIXELS // (n_runs + 2)) * n_rows
 
 
 def _view(condition: str, order: str, *, ascending: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from core.result import Status
 from search import budget_figures, figures, images
 from search.budget_figures import Course
 from search.figure_style import TrialPoint
-from search.finished_trial import FinishedTrial
+from search.finished_trial import FinishedTrial, ranked
 from search.heat_maps import heat_maps
 from search.importances import importances, scored
 from search.spec import StudySpec
@@ -53,9 +54,12 @@ def study_figures(
     if spec.search.pruner != "none":
         yield Artifact("pruning.png", _pruning(spec, trials, ranking, tracker))
     if ranking:
-        best = ranking[:CURVES]
-        curves = {f"#{trial.number}": read_result(tracker, trial.run_id)[1] for trial in best}
-        yield Artifact("learning_curves.png", figures.learning_curves(curves))
+        # Whose weights are lost has no curves either: it may be the best.
+        best = ranked(trials, objective)[0].number
+        curves = {
+            f"#{trial.number}": read_result(tracker, trial.run_id)[1] for trial in ranking[:CURVES]
+        }
+        yield Artifact("learning_curves.png", figures.learning_curves(curves, best=f"#{best}"))
         yield Artifact("weights_worst_to_best.png", _contact_sheet(spec, ranking, tracker, data))
 
 
@@ -144,6 +148,7 @@ def _pruning(
     if len(rest) > COURSES:
         places = np.unique(np.linspace(0, len(rest) - 1, COURSES).round().astype(int))
         rest = [rest[place] for place in places]
+    best = ranked(trials, spec.search.objective)
     courses = []
     for trial in [*ranking[:COURSES], *rest]:
         try:
@@ -151,14 +156,14 @@ def _pruning(
         except MissingResultError:
             continue
         values = getattr(curves, spec.search.objective)
-        courses.append(Course(values[np.isfinite(values)], trial.status))
+        is_best = trial.number == best[0].number if best else False
+        known = np.isfinite(curves.val_loss)  # an accuracy beside a lost loss means nothing
+        courses.append(Course(values[known], trial.status, is_best))
     rungs = spec.search.rungs(spec.model.epochs)
     reached = [sum(trial.stopped_epoch >= rung for trial in trials) for rung in rungs]
     drawn = [course for course in courses if len(course.values)]
-    completed = sum(trial.status is Status.COMPLETED for trial in trials)
-    return budget_figures.pruning_figure(
-        drawn, rungs, reached, completed, len(trials), spec.search.objective
-    )
+    counts = Counter(trial.status for trial in trials)
+    return budget_figures.pruning_figure(drawn, rungs, reached, counts, spec.search.objective)
 
 
 def _contact_sheet(
@@ -170,7 +175,7 @@ def _contact_sheet(
     sheet = [
         (
             read_result(tracker, ranking[place].run_id)[0],
-            f"#{ranking[place].number}  {_score(spec, ranking[place])}",
+            f"#{ranking[place].number}: {_score(spec, ranking[place])}",
         )
         for place in places
     ]
@@ -180,4 +185,4 @@ def _contact_sheet(
 def _score(spec: StudySpec, trial: FinishedTrial) -> str:
     if spec.search.objective == "val_accuracy":
         return f"{100 * trial.val_accuracy:.2f} %"
-    return f"{trial.val_loss:.4g}"
+    return f"loss {trial.val_loss:.4g}"

@@ -120,7 +120,7 @@ def write_report(
         scale = max(images.largest_weight(read_result(tracker, run)[0]) for run in runs)
         for place, trial in enumerate(best):
             log_weight_images(tracker, trial, data, scale, place + 1)
-        share_views(tracker, runs, data.train.class_names, spec.search.objective)
+        share_views(tracker, runs, len(ranking), data.train.class_names, spec.search.objective)
     metrics = {"trials": float(len(trials))}
     if ranking:
         first = ranking[0]
@@ -152,14 +152,13 @@ def _markdown(
 
     Addresses are relative, so that they hold on whatever port the UI is served.
     """
-    # MLflow folds a description after some four lines: what won is to be among them.
-    lines = [
-        f"**{spec.description or spec.name}**: {len(trials):,} trials ({_guided(spec)}) of "
-        f"{spec.model.epochs} epochs on {described(spec, data)}; chosen by "
-        f"{spec.search.objective} on the validation split.",
-        "",
-    ]
-    for line in found:
+    # MLflow folds a description after some five lines: what won is to be among them.
+    lines = [f"**{spec.description or spec.name}**", ""]
+    searched = (
+        f"search   {len(trials):,} trials ({_guided(spec)}) of {spec.model.epochs} epochs; chosen "
+        f"by {spec.search.objective} on the validation split"
+    )
+    for line in (*found, searched, f"data     {described(spec, data)}"):
         label, _, text = line.partition(" ")
         lines.append(f"- **{label}** {text.strip()}")
     for status, what in (
@@ -171,13 +170,13 @@ def _markdown(
             lines.append(f"- **note** {count:,} trials {what}; they are not ranked")
     place = (".", tracker.experiment_id)
     views = [
-        f"[Table of all trials]({table_url(*place, spec.search.objective)})",
+        f"[Table of all trials]({table_url(*place)})",
         f"[The figures]({run_url(*place, tracker.parent_run_id, FIGURES)})",
     ]
     if best:
         views = [
             f"[Best trials: weights and curves]({charts_url(*place, BEST_VIEW)})",
-            f"[All trials in parallel coordinates]({charts_url(*place, SEARCH_VIEW)})",
+            f"[Parallel coordinates]({charts_url(*place, SEARCH_VIEW)})",
             f"[Best {COMPARED} side by side]({compare_url(*place, best)})",
             *views,
         ]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MAX_METRICS = 1000  # of MLflow, in one log_batch
 SUMMARY_METRICS = ("best_epoch", "best_val_loss", "stopped_epoch")
+RANKED_METRIC = "objective"  # that of completed trials alone: what the run table is sorted by
 
 TEMPLATES = "templates.png"  # the same path in every run: that is what Compare shows side by side
 RESULT = "result.npz"  # weights and curves, for figures and for whoever wants them
@@ -115,7 +116,7 @@ class Tracker:
         self.log_values(
             run_id,
             curves=result.curves,
-            metrics=_summary_metrics(summary) | (asdict(spread) if spread else {}),
+            metrics=_summary_metrics(summary, spec) | (asdict(spread) if spread else {}),
             params=_parameters(trial.hyperparameters, spec),
         )
         self.client.log_inputs(run_id, self._dataset_inputs(spec, data))
@@ -244,8 +245,10 @@ def _curve_points(curves: Curves, now: int, every_epoch: bool) -> list[Metric]:
     ]
 
 
-def _summary_metrics(trial: FinishedTrial) -> dict[str, float]:
+def _summary_metrics(trial: FinishedTrial, spec: StudySpec) -> dict[str, float]:
     metrics = {name: float(getattr(trial, name)) for name in SUMMARY_METRICS}
+    if trial.status is Status.COMPLETED:
+        metrics[RANKED_METRIC] = float(getattr(trial, spec.search.objective))
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 

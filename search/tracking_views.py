@@ -5,23 +5,31 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from core.data import Splits
 from core.result import Curves
 from search import images, links, shared_view
 from search.finalists import FRESH_METRICS
 from search.finished_trial import FinishedTrial
-from search.tracking import SPREAD_METRICS, SUMMARY_METRICS, Tracker
+from search.tracking import RANKED_METRIC, SPREAD_METRICS, SUMMARY_METRICS, Tracker
 from search.tracking_results import read_result
 
 IMAGES_TAG = "lockstep.weight_images"
+_NAMES = {  # in the UI's Views menu
+    links.BEST_VIEW: "Best trials",
+    links.SEARCH_VIEW: "Coordinates",
+    links.TABLE_VIEW: "Run table",
+}
 
 
 def log_weight_images(
     tracker: Tracker, trial: FinishedTrial, data: Splits, scale: float, rank: int
 ) -> None:
     """The form of the weight images that the UI's chart view shows as a grid; rank: 1 the best."""
-    tracker.client.set_tag(trial.run_id, shared_view.RANK_TAG, f"{rank:02d}")
+    colour = shared_view.COLOURS[(rank - 1) % len(shared_view.COLOURS)]
+    tags = {shared_view.RANK_TAG: f"{rank:02d}", shared_view.COLOUR_TAG: colour}
+    tracker.log_values(trial.run_id, metrics={}, tags=tags)
     run = tracker.client.get_run(trial.run_id)
     if IMAGES_TAG in run.data.tags:
         return
@@ -32,24 +40,36 @@ def log_weight_images(
     tracker.client.set_tag(trial.run_id, IMAGES_TAG, repr(scale))
 
 
+def share_table(tracker: Tracker, objective: str) -> None:
+    """The preset of the run table, which needs no result."""
+    _share(tracker, links.TABLE_VIEW, shared_view.table_view(tracker.parent_run_id, objective))
+
+
 def share_views(
-    tracker: Tracker, run_ids: Sequence[str], class_names: Sequence[str], objective: str
+    tracker: Tracker,
+    run_ids: Sequence[str],
+    completed: int,
+    class_names: Sequence[str],
+    objective: str,
 ) -> None:
-    """Presets of the UI's chart view, for the links of `links.py`."""
-    others = [*Curves.names(), *SUMMARY_METRICS, *SPREAD_METRICS, *FRESH_METRICS]
+    """Presets of the UI's chart view, for the links of `links.py`. run_ids: of the best, best
+    first; completed: how many trials were."""
+    others = [
+        *(*Curves.names(), *SUMMARY_METRICS, *SPREAD_METRICS, *FRESH_METRICS),
+        RANKED_METRIC,
+    ]
     keys = [image_key(name) for name in class_names]
-    views = {
-        links.BEST_VIEW: (shared_view.best_view(run_ids, keys, objective, others), "Best trials"),
-        links.SEARCH_VIEW: (
-            shared_view.search_view(tracker.parent_run_id, keys, objective, others),
-            "All trials",
-        ),
-    }
-    for key, (view, name) in views.items():
-        value = shared_view.tag_value(view, name)
-        if len(value) <= shared_view.MAX_TAG:  # with very many classes there is no preset
-            tag = f"{shared_view.TAG_PREFIX}{key}"
-            tracker.client.set_experiment_tag(tracker.experiment_id, tag, value)
+    best = shared_view.best_view(run_ids, keys, objective, others)
+    _share(tracker, links.BEST_VIEW, best)
+    search = shared_view.search_view(tracker.parent_run_id, completed, keys, objective, others)
+    _share(tracker, links.SEARCH_VIEW, search)
+
+
+def _share(tracker: Tracker, key: str, view: dict[str, Any]) -> None:
+    value = shared_view.tag_value(view, _NAMES[key])
+    if len(value) <= shared_view.MAX_TAG:  # with very many classes there is no preset
+        tag = f"{shared_view.TAG_PREFIX}{key}"
+        tracker.client.set_experiment_tag(tracker.experiment_id, tag, value)
 
 
 def image_key(class_name: str) -> str:

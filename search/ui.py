@@ -57,7 +57,7 @@ def serve(
     tracker = load_tracker(spec, settings, "lockstep ui")
     best = best_runs(tracker, ranking)
     if settings.mlflow_uri.startswith(("http://", "https://")):
-        _show(settings.ui_address, spec, tracker, best, browser, say)
+        _show(settings.ui_address, tracker, best, browser, say)
         return
     chosen = free_port(port)
     if chosen != port:
@@ -74,7 +74,7 @@ def serve(
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     try:
         _wait_until_ready(server, address, tracker.parent_run_id)
-        _show(address, spec, tracker, best, browser, say)
+        _show(address, tracker, best, browser, say)
         say("Ctrl-C stops it.")
         server.wait()
     except KeyboardInterrupt:
@@ -121,7 +121,6 @@ def _wait_until_ready(server: subprocess.Popen[bytes], address: str, run_id: str
 
 def _show(
     address: str,
-    spec: StudySpec,
     tracker: Tracker,
     best: list[str],
     browser: bool,
@@ -130,9 +129,9 @@ def _show(
     place = (address, tracker.experiment_id)
     best_trials = charts_url(*place, BEST_VIEW)
     say(f"best trials   {best_trials}")
-    say(f"all trials    {charts_url(*place, SEARCH_VIEW)}")
+    say(f"coordinates   {charts_url(*place, SEARCH_VIEW)}")
     say(f"side by side  {compare_url(*place, best)}")
-    say(f"run table     {table_url(*place, spec.search.objective)}")
+    say(f"run table     {table_url(*place)}")
     say(f"the study     {run_url(*place, tracker.parent_run_id)}")
     if browser:
         webbrowser.open(best_trials)

@@ -25,6 +25,16 @@ def workers_in_group(group: int) -> list[int]:
     return [pid for pid, line in alive_in_group(group).items() if "spawn_main" in line]
 
 
+def descendants(root: int) -> set[int]:
+    """A process's children, theirs, and so on, whatever groups they are in."""
+    found = [root]
+    for pid in found:  # grows while it is walked
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += map(int, children.read_text().split())
+    return set(found[1:])
+
+
 def zombies_of(parent: int) -> list[int]:
     """Children that ended and that nobody waited for."""
     found = []

@@ -25,7 +25,7 @@ CONTENT: dict[str, str] = {
         const images = [...document.querySelectorAll('img.rc-image-img')];
         return images.length === {CLASSES * SHOWN} && images.every(image => image.naturalWidth);
     }}""",
-    "all trials": """() => document.querySelector('.parcoords')
+    "coordinates": """() => document.querySelector('.parcoords')
         && document.querySelectorAll('.js-plotly-plot').length >= 2""",
     "side by side": "() => document.querySelector('[data-testid=artifact-tree-node]')",
     "run table": "() => document.querySelectorAll('[row-index]').length >= 20",

@@ -55,6 +55,24 @@ def test_importances_find_what_decides() -> None:
     ), "the same seed, the same shares"
 
 
+def test_importances_are_shares_of_the_axes_that_were_searched() -> None:
+    """A logarithmic axis counts by decades: these are the variances of the grid's own means."""
+    grid = [
+        create_trial(
+            params={"learning_rate": rate, "weight_decay": decay, "batch_size": batch},
+            distributions=SPACE,
+            value=1 + abs(np.log10(rate) + 2) + 0.1 * np.log10(decay),
+        )
+        for rate in np.geomspace(1e-4, 1, 9)
+        for decay in np.geomspace(1e-6, 1e-1, 6)
+        for batch in (16, 32)
+    ]
+    found = importances(grid, False, 0)
+    rates = np.var(np.abs(np.linspace(-2, 2, 9)))
+    decays = np.var(0.1 * np.linspace(-6, -1, 6))
+    assert found["learning_rate"] == pytest.approx(rates / (rates + decays), abs=0.05)
+
+
 def test_importances_of_a_large_study_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.importances.MOST", 40)
     assert MOST >= 100
@@ -114,16 +132,21 @@ def image(png: bytes) -> Image.Image:
 
 def test_pruning_figure_shows_where_lines_end() -> None:
     rng = np.random.default_rng(0)
-    courses = [Course(0.1 + 1 / np.arange(1.0, 28), Status.COMPLETED)]
+    courses = [Course(0.1 + 1 / np.arange(1.0, 28), Status.COMPLETED, best=True)]
+    counts = {Status.COMPLETED: 1, Status.PRUNED: 21}
     courses += [Course(0.3 + rng.random(3), Status.PRUNED) for _ in range(20)]
     courses += [Course(np.array([0.5]), Status.PRUNED)]
-    drawn = pruning_figure(courses, [3, 9, 27], [22, 4, 1], 1, 22, "val_loss")
-    fewer = pruning_figure(courses[:1], [3, 9, 27], [22, 4, 1], 1, 22, "val_loss")
+    drawn = pruning_figure(courses, [3, 9, 27], [22, 4, 1], counts, "val_loss")
+    fewer = pruning_figure(courses[:1], [3, 9, 27], [22, 4, 1], counts, "val_loss")
     assert image(drawn).size == image(fewer).size
     assert drawn != fewer
-    assert pruning_figure(courses, [3, 9, 27], [22, 4, 1], 1, 22, "val_accuracy") != drawn
+    assert pruning_figure(courses, [3, 9, 27], [22, 4, 1], counts, "val_accuracy") != drawn
+    diverged = [replace(each, status=Status.DIVERGED) for each in courses[1:]]
+    told = {Status.COMPLETED: 1, Status.DIVERGED: 21}
+    apart = pruning_figure([courses[0], *diverged], [3, 9, 27], [22, 4, 1], told, "val_loss")
+    assert apart != drawn, "what diverged was not stopped early"
     with pytest.raises(ValueError, match="at least one trial"):
-        pruning_figure([], [3], [0], 0, 0, "val_loss")
+        pruning_figure([], [3], [0], {}, "val_loss")
 
 
 def test_importances_figure_grows_with_its_bars() -> None:

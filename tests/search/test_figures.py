@@ -232,26 +232,38 @@ def curves(epochs: int, level: float = 1.0) -> Curves:
     return Curves(0.9 * loss, 1 - 0.1 * loss, loss, 1 - 0.2 * loss)
 
 
-def test_learning_curves_emphasise_the_first() -> None:
-    alone = decoded(figures.learning_curves({"#1": curves(20)}))
+def test_learning_curves_emphasise_the_best() -> None:
+    alone = decoded(figures.learning_curves({"#1": curves(20)}, best="#1"))
     ten = {f"#{n}": curves(20, 1 + n) for n in range(10)}
-    among = decoded(figures.learning_curves(ten))
+    among = decoded(figures.learning_curves(ten, best="#0"))
     assert alone.shape == among.shape
     assert area(alone, figure_style.VERMILION) > 500
     assert area(among, figure_style.VERMILION) > 500
+    lost = decoded(figures.learning_curves(ten, best="#99"))
+    assert area(lost, figure_style.VERMILION) == 0, "the next is not the best"
 
 
 def test_learning_curves_draw_no_more_than_can_be_told_apart() -> None:
     ten = {f"#{n}": curves(5, 1 + n) for n in range(10)}
-    assert figures.learning_curves(ten | {"#99": curves(5, 99)}) == figures.learning_curves(ten)
+    assert figures.learning_curves(
+        ten | {"#99": curves(5, 99)}, best="#0"
+    ) == figures.learning_curves(ten, best="#0")
 
 
 def test_learning_curves_of_one_epoch_and_with_gaps() -> None:
-    assert area(decoded(figures.learning_curves({"a": curves(1)})), figure_style.VERMILION) > 50
+    assert (
+        area(decoded(figures.learning_curves({"a": curves(1)}, best="a")), figure_style.VERMILION)
+        > 50
+    )
     broken = curves(9)
     broken.val_loss[4] = inf
     broken.train_loss[:] = nan
-    assert area(decoded(figures.learning_curves({"$a_b": broken})), figure_style.VERMILION) > 300
+    assert (
+        area(
+            decoded(figures.learning_curves({"$a_b": broken}, best="$a_b")), figure_style.VERMILION
+        )
+        > 300
+    )
 
 
 def test_retrain_curves_mark_the_test_once_at_the_end() -> None:
@@ -307,7 +319,7 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         with pytest.raises(ValueError, match="at least one trial"):
             draw([])
     with pytest.raises(ValueError, match="at least one learning curve"):
-        figures.learning_curves({})
+        figures.learning_curves({}, best="")
     three, four = np.ones(3), np.ones(4)
     for lengths in ((four, four, three, three), (four, three, four, four), (three[:0],) * 4):
         with pytest.raises(ValueError, match="not of one training"):

@@ -21,7 +21,7 @@ from core.data import Splits
 from core.result import Curves, Hyperparameters, Status, TrainingResult
 from search.errors import LockstepError
 from search.finished_trial import FinishedTrial
-from search.links import BEST_VIEW, SEARCH_VIEW
+from search.links import BEST_VIEW, SEARCH_VIEW, TABLE_VIEW
 from search.plan import PlannedTrial
 from search.settings import Settings
 from search.shared_view import TAG_PREFIX
@@ -38,7 +38,7 @@ from search.tracking import (
 )
 from search.tracking_results import read_result
 from search.tracking_store import load_tracker, open_tracker
-from search.tracking_views import image_key, log_weight_images, share_views
+from search.tracking_views import image_key, log_weight_images, share_table, share_views
 
 MakeSpec = Callable[..., StudySpec]
 MakeSplits = Callable[..., Splits]
@@ -384,7 +384,7 @@ def shared_view(tracker: Tracker, key: str) -> dict[str, Any]:
 def test_presets_of_the_chart_view(tracker: Tracker, objective: str) -> None:
     run_ids = [f"{n:032x}" for n in range(10)]
     for _ in range(2):
-        share_views(tracker, run_ids, ("T-shirt/top", "6"), objective)
+        share_views(tracker, run_ids, 700, ("T-shirt/top", "6"), objective)
     best = shared_view(tracker, BEST_VIEW)
     assert re.findall("'([^']*)'", best["searchFilter"]) == run_ids
     assert best["orderByKey"] == "tags.`lockstep.rank`"
@@ -416,18 +416,24 @@ def test_the_filters_of_the_presets_find_their_runs(
         result = make_result(trial.hyperparameters, status)
         run_ids.append(tracker.log_trial(spec, trial, result, splits))
     best = [run_ids[2], run_ids[0]]
-    share_views(tracker, best, splits.train.class_names, "val_loss")
-    for key, expected in ((BEST_VIEW, best), (SEARCH_VIEW, best)):
+    share_views(tracker, best, len(best), splits.train.class_names, "val_loss")
+    share_table(tracker, "val_loss")
+    for key, expected in ((BEST_VIEW, best), (SEARCH_VIEW, best), (TABLE_VIEW, run_ids)):
         condition = shared_view(tracker, key)["searchFilter"]
         found = tracker.client.search_runs([tracker.experiment_id], condition)
         assert {run.info.run_id for run in found} == set(expected)
+    order = shared_view(tracker, TABLE_VIEW)["orderByKey"]
+    found = tracker.client.search_runs(
+        [tracker.experiment_id], condition, order_by=[f"{order} ASC"]
+    )
+    assert found[-1].info.run_id == run_ids[1], "what diverged stands below what is ranked"
 
 
 def test_presets_of_very_many_classes(tracker: Tracker) -> None:
     """A tag holds 5000 characters; a preset that does not fit must not stop a launch."""
     rng = np.random.default_rng(0)
     names = tuple(bytes(rng.integers(97, 123, 30, dtype=np.uint8)).decode() for _ in range(1000))
-    share_views(tracker, [f"{n:032x}" for n in range(10)], names, "val_loss")
+    share_views(tracker, [f"{n:032x}" for n in range(10)], 10, names, "val_loss")
 
 
 # -- stores that cannot be used ----------------------------------------------------------------

@@ -6,12 +6,12 @@ import json
 import re
 import signal
 import socket
-import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 from command import lockstep, start, write_study
+from process_groups import descendants, wait_until
 
 pytestmark = pytest.mark.xdist_group("ui")  # so that its studies are launched once
 
@@ -30,6 +30,7 @@ def test_serves_and_stops(launched: Path, number: signal.Signals) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         process = start("ui", "study.toml", "--no-browser", "--port", str(port), cwd=launched)
+        ours = {process.pid}
         assert process.stdout is not None
         lines = []
         for line in process.stdout:
@@ -50,13 +51,11 @@ def test_serves_and_stops(launched: Path, number: signal.Signals) -> None:
     with urllib.request.urlopen(request, timeout=20) as answer:
         names = {each["name"] for each in json.load(answer)["experiments"]}
     assert "small" in names
+    ours |= descendants(process.pid)
+    assert len(ours) >= 3, "the command, the server and its worker"
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0, (out, err)
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", int(base.rsplit(":", 1)[1]))) != 0:
-                return
-        time.sleep(0.2)
-    pytest.fail("the server still listens")
+    assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in ours), 10)
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(base.rsplit(":", 1)[1]))) != 0
