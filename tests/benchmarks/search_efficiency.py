@@ -7,6 +7,7 @@ each seed anew. Nothing is logged to MLflow, by anyone; Optuna's journal is writ
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,17 +33,20 @@ if TYPE_CHECKING:
 # that starts them.
 
 ROWS, HELD_OUT = 10_000, 10_000
-EPOCHS, RATES, DECAYS, BATCH_SIZES = 27, 10, 5, [8, 16, 32, 64]
-FIRST_RUNG, COHORT = 2, 64
-REDUCTION = {"halving": 2, "hyperband": 3}
+EPOCHS, RATES, DECAYS, BATCH_SIZES = 27, 16, 8, [100, 200, 400, 800]
+COHORT, COHORTS = 64, 2
+REDUCTION = {"halving": 4, "hyperband": 3}
+FIRST_RUNG = {"halving": 3, "hyperband": 1}  # hyperband hedges against one that comes too early
 FIRST_SEED = 10  # the rungs were chosen with others
 TOLERANCE = 0.001  # of accuracy: a tenth of a percentage point
 PATIENCE = 100.0  # core seconds for a search trial by trial
 AIM_EPOCHS, AIM_SPEED = 0.25, 10.0
 WORKERS = 2
 GRID, HALVING, GUIDED = "grid", "grid + halving", "tpe + hyperband"
-ALONE = f"{GUIDED}, one process"
+FIXED = f"{GUIDED}, {COHORTS * COHORT} trials"
 PLAIN = "Optuna's TPE + HyperbandPruner, plain loop"
+PLAIN_FIXED = f"the same, to the best of those {COHORTS * COHORT} trials"
+RACES = {PLAIN: GUIDED, PLAIN_FIXED: FIXED}  # to the same score
 METHODS: dict[str, dict[str, str]] = {
     GRID: {},
     HALVING: {"pruner": "halving"},
@@ -71,7 +75,8 @@ class Search:
         return fields if self.reached else fields | {"epochs": np.inf, "trials": np.inf}
 
 
-def spec(method: Mapping[str, Any], seed: int, quick: bool) -> StudySpec:
+def spec(method: Mapping[str, Any], seed: int, quick: bool, trials: int | None = None) -> StudySpec:
+    """trials: the budget of a sampler; otherwise it is the epochs that the grid takes."""
     from search.spec import StudySpec
 
     epochs = 9 if quick else EPOCHS
@@ -79,11 +84,12 @@ def spec(method: Mapping[str, Any], seed: int, quick: bool) -> StudySpec:
     if "pruner" in method:
         search |= {
             "reduction": REDUCTION[method["pruner"]],
-            "min_epochs": 1 if quick else FIRST_RUNG,
+            "min_epochs": 1 if quick else FIRST_RUNG[method["pruner"]],
         }
     if "sampler" in method:
         configurations = RATES * DECAYS * len(BATCH_SIZES)
-        search |= {"epochs": configurations * epochs, "cohort": COHORT}
+        budget = {"trials": trials} if trials else {"epochs": configurations * epochs}
+        search |= {"cohort": COHORT, **budget}
     points = {"log": True, "points": 4 if quick else RATES}
     return StudySpec.model_validate(
         {
@@ -91,7 +97,7 @@ def spec(method: Mapping[str, Any], seed: int, quick: bool) -> StudySpec:
             "data": {"source": "mnist"},
             "model": {"epochs": epochs, "seed": seed},
             "space": {
-                "learning_rate": {"low": 1e-3, "high": 1.0, **points},
+                "learning_rate": {"low": 1e-3, "high": 10.0, **points},
                 "weight_decay": {**points, "low": 1e-6, "high": 1e-1, "points": DECAYS},
                 "batch_size": BATCH_SIZES,
             },
@@ -158,8 +164,11 @@ def core_seconds() -> float:
     return core_seconds_of_family()
 
 
-def one_at_a_time(study_spec: StudySpec, data: Splits, target: float, patience: float) -> Search:
-    """Optuna's own sampler and pruner around the plain loop, in this process."""
+def one_at_a_time(
+    study_spec: StudySpec, data: Splits, targets: Sequence[float], patience: float
+) -> list[Search]:
+    """Optuna's own sampler and pruner around the plain loop, in this process: what it took to each
+    target, of which the last may be the higher one."""
     import optuna
     from optuna.pruners import HyperbandPruner
     from optuna.samplers import TPESampler
@@ -174,7 +183,8 @@ def one_at_a_time(study_spec: StudySpec, data: Splits, target: float, patience: 
     train, held_out, seed = data.train, data.validation, study_spec.model.seed
     D, C = train.X.shape[1], len(train.class_names)
     last = study_spec.model.epochs
-    epochs, best = 0, 0.0
+    epochs, trials, best = 0, 0, 0.0
+    found: dict[float, Search] = {}
     with tempfile.TemporaryDirectory() as folder:
         study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(f"{folder}/journal")),
@@ -188,7 +198,7 @@ def one_at_a_time(study_spec: StudySpec, data: Splits, target: float, patience: 
         )
         known = distributions(study_spec.space)
         started, before = time.perf_counter(), core_seconds()
-        while best < target and core_seconds() - before < patience:
+        while len(found) < len(set(targets)):
             trial = study.ask(known)
             plain = PlainTrial(Hyperparameters(**trial.params), D, C, seed)
             accuracy = 0.0
@@ -203,10 +213,13 @@ def one_at_a_time(study_spec: StudySpec, data: Splits, target: float, patience: 
                     break
             done = state is optuna.trial.TrialState.COMPLETE
             study.tell(trial, accuracy if done else None, state=state)
+            trials += 1
             best = max(best, accuracy) if done else best
-        seconds, used = time.perf_counter() - started, core_seconds() - before
-        trials = len(study.get_trials(deepcopy=False))
-    return Search(best >= target, epochs, seconds, used, trials, best)
+            seconds, used = time.perf_counter() - started, core_seconds() - before
+            for target in targets:
+                if target not in found and (best >= target or used >= patience):
+                    found[target] = Search(best >= target, epochs, seconds, used, trials, best)
+    return [found[target] for target in targets]
 
 
 def problem(data_dir: Path | None) -> Splits:
@@ -229,18 +242,18 @@ def measure_seed(seed: int, data_dir: Path | None, quick: bool) -> dict[str, Sea
     training = TrainingData.of(data.train, data.validation)
     found: dict[str, Search] = {}
     target = 0.0
-    with processes(training, WORKERS) as several, processes(training, 1) as one:
-        for executor in (several, one):  # started before anything is timed
-            _warm_up(executor)
+    with processes(training, WORKERS) as executor:
+        _warm_up(executor)  # started before anything is timed
         for name, method in METHODS.items():
-            found[name] = search(spec(method, seed, quick), data, several, target)
+            found[name] = search(spec(method, seed, quick), data, executor, target)
             print(name, found[name], file=sys.stderr, flush=True)
             if name == GRID:
                 target = found[name].best - TOLERANCE
-        guided = spec(METHODS[GUIDED], seed, quick)
-        found[ALONE] = search(guided, data, one, target)
-        found[PLAIN] = one_at_a_time(guided, data, target, 5.0 if quick else PATIENCE)
-    return found
+        fixed = spec(METHODS[GUIDED], seed, quick, trials=COHORTS * COHORT)
+        found[FIXED] = replace(search(fixed, data, executor, math.inf), reached=True)
+    guided = spec(METHODS[GUIDED], seed, quick)
+    plain = one_at_a_time(guided, data, [target, found[FIXED].best], 5.0 if quick else PATIENCE)
+    return found | dict(zip((PLAIN, PLAIN_FIXED), plain, strict=True))
 
 
 def _warm_up(executor: Executor) -> None:
@@ -299,16 +312,20 @@ def section(seeds: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
         "search", "arrived", "epochs", "of the grid's", "seconds", "core seconds", "trials",
         "points behind",
     ]  # fmt: skip
-    faster = {
-        name: statistics.median(each[PLAIN]["seconds"] / each[name]["seconds"] for each in seeds)
-        for name, measure in ((GUIDED, "seconds"), (ALONE, "core_seconds"))
-    }
     aims = [
-        ["epochs of grid + halving over the grid's", f"≤ {AIM_EPOCHS}", f"{ratios[HALVING]:.2f}"],
-        [f"× faster than one at a time, {WORKERS} processes", f"≥ {AIM_SPEED:g}",
-         f"{faster[GUIDED]:.0f}"],
-        ["× fewer core seconds, one process", "", f"{faster[ALONE]:.0f}"],
-    ]  # fmt: skip
+        ["epochs of grid + halving over the grid's", f"≤ {AIM_EPOCHS}", f"{ratios[HALVING]:.2f}"]
+    ]
+    for plain, ours in RACES.items():
+        faster = [each[plain]["seconds"] / each[ours]["seconds"] for each in seeds]
+        score = "the target" if ours == GUIDED else f"the best of {COHORTS * COHORT} trials"
+        span = f" ({min(faster):.1f} to {max(faster):.1f})"
+        aims.append(
+            [
+                f"× faster to {score} than one at a time",
+                f"≥ {AIM_SPEED:g}",
+                f"{statistics.median(faster):.1f}{span}",
+            ]
+        )
     configurations = RATES * DECAYS * len(BATCH_SIZES)
     return "\n".join(
         [
@@ -321,8 +338,10 @@ def section(seeds: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
             f"halving: {_rungs(HALVING)} epochs, of hyperband: {_rungs(GUIDED)}; cohorts of "
             f"{COHORT}; {WORKERS} training processes, started beforehand; no MLflow. tpe searches "
             "the same ranges continuously. "
-            "A search is given up when it has trained for as many epochs as the grid, the last row "
-            f"after {PATIENCE:g} core seconds, which then count as if it had arrived.",
+            "A search is given up when it has trained for as many epochs as the grid, those one "
+            f"trial at a time after {PATIENCE:g} core seconds, which then count as if they had "
+            f"arrived. “{FIXED}” is a search with that budget, whose best score is the second "
+            "target for the search one at a time.",
             "",
             table(headings, rows),
             "",
