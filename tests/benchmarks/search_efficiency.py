@@ -39,7 +39,7 @@ REDUCTION = {"halving": 4, "hyperband": 3}
 FIRST_RUNG = {"halving": 3, "hyperband": 1}  # hyperband hedges against one that comes too early
 FIRST_SEED = 10  # the rungs were chosen with others
 TOLERANCE = 0.001  # of accuracy: a tenth of a percentage point
-PATIENCE = 100.0  # core seconds for a search trial by trial
+PATIENCE = 60.0  # core seconds for a search trial by trial
 AIM_EPOCHS, AIM_SPEED = 0.25, 10.0
 WORKERS = 2
 GRID, HALVING, GUIDED = "grid", "grid + halving", "tpe + hyperband"
@@ -76,7 +76,7 @@ class Search:
 
 
 def spec(method: Mapping[str, Any], seed: int, quick: bool, trials: int | None = None) -> StudySpec:
-    """trials: the budget of a sampler; otherwise it is the epochs that the grid takes."""
+    """trials: the budget of a sampler; otherwise it is half the epochs that the grid takes."""
     from search.spec import StudySpec
 
     epochs = 9 if quick else EPOCHS
@@ -88,7 +88,7 @@ def spec(method: Mapping[str, Any], seed: int, quick: bool, trials: int | None =
         }
     if "sampler" in method:
         configurations = RATES * DECAYS * len(BATCH_SIZES)
-        budget = {"trials": trials} if trials else {"epochs": configurations * epochs}
+        budget = {"trials": trials} if trials else {"epochs": configurations * epochs // 2}
         search |= {"cohort": COHORT, **budget}
     points = {"log": True, "points": 4 if quick else RATES}
     return StudySpec.model_validate(
@@ -338,7 +338,7 @@ def section(seeds: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
             f"halving: {_rungs(HALVING)} epochs, of hyperband: {_rungs(GUIDED)}; cohorts of "
             f"{COHORT}; {WORKERS} training processes, started beforehand; no MLflow. tpe searches "
             "the same ranges continuously. "
-            "A search is given up when it has trained for as many epochs as the grid, those one "
+            "A guided search is given up after half as many epochs as the grid's, those one "
             f"trial at a time after {PATIENCE:g} core seconds, which then count as if they had "
             f"arrived. “{FIXED}” is a search with that budget, whose best score is the second "
             "target for the search one at a time.",
