@@ -32,6 +32,8 @@ from search.figure_style import (
 Values = npt.NDArray[np.floating[Any]]
 
 MAX_CURVES = 10  # trials whose curves can be told apart
+MAX_BATCHES = 2000  # of a curve with one value each
+PALE_BLUE = "#A9CFE8"
 MAX_ANNOTATED = 20  # classes of a confusion matrix whose counts can be read
 
 
@@ -171,7 +173,7 @@ def retrain_curves(
         strict=True,
     ):
         ax.set(xlabel="iteration", ylabel=label)
-        ax.plot(np.arange(1, T + 1), _finite(values), color="#A9CFE8", lw=0.7, label="train, batch")
+        drawn = _draw_batches(ax, _finite(values))
         # A mean belongs to the middle of its epoch.
         middles = steps * (np.arange(E) + 0.5)
         ax.plot(middles, _finite(epochs), color=BLUE, lw=1.8, marker=".", label="train, epoch mean",
@@ -182,23 +184,41 @@ def retrain_curves(
         upper = ax.secondary_xaxis("top", functions=(lambda t: t / steps, lambda e: e * steps))
         upper.set_xlabel("epoch")
         if values is batch_loss:
-            scale_losses(ax, batch_loss)
+            scale_losses(ax, drawn)
         else:
-            _scale_accuracies(ax, values)
-        ax.legend(loc="best")
+            _scale_accuracies(ax, drawn, T)
+        place = "upper right" if values is batch_loss else "lower right"
+        ax.legend(loc=place, frameon=True, framealpha=0.9, edgecolor="none")
     return png(figure)
 
 
-def _scale_accuracies(ax: Any, values: Values) -> None:
-    """Leave the rare bad batches of the beginning below the axis, and say how many they are."""
+def _draw_batches(ax: Any, values: Values) -> Values:
+    """One value a batch; of too many to be told apart, the band that nine of ten lie in, over
+    stretches of equal length. Returns what was drawn."""
+    T = len(values)
+    if T <= MAX_BATCHES:
+        ax.plot(np.arange(1, T + 1), values, color=PALE_BLUE, lw=0.7, label="train, batch")
+        return values
+    stretches = np.array_split(values, MAX_BATCHES // 5)
+    finite = [each[np.isfinite(each)] for each in stretches]
+    known = [each if len(each) else np.array([np.nan]) for each in finite]
+    band = np.array([np.percentile(each, (5, 95)) for each in known]).T
+    ends = np.cumsum([len(each) for each in stretches])
+    ax.fill_between(ends, *band, color=PALE_BLUE, lw=0, label="train, nine of ten batches")
+    return band.ravel()
+
+
+def _scale_accuracies(ax: Any, values: Values, n_batches: int) -> None:
+    """Leave the rare bad batches of the beginning below the axis, and say how many they are if
+    values has one for each."""
     shown = _finite(values)[np.isfinite(values)]
     floor = float(np.percentile(shown, 0.5))
     below = int((shown < floor).sum())
     margin = max(0.05 * (100 - floor), 0.1)
     ax.set_ylim(floor - margin, 100 + margin)
-    if below:
+    if below and len(values) == n_batches:
         ax.annotate(
-            f"{below:,} of {len(shown):,} batches lie lower", (0.02, 0.02), color="#777777",
+            f"{below:,} of {len(shown):,} batches lie lower", (0.02, 0.02), color=MUTED,
             xycoords="axes fraction", fontsize=8,
         )  # fmt: skip
 

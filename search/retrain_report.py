@@ -120,7 +120,7 @@ class RetrainReport:
         lines = [
             f"**Trial #{self.trial}** ({self.rule}) of {self.study}, trained on train + validation "
             f"for {self.epochs} epochs: **{100 * self.chosen.test_accuracy:.2f} %** on the test "
-            f"set, {self.chosen.errors} errors of {len(self.chosen.correct):,}, 95 % interval "
+            f"set, {self.chosen.errors:,} errors of {len(self.chosen.correct):,}, 95 % interval "
             f"{100 * low:.2f}–{100 * high:.2f} % (Wilson). {self.test_label.capitalize()}.",
             "",
             *(f"- {line}" for line in self.findings()),
@@ -154,5 +154,5 @@ def _row(name: str, fit: Fit) -> list[str]:
         f"{100 * fit.train_accuracy:.2f} %",
         f"{100 * fit.test_accuracy:.2f} %",
         f"{100 * low:.2f}–{100 * high:.2f} %",
-        f"{fit.errors} of {len(fit.correct):,}",
+        f"{fit.errors:,} of {len(fit.correct):,}",
     ]

@@ -11,6 +11,7 @@ from math import inf, nan
 import numpy as np
 import numpy.typing as npt
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from core.result import Curves, Status
@@ -264,6 +265,18 @@ def test_learning_curves_of_one_epoch_and_with_gaps() -> None:
         )
         > 300
     )
+
+
+def test_many_batches_become_a_band_of_nine_in_ten() -> None:
+    values = np.random.default_rng(0).normal(size=100_000)
+    values[::1000] = np.nan
+    axes = Figure().subplots()
+    low, high = figures._draw_batches(axes, values).reshape(2, -1)
+    assert len(low) < figures.MAX_BATCHES
+    assert np.median(low) == pytest.approx(-1.645, abs=0.05)
+    assert np.median(high) == pytest.approx(1.645, abs=0.05)
+    few = values[: figures.MAX_BATCHES]
+    assert figures._draw_batches(axes, few) is few
 
 
 def test_retrain_curves_mark_the_test_once_at_the_end() -> None:
