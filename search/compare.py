@@ -12,7 +12,7 @@ from search import links
 from search.choice import Choice, Standing, choose
 from search.console import Console, table
 from search.errors import LockstepError, NothingToShowError
-from search.finalists import Finals, winner
+from search.finalists import Finals
 from search.finished_trial import FinishedTrial, ranked
 from search.heat_maps import heat_maps
 from search.scores import ValidationScores, validation_scores
@@ -102,7 +102,7 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
         trials=ranking + [trial for trial in finished if trial.status is not Status.COMPLETED],
         scores=scores,
         choice=choose(scores, spec.search.objective, spec.search.seed),
-        finals=winner(study),
+        finals=study.finals(),
         data=data,
         compare_url=links.compare_url(*place, best_runs(tracker, ranking)),
         charts_url=links.charts_url(*place, links.BEST_VIEW),

@@ -11,7 +11,7 @@ from core.training_data import TrainingData
 from search.cohort import CohortTraining
 from search.console import Progress
 from search.executors import Executor
-from search.finalists import due, fresh_seeds, judged
+from search.finalists import fresh_seeds, judged
 from search.finished_trial import FinishedTrial, ranked
 from search.links import run_url
 from search.outcome import Outcome
@@ -95,7 +95,7 @@ class Driver:
             self.seconds.training += cohort.training_seconds
             self.study.add_minutes((time.perf_counter() - self._started) / 60)
             self.start(self.study.next_cohort())
-        if finalists := due(self.study):
+        if finalists := self.study.finalists_due():
             self._judge(tracker, finalists)
 
     def _judge(self, tracker: Tracker, finalists: list[FinishedTrial]) -> None:

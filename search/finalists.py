@@ -8,15 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.result import Status
 from search.finished_trial import FinishedTrial, ranked, score
 from search.outcome import Outcome
 from search.spec import StudySpec
-
-if TYPE_CHECKING:
-    from search.study import SearchStudy
 
 FRESH = 3  # seeds at least, as many as the search had otherwise
 
@@ -81,20 +78,16 @@ def fresh_seeds(spec: StudySpec) -> list[int]:
     return list(range(first, first + max(FRESH, spec.search.replicates)))
 
 
-def due(study: SearchStudy) -> list[FinishedTrial]:
-    """The finalists that are still to be judged; none if those of before are the same."""
-    spec = study.spec
-    best = ranked(study.finished(), spec.search.objective)[: spec.search.finalists]
-    known = study.finalists()
+def due(
+    spec: StudySpec, finished: Sequence[FinishedTrial], known: Finals | None
+) -> list[FinishedTrial]:
+    """Of the finished trials the finalists that are still to be judged; none if those that are
+    known are the same."""
+    best = ranked(finished, spec.search.objective)[: spec.search.finalists]
     same = known is not None and {each.trial for each in known.finalists} == {
         each.number for each in best
     }
     return [] if same else best
-
-
-def winner(study: SearchStudy) -> Finals | None:
-    """What the finalists showed, unless the study has since found better ones, or asks for none."""
-    return None if study.spec.search.finalists == 0 or due(study) else study.finalists()
 
 
 def judged(

@@ -16,7 +16,7 @@ from search.cluster import open_executor, where_trained
 from search.console import Console
 from search.driver import Driver, Seconds
 from search.errors import LockstepError
-from search.finalists import Finals, due, winner
+from search.finalists import Finals
 from search.finished_trial import FinishedTrial, ranked
 from search.interrupts import InterruptedStudyError, stopping_politely
 from search.links import compare_url
@@ -96,7 +96,7 @@ def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Consol
         console.say(f"  search  {_search_line(study, len(finished), settings)}")
         driver = None
         cohort = study.next_cohort()
-        if cohort or due(study):
+        if cohort or study.finalists_due():
             training = TrainingData.of(data.train, data.validation)
             executor = stack.enter_context(open_executor(training, settings, console.say))
             trained = study.epochs_trained
@@ -146,7 +146,7 @@ def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Consol
                 settings.ui_address, tracker.experiment_id, best_runs(tracker, ranking)
             ),
         },
-        finals=winner(study),
+        finals=study.finals(),
         out_of_time=study.out_of_time,
     )
 

@@ -14,7 +14,6 @@ from search import figures, images, links
 from search.choice import choose
 from search.console import Console
 from search.errors import LockstepError, NothingToShowError
-from search.finalists import winner
 from search.finished_trial import FinishedTrial, ranked
 from search.fitting import Fit, compared, epochs_by_validation, fit
 from search.retrain_report import RetrainReport
@@ -118,7 +117,7 @@ def _choose(
             f"is {ranking[0].number}"
         )
     if rule == "best":
-        finals = winner(study)
+        finals = study.finals()
         best = finals.winner.trial if finals else ranking[0].number
         return next(trial for trial in ranking if trial.number == best)
     scores = validation_scores(ranking, tracker, data.validation)

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from core.result import Hyperparameters, Status
 from search.budget import cohort_epochs, next_size
 from search.errors import LockstepError, NothingToShowError, StudyChangedError
-from search.finalists import Finals
+from search.finalists import Finals, due
 from search.finished_trial import RESULT_ATTRIBUTE, RUN_ATTRIBUTE, URL_ATTRIBUTE, FinishedTrial
 from search.lease import file_lease
 from search.plan import PlannedTrial
@@ -252,8 +252,17 @@ class SearchStudy:
                 live.report(reported, epoch)
         self._study.tell(trial.number, value, state=state)
 
-    def finalists(self) -> Finals | None:
-        """How the best trials did on fresh seeds, None before that is known."""
+    def finalists_due(self) -> list[FinishedTrial]:
+        """Those that are still to be judged on fresh seeds."""
+        return due(self.spec, self.finished(), self._finals())
+
+    def finals(self) -> Finals | None:
+        """What the finalists showed, unless the study has since found better ones, or asks for
+        none."""
+        unwanted = self.spec.search.finalists == 0
+        return None if unwanted or self.finalists_due() else self._finals()
+
+    def _finals(self) -> Finals | None:
         stored = self._study.user_attrs.get(FINALISTS_ATTRIBUTE)
         return None if stored is None else Finals.from_json(stored)
 

@@ -8,7 +8,7 @@ from core.data import Splits
 from core.result import Status
 from search import images
 from search.choice import Choice, choose, sentences
-from search.finalists import Finals, winner
+from search.finalists import Finals
 from search.finished_trial import FinishedTrial, ranked
 from search.links import (
     BEST_VIEW,
@@ -125,7 +125,7 @@ def write_report(
     if ranking:
         first = ranking[0]
         metrics |= {"best_val_loss": first.val_loss, "best_val_accuracy": first.val_accuracy}
-    found = note(spec, trials, choice, winner(study))
+    found = note(spec, trials, choice, study.finals())
     text = _markdown(spec, trials, found, runs, tracker, data)
     tracker.log_study_data(spec, data)
     tracker.finish(

@@ -154,7 +154,7 @@ def _alike(stored: FinishedTrial, result: TrainingResult) -> bool:
 
 def _log_finals(study: SearchStudy, tracker: Tracker, lost: Collection[int]) -> None:
     """How the best did on fresh seeds, on their new runs."""
-    finals = study.finalists()
+    finals = study.finals()
     runs = {trial.number: trial.run_id for trial in study.finished()}
     for finalist in finals.finalists if finals else ():
         if finalist.trial in lost:
