@@ -9,12 +9,8 @@ import numpy as np
 from core.stack import Stack
 
 
-def packed(members: Sequence[tuple[Stack, int]], tile: int) -> Stack:
-    """A stack of these trials, each the place k of a stack, to be trained further in tiles of so
-    many trials.
-
-    In tiles of the height that they had, trials continue as they would have where they were, bit
-    for bit; in others they agree up to rounding.
+def packed(members: Sequence[tuple[Stack, int]]) -> Stack:
+    """Return a stack of these trials, each the place k of a stack, to be trained further.
 
     Raises ValueError unless all of them train, and their stacks differ in nothing but the trials.
     """
@@ -26,7 +22,6 @@ def packed(members: Sequence[tuple[Stack, int]], tile: int) -> Stack:
         trials=tuple(stack.trials[k] for stack, k in members),
         penalty=first.penalty,
         seed=first.seed,
-        tile=tile,
         epoch=first.epoch,
         weights=np.stack([stack.weights[k] for stack, k in members]),
         curves=[

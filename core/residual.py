@@ -14,10 +14,13 @@ Notation: T trials of a tile, C classes, B examples; Z (C - 1, T, B) float32.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from core.aligned import aligned_empty
 
 Matrix = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.intp]
@@ -37,16 +40,17 @@ class Residual(Protocol):
 
 
 class BinaryResidual:
-    """Two classes: the margin form above; Z are margins."""
+    """Two classes: the margin form above; Z are margins. scratch: a flat buffer of their size."""
 
-    def __init__(self, y: Labels) -> None:
-        self._ones = np.ones(len(y), np.float32)
+    def __init__(self, y: Labels, scratch: Matrix) -> None:
+        self._ones = _ones(len(y))
+        self._scratch = scratch
         # A margin of zero is a tie, and the first class is predicted: a hit for class 0 alone.
         self._least = np.where(y == 1, np.float32(0), -_SMALLEST)
 
     def __call__(self, Z: Matrix, factor: Matrix | None) -> tuple[Matrix, Matrix]:
         m = Z[0]
-        scratch = np.empty_like(m)
+        scratch = self._scratch[: m.size].reshape(m.shape)
         np.greater(m, self._least, out=scratch)
         hits = np.vecdot(scratch, self._ones)  # a dot product with ones is NumPy's fastest sum
         np.minimum(m, 0, out=scratch)
@@ -98,6 +102,17 @@ class MulticlassResidual:
         return loss, hits
 
 
-def residual_for(y: Labels, n_classes: int) -> Residual:
-    """The residual of one batch of labels y (B,)."""
-    return BinaryResidual(y) if n_classes == 2 else MulticlassResidual(y, n_classes)
+def residual_for(y: Labels, n_classes: int, scratch: Matrix) -> Residual:
+    """Return the residual of one batch of labels y (B,).
+
+    scratch: a flat buffer with room for the logits of the largest tile.
+    """
+    return BinaryResidual(y, scratch) if n_classes == 2 else MulticlassResidual(y, n_classes)
+
+
+@lru_cache(maxsize=4)
+def _ones(n: int) -> Matrix:
+    ones: Matrix = aligned_empty((n,))
+    ones[:] = 1
+    ones.flags.writeable = False
+    return ones

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from core.aligned import aligned_copy
 from core.data import Dataset
 
 Matrix = npt.NDArray[np.float32]
@@ -44,7 +45,7 @@ class TrainingData:
         held_out = train.take(np.arange(0)) if validation is None else validation
 
         def laid_out(data: Dataset) -> Matrix:
-            X = np.take(data.X, active, axis=1)  # C-contiguous, as X[:, active] is not
+            X = aligned_copy(np.take(data.X, active, axis=1))
             if len(data.class_names) == 2:
                 X[data.y == 0] *= -1
             return X
@@ -64,8 +65,8 @@ class TrainingData:
 
 
 def _received(*parts: Any) -> TrainingData:
-    """What was pickled, its arrays aligned: those that came out of a network's buffer may begin at
-    an odd byte, and BLAS would copy them at every product."""
-    whole = (np.require(x, requirements="A") if isinstance(x, np.ndarray) else x for x in parts)
+    """Return what was pickled, its arrays aligned anew: BLAS would copy those that came out of a
+    network's buffer at every product, and might round otherwise."""
+    whole = (aligned_copy(part) if isinstance(part, np.ndarray) else part for part in parts)
     make: Callable[..., TrainingData] = TrainingData
     return make(*whole)

@@ -15,14 +15,7 @@ from core.training_data import TrainingData
 from search.executors import Executor, StackJob
 from search.finished_trial import FinishedTrial, Rung, score
 from search.outcome import Outcome, mean_curves, outcome_of, rung_at
-from search.plan import (
-    MIN_STACK_TRIALS,
-    MIN_SURVIVORS,
-    PlannedTrial,
-    StackTask,
-    stacks,
-    unfinished,
-)
+from search.plan import MIN_STACK_TRIALS, MIN_SURVIVORS, PlannedTrial, stacks
 from search.pruning import Schedule, Score
 
 Seat = tuple[Stack, int]  # a trial's place
@@ -35,9 +28,10 @@ class CohortTraining:
     A seed is an order of the data, so each has stacks of its own, which all trials share: what
     differs between trials is not luck of the order.
 
-    recorded: those of them that are finished already. They are not trained again; in decisions they
-    count with the scores that were recorded. What is left trains as it would have beside them: the
-    cut into stacks and tiles depends on the decisions alone.
+    recorded: those of them that are finished already. Decisions use the scores that were recorded.
+    A stack is trained as it was first cut, with the recorded trials in it, because only the same
+    stack gives the same bits (see `core/stack.py`); their results are not handed on again. Stacks
+    from which nothing more is needed are not trained.
     """
 
     trials: Sequence[PlannedTrial]
@@ -49,9 +43,10 @@ class CohortTraining:
     data: TrainingData
     executor: Executor
     tick: Callable[[int], None]
+    repeat: Callable[[int], None] = lambda epochs: None  # told of epochs that are trained again
     training_seconds: float = 0.0
     _alive: list[PlannedTrial] = field(init=False)
-    _tasks: list[tuple[StackTask, int]] = field(init=False)  # with the place of their seed
+    _cut: list[tuple[tuple[PlannedTrial, ...], int]] = field(init=False)  # and place of the seed
     _stacks: Iterator[Stack] = field(init=False)
     _seats: dict[int, list[Seat]] = field(default_factory=dict)  # by trial, one a seed
 
@@ -73,6 +68,8 @@ class CohortTraining:
                 if at.epoch == self.schedule.rungs[rung]
             }
             for trial in self._arrivals():
+                if trial.number in self.recorded:
+                    continue
                 if self._diverged(trial) or last:
                     yield trial, self._outcome(self._seats[trial.number])
                 else:
@@ -92,7 +89,8 @@ class CohortTraining:
             self._alive = [
                 trial
                 for trial in self._alive
-                if trial.number in scores and trial.number not in pruned
+                if self._went_on(trial, rung)
+                or (trial.number in scores.keys() - pruned - self.recorded.keys())
             ]
             self._train(rung + 1)
             for trial in leaving:
@@ -100,29 +98,42 @@ class CohortTraining:
 
     def _train(self, rung: int) -> None:
         """Start to train those alive to this rung."""
-        classes = self.data.n_classes
-        epochs = self.schedule.rungs[rung] - (self.schedule.rungs[rung - 1] if rung else 0)
-        tasks = stacks(self._alive, classes, MIN_SURVIVORS if rung else MIN_STACK_TRIALS)
-        self._tasks = [
-            (task, place)
-            for task in unfinished(tasks, self.recorded)
-            for place in range(len(self.seeds))
-        ]
-        jobs = [StackJob(self._stack(task, place, rung), epochs) for task, place in self._tasks]
+        start = self.schedule.rungs[rung - 1] if rung else 0
+        epochs = self.schedule.rungs[rung] - start
+        cut = stacks(self._alive, MIN_SURVIVORS if rung else MIN_STACK_TRIALS)
+        needed = [trials for trials in cut if any(self._is_needed(each, rung) for each in trials)]
+        self._cut = [(trials, place) for trials in needed for place in range(len(self.seeds))]
+        jobs = [StackJob(self._stack(trials, place, rung), epochs) for trials, place in self._cut]
+        again = [each for trials in needed for each in trials if each.number in self.recorded]
+        ends = (min(self.recorded[each.number].stopped_epoch, start + epochs) for each in again)
+        self.repeat(len(self.seeds) * sum(end - start for end in ends))
         self._seats = {}
         self._stacks = self.executor.run(jobs, self.tick)
 
-    def _stack(self, task: StackTask, place: int, rung: int) -> Stack:
+    def _is_needed(self, trial: PlannedTrial, rung: int) -> bool:
+        """Return whether a trial needs its stack to be trained to this rung: it is not recorded,
+        or it went on from here, perhaps into a stack with one that is not recorded."""
+        return trial.number not in self.recorded or self._went_on(trial, rung)
+
+    def _went_on(self, trial: PlannedTrial, rung: int) -> bool:
+        """Return whether a recorded trial trained beyond this rung, then and now. (On a processor
+        that rounds otherwise, a trial may diverge now that did not then.)"""
+        recorded = self.recorded.get(trial.number)
+        if recorded is None or recorded.stopped_epoch <= self.schedule.rungs[rung]:
+            return False
+        return trial.number not in self._seats or not self._diverged(trial)
+
+    def _stack(self, trials: Sequence[PlannedTrial], place: int, rung: int) -> Stack:
         if rung > 0:
-            return packed([self._seats[trial.number][place] for trial in task.trials], task.tile)
-        trials = tuple(trial.hyperparameters for trial in task.trials)
-        return Stack(trials, self.penalty, self.seeds[place], task.tile)
+            return packed([self._seats[trial.number][place] for trial in trials])
+        tried = tuple(trial.hyperparameters for trial in trials)
+        return Stack(tried, self.penalty, self.seeds[place])
 
     def _arrivals(self) -> Iterator[PlannedTrial]:
         """The trials whose stacks are back, those of all seeds."""
         seats: dict[int, list[Seat]] = defaultdict(list)
-        for (task, _), stack in zip(self._tasks, self._stacks, strict=True):
-            for k, trial in enumerate(task.trials):
+        for (trials, _), stack in zip(self._cut, self._stacks, strict=True):
+            for k, trial in enumerate(trials):
                 seats[trial.number].append((stack, k))
                 if len(seats[trial.number]) == len(self.seeds):
                     self._seats[trial.number] = seats[trial.number]

@@ -89,6 +89,11 @@ class Progress:
             total = self._bar.total
             self._bar.update(epochs if total is None else max(0, min(epochs, total - self._bar.n)))
 
+    def repeated(self, epochs: int) -> None:
+        """Count so many of the epochs before this launch as missing: they are trained again."""
+        if self._bar is not None:
+            self._bar.n = self._bar.initial = max(0, self._bar.n - epochs)
+
     def recorded(self, best: str) -> None:
         """One trial more is done; ``best`` says which is the best so far."""
         self._done += 1

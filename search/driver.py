@@ -85,6 +85,7 @@ class Driver:
             data=self.training,
             executor=self.executor,
             tick=self._tick,
+            repeat=self.progress.repeated,
         )
 
     def run(self, tracker: Tracker) -> None:

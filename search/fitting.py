@@ -13,7 +13,7 @@ from core.data import Dataset
 from core.result import Hyperparameters, Status, TrainingResult
 from core.selection import Interval, McNemar, mcnemar, wilson_interval
 from core.softmax import logits, predictions
-from core.stack import Stack, tile_trials
+from core.stack import Stack
 from core.training_data import TrainingData
 from search.errors import LockstepError
 from search.finished_trial import FinishedTrial
@@ -71,8 +71,7 @@ def fit(
     seed: of the order of the examples. Raises LockstepError when the training diverges.
     """
     data = TrainingData.of(train)
-    tile = tile_trials(1, data.n_classes)
-    stack = Stack((tried,), spec.model.penalty, seed, tile, record_steps=True)
+    stack = Stack((tried,), spec.model.penalty, seed, record_steps=True)
     with threadpool_limits(1):
         stack.advance(data, epochs, on_epoch)
         result = stack.results(data)[0]

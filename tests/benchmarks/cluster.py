@@ -142,10 +142,10 @@ def _trained(
     epochs = max(1, round(share * spec.model.epochs))
     jobs = [
         StackJob(
-            Stack(tuple(t.hyperparameters for t in task.trials), spec.model.penalty, 0, task.tile),
+            Stack(tuple(trial.hyperparameters for trial in trials), spec.model.penalty, 0),
             epochs,
         )
-        for task in stacks(cohort, len(problem.data.train.class_names))
+        for trials in stacks(cohort)
         for _ in range(2)
     ]
     dask: Any = executors["Dask"]

@@ -18,7 +18,7 @@ from core.data import Dataset
 from core.result import Hyperparameters
 from core.softmax import Penalty
 from core.sources import load
-from core.stack import Stack, tile_trials
+from core.stack import Stack
 from core.training_data import TrainingData
 
 ROWS, HELD_OUT = 10_000, 2_049
@@ -80,7 +80,7 @@ def measure_cell(
 ) -> Cell:
     rates = np.geomspace(1e-3, 1e-1, n_trials)
     trials = tuple(Hyperparameters(float(rate), 1e-3, batch_size) for rate in rates)
-    stack = Stack(trials, Penalty.NORM, SEED, tile_trials(n_trials, problem.n_classes))
+    stack = Stack(trials, Penalty.NORM, SEED)
     looped = sorted({0, n_trials - 1})[-LOOPED:]
     train, held_out = problem.train, problem.validation
     plain = [PlainTrial(trials[k], train.X.shape[1], problem.n_classes, SEED) for k in looped]

@@ -14,7 +14,7 @@ EPS = float(np.finfo(np.float32).eps)
 
 def trial_residual(y: np.ndarray, n_classes: int) -> Residual:
     """The residual of logits that lie trial by trial, (T, C - 1, B)."""
-    residual = residual_for(y, n_classes)
+    residual = residual_for(y, n_classes, np.empty(100_000, np.float32))
     return lambda Z, factor: residual(Z.swapaxes(0, 1), factor)
 
 

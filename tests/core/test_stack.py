@@ -1,16 +1,18 @@
 """The trainer through its public face, against plain loops over one trial in float64.
 
-"Bitwise" is promised for equal tile sizes on one machine with one BLAS thread.
+The same stack gives the same bits; in another stack a trial agrees up to rounding.
 """
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -19,11 +21,11 @@ from hypothesis import strategies as st
 from strategies import Problem, diverging_trial, make_problem, seeds, stable_trials
 from threadpoolctl import threadpool_limits
 
-from core import softmax
+from core import softmax, tile
 from core.data import Dataset
 from core.result import Curves, Hyperparameters, Status, TrainingResult
 from core.softmax import Penalty
-from core.stack import TILE_ROWS_BINARY, TILE_ROWS_MULTICLASS, Stack, tile_trials, train
+from core.stack import Stack, train
 from core.training_data import TrainingData
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -86,18 +88,31 @@ def reference(
     return Reference(W, np.array(curves).T, np.array(steps).T, np.array(norms))
 
 
+@contextmanager
+def tiles_of(most: int, n_classes: int) -> Iterator[None]:
+    """Let a tile hold so many trials at most: problems this small would otherwise fill one."""
+    rows = most * (n_classes - 1)
+    with patch.object(tile, "ROWS_BINARY", rows), patch.object(tile, "ROWS_MULTICLASS", rows):
+        yield
+
+
 def run(
     data: TrainingData,
     trials: Sequence[Hyperparameters],
     *,
-    tile: int = 4,
+    most: int = 4,
     epochs: int = 3,
     penalty: Penalty = Penalty.NORM,
     seed: int = 7,
 ) -> list[TrainingResult]:
-    stack = Stack(tuple(trials), penalty, seed, tile)
-    stack.advance(data, epochs)
+    stack = Stack(tuple(trials), penalty, seed)
+    advance(stack, data, epochs, most)
     return stack.results(data)
+
+
+def advance(stack: Stack, data: TrainingData, epochs: int, most: int = 4) -> None:
+    with tiles_of(most, data.n_classes):
+        stack.advance(data, epochs)
 
 
 def curves_of(result: TrainingResult) -> np.ndarray:
@@ -119,8 +134,21 @@ def assert_same_bits(first: Sequence[TrainingResult], second: Sequence[TrainingR
     assert [same_bits(*pair) for pair in zip(first, second, strict=True)] == [True] * len(first)
 
 
+def assert_close(first: Sequence[TrainingResult], second: Sequence[TrainingResult]) -> None:
+    """Alike up to the rounding of other places in other stacks, unless it is amplified."""
+    for one, other in zip(first, second, strict=True):
+        assert (one.hyperparameters, one.status) == (other.hyperparameters, other.status)
+        assert abs(one.stopped_epoch - other.stopped_epoch) <= (one.status is Status.DIVERGED)
+        if one.hyperparameters.learning_rate * one.hyperparameters.weight_decay > 1:
+            continue  # a step overshoots zero: the penalty alone amplifies rounding
+        assert relative_error(one.weights, other.weights) < 1e-5
+        for name in ("train_loss", "val_loss"):
+            losses = getattr(one.curves, name), getattr(other.curves, name)
+            np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
 def relative_error(W: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.linalg.norm(W - expected) / np.linalg.norm(expected))
+    return float(np.linalg.norm(W - expected) / (np.linalg.norm(expected) or 1))
 
 
 @cache
@@ -171,7 +199,7 @@ def test_first_step_by_hand(n_classes: int, penalty: Penalty) -> None:
     n_features=st.integers(2, 12),
     batch_size=st.integers(1, 8),
     penalty=st.sampled_from(Penalty),
-    tile=st.integers(1, 5),
+    most=st.integers(1, 5),
     seed=seeds,
 )
 def test_any_shape_against_the_definition(
@@ -180,12 +208,12 @@ def test_any_shape_against_the_definition(
     n_features: int,
     batch_size: int,
     penalty: Penalty,
-    tile: int,
+    most: int,
     seed: int,
 ) -> None:
     train_part, validation, data = make_problem(n_classes, n_train, 9, n_features, seed)
     trials = stable_trials(4, batch_size, seed)
-    results = run(data, trials, tile=tile, epochs=2, penalty=penalty, seed=seed)
+    results = run(data, trials, most=most, epochs=2, penalty=penalty, seed=seed)
     for trial, result in zip(trials, results, strict=True):
         expected = reference(train_part, validation, trial, penalty, 2, seed)
         # Weights that grew and shrank again keep the roundings of when they were large.
@@ -231,8 +259,8 @@ def test_seed_changes_the_order() -> None:
 def test_record_steps(n_classes: int) -> None:
     train_part, validation, data = problem(n_classes)
     trials = stable_trials(5, 20)
-    stack = Stack(tuple(trials), Penalty.NORM, 7, 2, record_steps=True)
-    stack.advance(data, 3)
+    stack = Stack(tuple(trials), Penalty.NORM, 7, record_steps=True)
+    advance(stack, data, 3, most=2)
     steps = np.array(stack.steps)
     assert steps.shape == (3 * (83 // 20), 2, 5)
     for k, (trial, result) in enumerate(zip(trials, stack.results(data), strict=True)):
@@ -242,11 +270,11 @@ def test_record_steps(n_classes: int) -> None:
         by_epoch = steps[:, :, k].reshape(3, 4, 2).mean(axis=1)
         np.testing.assert_allclose(by_epoch[:, 0], result.curves.train_loss, rtol=1e-12)
         np.testing.assert_allclose(by_epoch[:, 1], result.curves.train_accuracy, rtol=1e-12)
-    assert_same_bits(stack.results(data), run(data, trials, tile=2))
+    assert_same_bits(stack.results(data), run(data, trials, most=2))
 
 
 def test_steps_are_not_recorded_unasked() -> None:
-    stack = Stack(tuple(stable_trials(2, 20)), Penalty.NORM, 7, 2)
+    stack = Stack(tuple(stable_trials(2, 20)), Penalty.NORM, 7)
     stack.advance(problem(2).data, 2)
     assert stack.steps == []
 
@@ -301,8 +329,8 @@ def mixed_trials(batch_size: int = 20) -> tuple[Hyperparameters, ...]:
 
 
 @cache
-def together(n_classes: int, tile: int, penalty: Penalty) -> list[TrainingResult]:
-    return run(problem(n_classes).data, mixed_trials(), tile=tile, epochs=7, penalty=penalty)
+def together(n_classes: int, most: int, penalty: Penalty) -> list[TrainingResult]:
+    return run(problem(n_classes).data, mixed_trials(), most=most, epochs=7, penalty=penalty)
 
 
 def test_the_mixed_trials_are_mixed() -> None:
@@ -313,80 +341,59 @@ def test_the_mixed_trials_are_mixed() -> None:
 
 
 @pytest.mark.parametrize("penalty", Penalty)
-@pytest.mark.parametrize("tile", [1, 3, 4, 16])
+@pytest.mark.parametrize("most", [1, 3, 4, 16])
 @pytest.mark.parametrize("n_classes", [2, 3, 10])
-def test_alone_and_together(n_classes: int, tile: int, penalty: Penalty) -> None:
+def test_alone_and_together(n_classes: int, most: int, penalty: Penalty) -> None:
     data = problem(n_classes).data
-    alone = [
-        run(data, [trial], tile=tile, epochs=7, penalty=penalty)[0] for trial in mixed_trials()
-    ]
-    assert_same_bits(together(n_classes, tile, penalty), alone)
+    alone = [run(data, [trial], epochs=7, penalty=penalty)[0] for trial in mixed_trials()]
+    assert_close(together(n_classes, most, penalty), alone)
 
 
 @given(
     n_classes=st.sampled_from([2, 3, 10]),
-    tile=st.sampled_from([1, 3, 4, 16]),
+    most=st.sampled_from([1, 3, 4, 16]),
     penalty=st.sampled_from(Penalty),
     places=st.permutations(range(N_TRIALS)),
     size=st.integers(1, N_TRIALS),
 )
 def test_any_order_and_neighbours(
-    n_classes: int, tile: int, penalty: Penalty, places: list[int], size: int
+    n_classes: int, most: int, penalty: Penalty, places: list[int], size: int
 ) -> None:
     chosen, trials = places[:size], mixed_trials()
-    results = run(
-        problem(n_classes).data,
-        [trials[k] for k in chosen],
-        tile=tile,
-        epochs=7,
-        penalty=penalty,
-    )
-    everything = together(n_classes, tile, penalty)
-    assert_same_bits(results, [everything[k] for k in chosen])
+    data = problem(n_classes).data
+    results = run(data, [trials[k] for k in chosen], most=most, epochs=7, penalty=penalty)
+    everything = together(n_classes, most, penalty)
+    assert_close(results, [everything[k] for k in chosen])
 
 
 @given(
     n_classes=st.sampled_from([2, 3, 4, 10]),
-    tile=st.integers(1, 20),
+    most=st.integers(1, 20),
     n_features=st.integers(2, 250),
     batch_size=st.integers(1, 120),
     more_rows=st.integers(0, 100),
 )
 def test_alone_and_together_in_any_shape(
-    n_classes: int, tile: int, n_features: int, batch_size: int, more_rows: int
+    n_classes: int, most: int, n_features: int, batch_size: int, more_rows: int
 ) -> None:
     """BLAS has kernels of its own for small and for odd shapes."""
     data = make_problem(n_classes, batch_size + more_rows, 29, n_features).data
-    trials = stable_trials(tile, batch_size)
-    results = run(data, trials, tile=tile, epochs=2)
-    assert_same_bits(results, run(data, trials[::-1], tile=tile, epochs=2)[::-1])
-    assert_same_bits(results[-1:], run(data, trials[-1:], tile=tile, epochs=2))
+    trials = stable_trials(most, batch_size)
+    results = run(data, trials, most=most, epochs=2)
+    assert_close(results, run(data, trials[::-1], most=most, epochs=2)[::-1])
+    assert_close(results[-1:], run(data, trials[-1:], most=most, epochs=2))
 
 
 @pytest.mark.parametrize("n_classes", [2, 10])
 def test_whole_tiles_of_images(n_classes: int) -> None:
-    """The sizes of a real study: a full tile, hundreds of features, batches of 200."""
+    """The sizes of a real study: full tiles, hundreds of features, batches of 200."""
     data = make_problem(n_classes, 450, 100, 700).data
-    tile = tile_trials(10_000, n_classes)
-    trials = stable_trials(tile + 5, 200)
-    results = run(data, trials, tile=tile, epochs=2)
-    moved = run(data, [*trials[5:], *trials[:5]], tile=tile, epochs=2)
-    assert_same_bits(results, [*moved[-5:], *moved[:-5]])
-    assert_same_bits(results[-1:], run(data, trials[-1:], tile=tile, epochs=2))
-
-
-@pytest.mark.parametrize("penalty", Penalty)
-@pytest.mark.parametrize("n_classes", [2, 3, 10])
-def test_other_tile_sizes_agree_up_to_rounding(n_classes: int, penalty: Penalty) -> None:
-    """Within 1e-5 for stable rates."""
-    stable = [k for k in range(N_TRIALS) if k not in DIVERGING]
-    first = together(n_classes, 4, penalty)
-    for tile in (1, 3, 16):
-        other = together(n_classes, tile, penalty)
-        for k in stable:
-            assert relative_error(first[k].weights, other[k].weights) < 1e-5
-            np.testing.assert_allclose(curves_of(first[k]), curves_of(other[k]), rtol=1e-5)
-        assert [each.status for each in first] == [each.status for each in other]
+    n_trials = tile.tile_sizes(10_000, n_classes)[0] + 5
+    trials = stable_trials(n_trials, 200)
+    results = train(data, trials, penalty=Penalty.NORM, epochs=2, seed=7)
+    moved = train(data, [*trials[5:], *trials[:5]], penalty=Penalty.NORM, epochs=2, seed=7)
+    assert_close(results, [*moved[-5:], *moved[:-5]])
+    assert_close(results[-1:], run(data, trials[-1:], epochs=2))
 
 
 # ---------------------------------------------------------------- resuming
@@ -403,26 +410,26 @@ def test_advancing_in_parts(
     cuts: list[int], n_classes: int, penalty: Penalty, pickled: bool
 ) -> None:
     data = problem(n_classes).data
-    stack = Stack(mixed_trials(), penalty, 7, 4, record_steps=True)
+    stack = Stack(mixed_trials(), penalty, 7, record_steps=True)
     for start, end in pairwise([0, *sorted(cuts), 7]):
-        stack.advance(data, end - start)
+        advance(stack, data, end - start)
         if pickled:
             stack = pickle.loads(pickle.dumps(stack))
     assert stack.epoch == 7
     assert_same_bits(stack.results(data), together(n_classes, 4, penalty))
 
-    whole = Stack(mixed_trials(), penalty, 7, 4, record_steps=True)
-    whole.advance(data, 7)
+    whole = Stack(mixed_trials(), penalty, 7, record_steps=True)
+    advance(whole, data, 7)
     np.testing.assert_array_equal(np.array(stack.steps), np.array(whole.steps))
 
 
 def test_results_on_the_way_do_not_change_later() -> None:
     data = problem(3).data
-    stack = Stack(mixed_trials(), Penalty.SQUARED, 7, 4)
-    stack.advance(data, 2)
+    stack = Stack(mixed_trials(), Penalty.SQUARED, 7)
+    advance(stack, data, 2)
     early = stack.results(data)
     before = pickle.dumps(early)
-    stack.advance(data, 5)
+    advance(stack, data, 5)
     assert pickle.dumps(early) == before
     assert_same_bits(early, run(data, mixed_trials(), epochs=2, penalty=Penalty.SQUARED))
     assert_same_bits(stack.results(data), together(3, 4, Penalty.SQUARED))
@@ -430,7 +437,7 @@ def test_results_on_the_way_do_not_change_later() -> None:
 
 def test_on_epoch_hears_how_many_trials_trained() -> None:
     data = problem(3).data
-    stack, heard = Stack(mixed_trials(), Penalty.SQUARED, 7, 4), []
+    stack, heard = Stack(mixed_trials(), Penalty.SQUARED, 7), []
     stack.advance(data, 3, heard.append)
     stack.prune({0, 1})
     stack.advance(data, 4, heard.append)
@@ -443,7 +450,7 @@ def test_on_epoch_hears_how_many_trials_trained() -> None:
 
 def test_training_ends_when_nobody_is_left() -> None:
     data = problem(2).data
-    stack, heard = Stack((diverging_trial(20, -1e5),) * 2, Penalty.SQUARED, 7, 4), []
+    stack, heard = Stack((diverging_trial(20, -1e5),) * 2, Penalty.SQUARED, 7), []
     stack.advance(data, 50, heard.append)
     results = stack.results(data)
     assert stack.running == []
@@ -460,23 +467,23 @@ def test_training_ends_when_nobody_is_left() -> None:
     pruned=st.sets(st.integers(0, N_TRIALS - 1)),
     at=st.integers(1, 6),
     n_classes=st.sampled_from([2, 3]),
-    tile=st.sampled_from([1, 4, 16]),
+    most=st.sampled_from([1, 4, 16]),
 )
 @settings(max_examples=25)
-def test_pruning(pruned: set[int], at: int, n_classes: int, tile: int) -> None:
+def test_pruning(pruned: set[int], at: int, n_classes: int, most: int) -> None:
     data = problem(n_classes).data
-    unpruned = together(n_classes, tile, Penalty.SQUARED)
+    unpruned = together(n_classes, most, Penalty.SQUARED)
     pruned = {k for k in pruned if unpruned[k].stopped_epoch > at}
-    stack = Stack(mixed_trials(), Penalty.SQUARED, 7, tile)
-    stack.advance(data, at)
+    stack = Stack(mixed_trials(), Penalty.SQUARED, 7)
+    advance(stack, data, at, most)
     on_the_way = stack.results(data)
     stack.prune(pruned)
     assert not pruned & set(stack.running)
-    stack.advance(data, 7 - at)
+    advance(stack, data, 7 - at, most)
 
     for k, result in enumerate(stack.results(data)):
         if k not in pruned:
-            assert same_bits(result, unpruned[k])
+            assert_close([result], [unpruned[k]])
             continue
         assert result.status is Status.PRUNED
         assert result.stopped_epoch == len(result.curves) == at
@@ -487,21 +494,26 @@ def test_pruning(pruned: set[int], at: int, n_classes: int, tile: int) -> None:
 def test_pruning_twice_at_different_rungs() -> None:
     data = problem(2).data
     trials = stable_trials(6, 20)
-    stack = Stack(tuple(trials), Penalty.NORM, 7, 2)
-    for pruned in ({5}, {0, 3}):
-        stack.advance(data, 2)
-        stack.prune(pruned)
-    stack = pickle.loads(pickle.dumps(stack))
-    stack.advance(data, 2)
+
+    def pruned_twice(pickled: bool) -> Stack:
+        stack = Stack(tuple(trials), Penalty.NORM, 7)
+        for pruned in ({5}, {0, 3}):
+            advance(stack, data, 2, most=2)
+            stack.prune(pruned)
+            if pickled:
+                stack = pickle.loads(pickle.dumps(stack))
+        advance(stack, data, 2, most=2)
+        return stack
+
+    stack = pruned_twice(pickled=True)
     results = stack.results(data)
     assert stack.running == [1, 2, 4]
     assert [result.stopped_epoch for result in results] == [4, 6, 6, 4, 6, 2]
-    for epochs in (2, 4, 6):
-        chosen = [result for result in results if result.stopped_epoch == epochs]
-        expected = run(data, [each.hyperparameters for each in chosen], tile=2, epochs=epochs)
-        for result, other in zip(chosen, expected, strict=True):
-            assert result.weights.tobytes() == other.weights.tobytes()
-            np.testing.assert_array_equal(curves_of(result), curves_of(other))
+    assert_same_bits(results, pruned_twice(pickled=False).results(data))
+    for result in results:
+        (alone,) = run(data, [result.hyperparameters], epochs=result.stopped_epoch)
+        assert relative_error(result.weights, alone.weights) < 1e-5
+        np.testing.assert_allclose(curves_of(result), curves_of(alone), rtol=1e-5)
 
 
 # ---------------------------------------------------------------- divergence
@@ -514,9 +526,8 @@ def test_divergence(n_classes: int, factor: float) -> None:
     train_part, validation, data = problem(n_classes)
     trial = diverging_trial(83, factor)
     neighbours = stable_trials(4, 83)
-    results = run(
-        data, [*neighbours[:2], trial, *neighbours[2:]], epochs=60, penalty=Penalty.SQUARED
-    )
+    stack = [*neighbours[:2], trial, *neighbours[2:]]
+    results = run(data, stack, epochs=60, penalty=Penalty.SQUARED)
     diverged = results.pop(2)
     with np.errstate(all="ignore"):
         norms = reference(train_part, validation, trial, Penalty.SQUARED, 60, 7).norms
@@ -529,13 +540,13 @@ def test_divergence(n_classes: int, factor: float) -> None:
     assert curves_of(diverged).shape == (4, diverged.stopped_epoch)
     assert np.isfinite(curves_of(diverged)[:, :-1]).all()
 
-    (before,) = run(data, [trial], epochs=diverged.stopped_epoch - 1, penalty=Penalty.SQUARED)
+    before = run(data, stack, epochs=diverged.stopped_epoch - 1, penalty=Penalty.SQUARED)[2]
     assert before.status is Status.COMPLETED
     assert np.isfinite(diverged.weights).all()
     assert diverged.weights.tobytes() == before.weights.tobytes()
     np.testing.assert_array_equal(curves_of(diverged)[:, :-1], curves_of(before))
 
-    assert_same_bits(results, run(data, neighbours, epochs=60, penalty=Penalty.SQUARED))
+    assert_close(results, run(data, neighbours, epochs=60, penalty=Penalty.SQUARED))
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -563,7 +574,7 @@ def test_divergence_of_the_loss_alone(n_classes: int) -> None:
     assert diverged.curves.train_loss[0] == pytest.approx(np.log(n_classes), rel=1e-6)
     assert not np.isfinite(diverged.curves.train_loss[1])
     assert np.abs(diverged.weights).max() < 1e18
-    assert_same_bits([stable], run(data, [neighbour], epochs=4))
+    assert_close([stable], run(data, [neighbour], epochs=4))
 
 
 @pytest.mark.filterwarnings("error")
@@ -618,7 +629,7 @@ def test_rows_that_fill_no_batch_are_left_for_other_epochs() -> None:
     """83 rows in batches of 30: 23 of them are not seen in an epoch."""
     train_part, validation, data = problem(3)
     (trial,) = stable_trials(1, 30)
-    stack = Stack((trial,), Penalty.NORM, 7, 1, record_steps=True)
+    stack = Stack((trial,), Penalty.NORM, 7, record_steps=True)
     stack.advance(data, 2)
     assert len(stack.steps) == 4
     (result,) = stack.results(data)
@@ -657,9 +668,9 @@ def test_batches_larger_than_the_training_split_are_refused() -> None:
 def test_one_batch_size_a_stack() -> None:
     trials = stable_trials(2, 20)
     with pytest.raises(ValueError, match=r"one batch size, not \[20, 30\]"):
-        Stack((trials[0], replace(trials[1], batch_size=30)), Penalty.NORM, 0, 1)
+        Stack((trials[0], replace(trials[1], batch_size=30)), Penalty.NORM, 0)
     with pytest.raises(ValueError, match=r"not \[\]"):
-        Stack((), Penalty.NORM, 0, 1)
+        Stack((), Penalty.NORM, 0)
 
 
 # ---------------------------------------------------------------- results
@@ -690,20 +701,9 @@ def test_results(n_classes: int) -> None:
     assert max(result.curves.val_accuracy[-1] for result in results) > 2 / (n_classes + 1)
 
 
-def test_train_uses_the_advised_tile() -> None:
-    data = problem(10).data
-    trials = stable_trials(80, 20)
-    tile = tile_trials(80, 10)
-    assert tile == 40
-    results = train(data, trials, penalty=Penalty.SQUARED, epochs=2, seed=3)
-    assert_same_bits(
-        results, run(data, trials, tile=tile, epochs=2, penalty=Penalty.SQUARED, seed=3)
-    )
-
-
 def test_results_do_not_share_memory() -> None:
     data = problem(2).data
-    stack = Stack(tuple(stable_trials(2, 20)), Penalty.NORM, 7, 2)
+    stack = Stack(tuple(stable_trials(2, 20)), Penalty.NORM, 7)
     stack.advance(data, 2)
     first, untouched = stack.results(data), stack.results(data)
     first[0].weights[:] = 42
@@ -722,13 +722,12 @@ def test_accuracy_of_a_tiny_learning_rate() -> None:
 # ---------------------------------------------------------------- tiles
 
 
-@given(n_trials=st.integers(1, 20_000), n_classes=st.integers(2, 400))
-def test_tile_trials(n_trials: int, n_classes: int) -> None:
-    tile = tile_trials(n_trials, n_classes)
-    most = TILE_ROWS_BINARY if n_classes == 2 else TILE_ROWS_MULTICLASS
-    assert 1 <= tile <= n_trials
-    assert tile == 1 or tile * (n_classes - 1) <= most
-    n_tiles = -(-n_trials // tile)
-    # No smaller number of tiles would do, and idle places are fewer than tiles.
-    assert n_tiles == 1 or (n_tiles - 1) * max(1, most // (n_classes - 1)) < n_trials
-    assert n_tiles * tile - n_trials < n_tiles
+@given(n_trials=st.integers(0, 20_000), n_classes=st.integers(2, 400))
+def test_tile_sizes(n_trials: int, n_classes: int) -> None:
+    sizes = tile.tile_sizes(n_trials, n_classes)
+    rows = tile.ROWS_BINARY if n_classes == 2 else tile.ROWS_MULTICLASS
+    most = max(1, rows // (n_classes - 1))
+    assert sum(sizes) == n_trials
+    assert all(1 <= size <= most for size in sizes)
+    assert not sizes or max(sizes) - min(sizes) <= 1
+    assert (len(sizes) - 1) * most < max(n_trials, 1), "no smaller number of tiles would do"

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import LOCKSTEP, SMALL, environment, lockstep, write_study
+from kernels import VARIABLE, kernels_taken
 from process_groups import alive_in_group, wait_until, workers_in_group, zombies_of
 from stored import configurations, optuna_trials, runs, scores
 
-KILLS = 25  # of each kind of study: 50 together
+KILLS = 25  # of each kind of study: 50 together under each kernel
 # Batches so small that training takes a second or two, and workers can be killed at it.
 STUDY = SMALL.replace("epochs = 4", "epochs = 60").replace("[16, 64]", "[1, 2]")
 STUDY = STUDY.replace("points = 4", "points = 8")
@@ -88,8 +89,16 @@ def assert_whole(home: Path, expected: Path) -> None:
     assert {run.info.status for run in [parent, *children]} == {"FINISHED"}
 
 
+@pytest.mark.parametrize("kernel", [None, "Haswell"])
 @pytest.mark.parametrize("text", [STUDY, SAMPLED], ids=["grid", "random"])
-def test_killed_at_random_moments(tmp_path: Path, text: str) -> None:
+def test_killed_at_random_moments(
+    tmp_path: Path, text: str, kernel: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the kernels that BLAS chooses, and with some that round a row by its place."""
+    if kernel is not None:
+        if kernels_taken(kernel) != kernel:
+            pytest.skip(f"OpenBLAS has no {kernel} kernels for this processor")
+        monkeypatch.setenv(VARIABLE, kernel)
     (tmp_path / "expected").mkdir()
     expected = write_study(tmp_path / "expected", text)
     assert lockstep("launch", str(expected), cwd=expected.parent).code == 0

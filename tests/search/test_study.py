@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from core.result import Curves, Hyperparameters, Status, TrainingResult
 from search.errors import LockstepError, NothingToShowError, StudyBusyError, StudyChangedError
 from search.finished_trial import FinishedTrial, ranked
-from search.plan import PlannedTrial, stacks, unfinished
+from search.plan import PlannedTrial, stacks
 from search.settings import Settings
 from search.space import distributions, grid
 from search.spec import StudySpec
@@ -54,10 +54,11 @@ def drive(make_result: MakeResult) -> Callable[..., int]:
         finished = {trial.number for trial in study.finished()}
         recorded = 0
         while cohort := study.next_cohort():
-            tasks = unfinished(stacks(cohort, 2), finished)
-            if not tasks:
+            trials = [each for stack in stacks(cohort) for each in stack]
+            missing = [each for each in trials if each.number not in finished]
+            if not missing:
                 break
-            for planned in (each for task in tasks for each in task.trials):
+            for planned in missing:
                 if recorded >= most:
                     return recorded
                 # Some fail, so that what follows meets failed trials too.
