@@ -49,8 +49,8 @@ def launch(study: str, as_json: bool, yes: bool, **places: Any) -> None:
 
     Stop it whenever you like: finished trials are kept, and the same command continues.
     """
-    from search import launch as action
-    from search.spec import find, load
+    from search.commands import launch as action
+    from search.spec.study_spec import find, load
 
     console, settings = Console(as_json), Settings(**places)
     spec = load(find(study))
@@ -79,8 +79,8 @@ def sync(study: str, as_json: bool, **places: Any) -> None:
     Their trials are in Optuna's storage; training them anew gives the same numbers. Retrain runs
     and models are not written again.
     """
-    from search import sync as action
-    from search.spec import find, load
+    from search.commands import sync as action
+    from search.spec.study_spec import find, load
 
     console, settings = Console(as_json), Settings(**places)
     report = action.sync(load(find(study)), settings, console)
@@ -100,9 +100,9 @@ def compare(study: tuple[str, ...], as_json: bool, **places: Any) -> None:
     Heat maps are drawn, the MLflow UI is linked to. Several studies are compared by their best
     trials, example by example where they share the validation split.
     """
-    from search import compare as action
-    from search import compare_studies
-    from search.spec import find, load
+    from search.commands import compare as action
+    from search.commands import compare_studies
+    from search.spec.study_spec import find, load
 
     console, settings = Console(as_json), Settings(**places)
     found = [action.compare(spec, settings, console) for spec in [load(find(s)) for s in study]]
@@ -145,9 +145,9 @@ def retrain(
     each use is recorded, and a further one labelled. The model is registered in MLflow under the
     study's name; the alias "champion" moves to it unless it is worse on validation.
     """
-    from search import retrain as action
-    from search.retrain_report import summary
-    from search.spec import find, load
+    from search.commands import retrain as action
+    from search.commands.retrain_report import summary
+    from search.spec.study_spec import find, load
 
     console, settings = Console(as_json), Settings(**places)
     report = action.retrain(
@@ -170,8 +170,8 @@ def predict(study: str, file: tuple[Path, ...], invert: bool, as_json: bool, **p
     training data's features, a row each. The champion is the model that `lockstep retrain`
     registered.
     """
-    from search import predict as action
-    from search.spec import find, load
+    from search.commands import predict as action
+    from search.spec.study_spec import find, load
 
     console, settings = Console(as_json), Settings(**places)
     found = action.predict(load(find(study)), settings, file, invert=invert)
@@ -192,8 +192,8 @@ def predict(study: str, file: tuple[Path, ...], invert: bool, as_json: bool, **p
 @click.option("--browser/--no-browser", default=True, help="Open the link in a browser.")
 def ui(study: str, port: int, browser: bool, **places: Any) -> None:
     """Serve the MLflow UI on 127.0.0.1, opened at the comparison of STUDY's best runs."""
-    from search import ui as action
-    from search.spec import find, load
+    from search.commands import ui as action
+    from search.spec.study_spec import find, load
 
     action.serve(load(find(study)), Settings(**places), port, browser, Console().say)
 
@@ -209,7 +209,7 @@ def _report_crash(kind: type[BaseException], error: BaseException, trace: Any) -
 
 def main() -> None:
     """Run a command; what the user can mend ends in one sentence and exit code 2."""
-    from search.interrupts import InterruptedStudyError
+    from search.commands.interrupts import InterruptedStudyError
 
     sys.excepthook = _report_crash
     try:

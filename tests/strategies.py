@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from core.data import Dataset
-from core.result import Hyperparameters
-from core.training_data import TrainingData
+from core.datasets.dataset import Dataset
+from core.trainer.result import Hyperparameters
+from core.trainer.training_data import TrainingData
 
 seeds = st.integers(0, 2**32 - 1)
 class_counts = st.sampled_from([2, 3, 10])

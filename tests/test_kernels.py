@@ -10,7 +10,7 @@ import pytest
 from kernels import KERNELS, kernels_taken, with_kernel
 
 TESTS = Path(__file__).parent
-BITS = ("core/test_bits.py", "search/test_cohort.py")
+BITS = ("core/trainer/test_bits.py", "search/training/test_cohort.py")
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -19,7 +19,7 @@ from cluster_simulation import StackTime
 from cluster_tables import Trained
 
 if TYPE_CHECKING:
-    from search.executors import Executor, StackJob
+    from search.training.processes import Executor, StackJob
 
 EMPTY_TASKS = 200
 SHARE = {"mnist-3v6": 0.2, "mnist-10": 0.1}  # of the study's epochs that its stacks are trained for
@@ -83,9 +83,9 @@ def _folder(parent: str) -> Path:
 
 
 def _problem(name: str, data_dir: Path | None, say: Say) -> Problem:
+    from search.commands.study_data import load_data
     from search.settings import Settings
-    from search.spec import load
-    from search.study_data import load_data
+    from search.spec.study_spec import load
 
     spec = load(Path(__file__).resolve().parents[2] / "studies" / f"{name}.toml")
     return Problem(spec, load_data(spec, Settings(data_dir=data_dir), say))
@@ -96,10 +96,10 @@ def _problem(name: str, data_dir: Path | None, say: Say) -> Problem:
 
 @contextmanager
 def _executors(problem: Problem) -> Iterator[Mapping[str, Executor]]:
-    from core.training_data import TrainingData
-    from search.cluster import open_executor
-    from search.executors import InProcess
+    from core.trainer.training_data import TrainingData
     from search.settings import Settings
+    from search.training.dask_cluster import open_executor
+    from search.training.processes import InProcess
 
     data = TrainingData.of(problem.data.train, problem.data.validation)
     with (
@@ -118,10 +118,10 @@ def _seconds(executor: Executor, jobs: Sequence[StackJob]) -> float:
 
 def _empty(executor: Executor, rounds: int) -> list[float]:
     """Seconds of a task that trains one trial for no epoch; one round before is not kept."""
-    from core.result import Hyperparameters
-    from core.softmax import Penalty
-    from core.stack import Stack
-    from search.executors import StackJob
+    from core.trainer.result import Hyperparameters
+    from core.trainer.softmax import Penalty
+    from core.trainer.stack import Stack
+    from search.training.processes import StackJob
 
     jobs = [StackJob(Stack((Hyperparameters(0.1, 0.0, 100),), Penalty.NORM, 0, 1), 0)] * EMPTY_TASKS
     return [_seconds(executor, jobs) / EMPTY_TASKS for _ in range(rounds + 1)][1:]
@@ -131,10 +131,10 @@ def _trained(
     problem: Problem, executors: Mapping[str, Executor], rounds: int, quick: bool
 ) -> Trained:
     """The study's own stacks, each twice so that two workers have as much to do."""
-    from core.stack import Stack
-    from search.executors import StackJob
-    from search.plan import PlannedTrial, stacks
-    from search.space import grid
+    from core.trainer.stack import Stack
+    from search.spec.space import grid
+    from search.training.processes import StackJob
+    from search.training.stacks import PlannedTrial, stacks
 
     spec = problem.spec
     cohort = [PlannedTrial(*each) for each in enumerate(grid(spec.space))]

@@ -24,8 +24,8 @@ from profiled_launch import HTTP, OPTUNA, PNG, STEPS, TRIAL
 if TYPE_CHECKING:
     from services import Services
 
-    from core.data import Splits
-    from search.spec import StudySpec
+    from core.datasets.dataset import Splits
+    from search.spec.study_spec import StudySpec
 
 HERE = Path(__file__).resolve().parent
 ROWS = 600  # of the data, so that training takes next to nothing
@@ -178,10 +178,10 @@ def written(
     up: Services, problem: Problem, clients: Sequence[int], seconds: float, folder: Path
 ) -> list[Written]:
     """How fast so many processes together can write runs such as the problem's."""
+    from search.commands.study_data import load_data
     from search.settings import Settings
-    from search.spec import load
-    from search.study_data import load_data
-    from search.tracking_store import open_tracker
+    from search.spec.study_spec import load
+    from search.tracking.store import open_tracker
 
     study = write_study(problem, f"{problem.name}-clients", 20, folder)
     spec, settings = load(study), Settings(home=folder, tracking_uri=up.mlflow)
@@ -211,14 +211,14 @@ _client: dict[str, Any] = {}  # of this process: the arguments of log_trial
 
 
 def _open_client(study: Path, uri: str, home: Path) -> None:
-    from core.stack import train
-    from core.training_data import TrainingData
-    from search.plan import PlannedTrial
+    from core.trainer.stack import train
+    from core.trainer.training_data import TrainingData
+    from search.commands.study_data import load_data
     from search.settings import Settings
-    from search.space import grid
-    from search.spec import load
-    from search.study_data import load_data
-    from search.tracking_store import load_tracker
+    from search.spec.space import grid
+    from search.spec.study_spec import load
+    from search.tracking.store import load_tracker
+    from search.training.stacks import PlannedTrial
 
     spec = load(study)
     data = load_data(spec, Settings(), lambda text: None)

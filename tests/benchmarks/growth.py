@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from core.data import Dataset, Splits
-    from search.spec import StudySpec
+    from core.datasets.dataset import Dataset, Splits
+    from search.spec.study_spec import StudySpec
 
 # Heavy imports happen inside functions: training processes import this file too, as any program
 # that starts them.
@@ -55,7 +55,7 @@ def cases(quick: bool) -> list[Case]:
 
 def synthetic(case: Case) -> Splits:
     """Noisy class means in [0, 1]; a fifth as many rows held out again."""
-    from core.data import Dataset, Splits
+    from core.datasets.dataset import Dataset, Splits
 
     rng = np.random.default_rng(0)
     means = rng.random((case.classes, FEATURES), dtype=np.float32)
@@ -72,7 +72,7 @@ def synthetic(case: Case) -> Splits:
 
 
 def spec(case: Case) -> StudySpec:
-    from search.spec import StudySpec
+    from search.spec.study_spec import StudySpec
 
     points = case.trials // len(BATCH_SIZES) // DECAYS
     return StudySpec.model_validate(
@@ -93,8 +93,8 @@ def run_case(case: Case) -> dict[str, Any]:
     """One launch in this process."""
     from measure import PeakMemory
 
+    from search.commands.launch import run_study
     from search.console import Console
-    from search.launch import run_study
     from search.settings import Settings
 
     data = synthetic(case)

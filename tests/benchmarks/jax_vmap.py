@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from core.result import Hyperparameters
+from core.trainer.result import Hyperparameters
 
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from core.data import Splits
-    from core.result import Hyperparameters
-    from search.spec import StudySpec
+    from core.datasets.dataset import Splits
+    from core.trainer.result import Hyperparameters
+    from search.spec.study_spec import StudySpec
 
 # Heavy imports happen inside functions: training processes import this file too, as any program
 # that starts them.
@@ -42,7 +42,7 @@ def arguments() -> argparse.Namespace:
 
 def peers_spec(epochs: int) -> StudySpec:
     """The peers' grid, all 600 of it, and their penalty."""
-    from search.spec import StudySpec
+    from search.spec.study_spec import StudySpec
 
     return StudySpec.model_validate(
         {
@@ -62,7 +62,7 @@ def peers_split(peers: Path, folder: Path) -> Splits:
     """The same rows for training and validation as the peers use; none for testing."""
     import numpy as np
 
-    from core.data import Dataset, Splits
+    from core.datasets.dataset import Dataset, Splits
 
     sys.path.insert(0, str(peers))
     from peers_common import load_data
@@ -78,7 +78,7 @@ def peers_split(peers: Path, folder: Path) -> Splits:
 
 def chosen(spec: StudySpec, path: Path, count: int) -> list[Hyperparameters]:
     """The first configurations of the peers' list, in the order of our grid."""
-    from search.space import grid
+    from search.spec.space import grid
 
     wanted = {
         (each["lr"], each["wd"], each["batch_size"])
@@ -116,12 +116,12 @@ def main() -> None:
     import mlflow  # noqa: F401  a launch does so later; the peers are timed without their imports
     from measure import PeakMemory
 
-    import search.study
-    from core.result import Status
+    import search.study.search_study
+    from core.trainer.result import Status
+    from search.commands.launch import run_study
     from search.console import Console
-    from search.launch import run_study
     from search.settings import Settings
-    from search.tracking import Tracker
+    from search.tracking.tracker import Tracker
 
     started = time.perf_counter()
     spec = peers_spec(options.epochs)

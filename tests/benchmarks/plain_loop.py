@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from core.result import Hyperparameters
+from core.trainer.result import Hyperparameters
 
 Matrix = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.intp]

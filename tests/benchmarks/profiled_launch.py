@@ -33,10 +33,10 @@ def main() -> None:
     from measure import Clocks
     from mlflow import MlflowClient
 
-    from search import images
     from search.cli import main as lockstep
-    from search.driver import Driver
-    from search.study import SearchStudy
+    from search.commands.driver import Driver
+    from search.figures import templates as images
+    from search.study.search_study import SearchStudy
 
     profile, *sys.argv[1:] = sys.argv[1:]
     clocks = Clocks()

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from measure import table
 
-from core.result import Status
-from search.finished_trial import FinishedTrial
-from search.plan import PlannedTrial
+from core.trainer.result import Status
 from search.settings import Settings
-from search.spec import StudySpec
-from search.study import SearchStudy, open_study
+from search.spec.study_spec import StudySpec
+from search.study.search_study import SearchStudy, open_study
+from search.training.stacks import PlannedTrial
+from search.trials.finished_trial import FinishedTrial
 
 DECAYS = 10  # values of weight decay; the learning rates fill up
 

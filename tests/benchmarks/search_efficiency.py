@@ -25,9 +25,9 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402
 
 if TYPE_CHECKING:
-    from core.data import Splits
-    from search.executors import Executor
-    from search.spec import StudySpec
+    from core.datasets.dataset import Splits
+    from search.spec.study_spec import StudySpec
+    from search.training.processes import Executor
 
 # Heavy imports happen inside functions: training processes import this file too, as any program
 # that starts them.
@@ -77,7 +77,7 @@ class Search:
 
 def spec(method: Mapping[str, Any], seed: int, quick: bool, trials: int | None = None) -> StudySpec:
     """trials: the budget of a sampler; otherwise it is half the epochs that the grid takes."""
-    from search.spec import StudySpec
+    from search.spec.study_spec import StudySpec
 
     epochs = 9 if quick else EPOCHS
     search: dict[str, Any] = {"objective": "val_accuracy", "seed": seed, **method}
@@ -110,11 +110,11 @@ def outcomes(
     study_spec: StudySpec, data: Splits, executor: Executor
 ) -> Iterator[tuple[float, Any]]:
     """Search as a launch does, but for MLflow: seconds and trial of everything that is recorded."""
-    from core.training_data import TrainingData
-    from search.cohort import CohortTraining
-    from search.finished_trial import FinishedTrial
+    from core.trainer.training_data import TrainingData
     from search.settings import Settings
-    from search.study import open_study
+    from search.study.search_study import open_study
+    from search.training.cohort import CohortTraining
+    from search.trials.finished_trial import FinishedTrial
 
     training = TrainingData.of(data.train, data.validation)
     with (
@@ -143,7 +143,7 @@ def outcomes(
 def search(study_spec: StudySpec, data: Splits, executor: Executor, target: float) -> Search:
     """Until a completed trial reaches the target, which is looked for at the end of each cohort: a
     grid and each cohort is paid for in full."""
-    from core.result import Status
+    from core.trainer.result import Status
 
     epochs, trials, best, seconds, before = 0, 0, 0.0, 0.0, core_seconds()
     cohort = study_spec.search.cohort if study_spec.search.sampler != GRID else 10**9
@@ -176,8 +176,8 @@ def one_at_a_time(
     from optuna.storages.journal import JournalFileBackend
     from plain_loop import PlainTrial
 
-    from core.result import Hyperparameters
-    from search.space import distributions
+    from core.trainer.result import Hyperparameters
+    from search.spec.space import distributions
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     train, held_out, seed = data.train, data.validation, study_spec.model.seed
@@ -224,8 +224,8 @@ def one_at_a_time(
 
 def problem(data_dir: Path | None) -> Splits:
     """The first images of MNIST; their order is random."""
-    from core.data import Splits
-    from core.sources import load
+    from core.datasets.dataset import Splits
+    from core.datasets.sources import load
 
     images, test = load("mnist", None, data_dir, print)
     train = images.take(np.arange(ROWS))
@@ -235,8 +235,8 @@ def problem(data_dir: Path | None) -> Splits:
 
 def measure_seed(seed: int, data_dir: Path | None, quick: bool) -> dict[str, Search]:
     """All methods under one seed, of the order of the data and of the sampler."""
-    from core.training_data import TrainingData
-    from search.executors import processes
+    from core.trainer.training_data import TrainingData
+    from search.training.processes import processes
 
     data = problem(data_dir)
     training = TrainingData.of(data.train, data.validation)
@@ -257,10 +257,10 @@ def measure_seed(seed: int, data_dir: Path | None, quick: bool) -> dict[str, Sea
 
 
 def _warm_up(executor: Executor) -> None:
-    from core.result import Hyperparameters
-    from core.softmax import Penalty
-    from core.stack import Stack
-    from search.executors import StackJob
+    from core.trainer.result import Hyperparameters
+    from core.trainer.softmax import Penalty
+    from core.trainer.stack import Stack
+    from search.training.processes import StackJob
 
     stack = Stack((Hyperparameters(0.1, 0.0, 400),), Penalty.NORM, 0, 1)
     for _ in executor.run([StackJob(stack, 1)] * WORKERS, lambda trained: None):

@@ -14,12 +14,12 @@ from jax_vmap import JaxPeer
 from measure import Rounds, interleaved, one_core, ratio, sgemm_seconds, table, timed
 from plain_loop import PlainTrial
 
-from core.data import Dataset
-from core.result import Hyperparameters
-from core.softmax import Penalty
-from core.sources import load
-from core.stack import Stack
-from core.training_data import TrainingData
+from core.datasets.dataset import Dataset
+from core.datasets.sources import load
+from core.trainer.result import Hyperparameters
+from core.trainer.softmax import Penalty
+from core.trainer.stack import Stack
+from core.trainer.training_data import TrainingData
 
 ROWS, HELD_OUT = 10_000, 2_049
 BATCH_SIZES = (25, 50, 100, 200, 400, 800)

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from core import softmax
-from core.result import Hyperparameters, Status
-from core.softmax import Penalty
-from core.sources import load
-from core.stack import train
-from core.training_data import TrainingData
+from core.datasets.sources import load
+from core.trainer import softmax
+from core.trainer.result import Hyperparameters, Status
+from core.trainer.softmax import Penalty
+from core.trainer.stack import train
+from core.trainer.training_data import TrainingData
 
 
 def test_three_against_six(mnist_dir: Path) -> None:

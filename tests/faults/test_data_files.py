@@ -17,10 +17,10 @@ from command import SMALL, lockstep
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import core.npz
-from core.data import DataError
-from core.idx import read_idx
-from core.sources import load
+import core.datasets.npz
+from core.datasets.dataset import DataError
+from core.datasets.idx import read_idx
+from core.datasets.sources import load
 
 Refused = Callable[..., str]
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from command import SMALL, environment, lockstep, start, write_study
 
-from core.sources import load
+from core.datasets.sources import load
 
 ODD_NAMES = [
     "../../../escaped", "/tmp/escaped", "..", ".", "-rf", "$(touch escaped)", "`touch escaped`",
@@ -67,7 +67,8 @@ def test_archives_are_not_unpacked(tmp_path: Path) -> None:
 CRASHING = """
 import sys
 from urllib.parse import unquote
-from search import cli, launch
+from search import cli
+from search.commands import launch
 
 def crash(spec, settings, console):
     try:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.errors import StudyFileError
-from search.spec import MAX_TRIALS, Range, load
+from search.spec.study_spec import MAX_TRIALS, Range, load
 
 Refused = Callable[..., str]
 
@@ -169,7 +169,7 @@ def test_a_damaged_file_loads_or_is_told_in_one_sentence(
 def test_a_range_has_all_its_points_or_is_refused(
     low: float, width: float, points: int, log: bool
 ) -> None:
-    from search.space import points as values
+    from search.spec.space import points as values
 
     try:
         axis = Range(low=low, high=low * (1 + width), log=log, points=points)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.data import Dataset, Splits
-from core.result import Curves, Hyperparameters, Status, TrainingResult
+from core.datasets.dataset import Dataset, Splits
+from core.trainer.result import Curves, Hyperparameters, Status, TrainingResult
 from search.settings import Settings
-from search.spec import StudySpec, load
+from search.spec.study_spec import StudySpec, load
 
 STUDY = """
 name = "small"

@@ -1,0 +1,82 @@
+"""Reader of the IDX format, in which MNIST and its relatives are distributed.
+
+A file is a big-endian header, then the values, the last dimension fastest:
+    2 bytes       zero
+    1 byte        type of the values; 0x08 is unsigned bytes, the only one read here
+    1 byte        number of dimensions
+    4 bytes each  the dimensions' sizes
+Source: http://yann.lecun.com/exdb/mnist/, "The IDX file format".
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from math import prod
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from core.datasets.dataset import DataError
+
+MAX_BYTES = 2 * 1024**3
+_CHUNK = 1024**2
+_UNSIGNED_BYTE = 0x08
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def read_idx(path: Path, ndim: int) -> npt.NDArray[np.uint8]:
+    """The array in an IDX file of unsigned bytes, plain or gzip (told by content, not by name).
+
+    ndim: 1 for labels, (N,); 3 for images, (N, H, W).
+
+    Raises DataError if the file cannot be read, is not such a file, claims more than
+    ``MAX_BYTES``, or holds fewer or more values than its header claims. No more memory is used
+    than the file has content, and never more than the header claims.
+    """
+    try:
+        with path.open("rb") as raw:
+            compressed = raw.read(2) == _GZIP_MAGIC
+            raw.seek(0)
+            if not compressed:
+                return _parse(raw, path, ndim)
+            with gzip.open(raw) as stream:
+                return _parse(cast("IO[bytes]", stream), path, ndim)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path} cannot be read as an IDX file: {reason}.") from error
+
+
+def _parse(stream: IO[bytes], path: Path, ndim: int) -> npt.NDArray[np.uint8]:
+    header_size = 4 + 4 * ndim
+    header = _read(stream, header_size)
+    magic = bytes((0, 0, _UNSIGNED_BYTE, ndim))
+    if header[:4] != magic:
+        raise DataError(
+            f"{path} is not an IDX file of unsigned bytes in {ndim} dimension(s): it starts with "
+            f"0x{header[:4].hex()}, not 0x{magic.hex()}."
+        )
+    if len(header) < header_size:
+        raise DataError(f"{path} ends within its header of {header_size} bytes.")
+    shape = struct.unpack(f">{ndim}I", header[4:])
+    size = prod(shape)
+    if size > MAX_BYTES:
+        raise DataError(f"{path} claims {size} bytes of values, more than the {MAX_BYTES} allowed.")
+    values = _read(stream, size + 1)
+    if len(values) != size:
+        held = f"only {len(values)}" if len(values) < size else "more"
+        raise DataError(
+            f"{path} claims {' x '.join(map(str, shape))} = {size} bytes of values, but has {held}."
+        )
+    return np.frombuffer(values, dtype=np.uint8).reshape(shape)
+
+
+def _read(stream: IO[bytes], size: int) -> bytearray:
+    """Up to ``size`` bytes, in pieces: a single read would allocate ``size``, true or not."""
+    values = bytearray()
+    while len(values) < size and (chunk := stream.read(min(_CHUNK, size - len(values)))):
+        values += chunk
+    return values

@@ -1,0 +1,74 @@
+"""Reader of NumPy's .npz files that come from anywhere: sizes checked first, nothing unpickled."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Collection
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+from core.datasets.dataset import DataError
+
+Array = npt.NDArray[Any]
+
+MAX_BYTES = 8 * 1024**3
+TRUSTED_BYTES = 1024**3  # beyond these,
+MAX_RATIO = 100  # of unpacked to packed
+
+
+def read_npz(path: Path, names: Collection[str]) -> dict[str, Array]:
+    """The arrays of these names that the file holds; nothing else in it is looked at.
+
+    Raises DataError if the file cannot be read or is damaged, if an array holds Python objects, or
+    if sizes are claimed that are not there, or too large. No memory is used before that is known.
+    """
+    arrays: dict[str, Array] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if _name(info) in names]
+            if (size := sum(member.file_size for member in members)) > MAX_BYTES:
+                raise DataError(f"{path} claims {size} bytes, more than {MAX_BYTES} allowed.")
+            packed = sum(member.compress_size for member in members)
+            if size > TRUSTED_BYTES and size > MAX_RATIO * packed:
+                raise DataError(
+                    f"{path} would unpack to {size} bytes from {packed}, like a decompression "
+                    "bomb: if it is none, save it unpacked (np.savez)."
+                )
+            for member in members:
+                _check_size(archive, member, path)
+            for member in members:
+                with archive.open(member) as stream:
+                    array = npy.read_array(stream, allow_pickle=False)
+                arrays[_name(member)] = array
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except Exception as error:  # zipfile and NumPy raise a dozen kinds on a damaged file
+        reason = str(error).split("\n")[0][:200]
+        raise DataError(f"{path} is not a valid .npz file: {reason}.") from error
+    return arrays
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    """Of the array."""
+    stem, _, suffix = member.filename.rpartition(".")
+    return stem if suffix == "npy" else ""
+
+
+def _check_size(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
+    """Refuse an array whose header claims another size than its member of the archive has."""
+    with archive.open(member) as stream:
+        version = npy.read_magic(stream)
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read_header(stream)
+        held = member.file_size - stream.tell()
+    name = f"{member.filename} in {path}"
+    if dtype.hasobject:
+        raise DataError(f"{name} holds Python objects, which are not safe to read: save numbers.")
+    if (claimed := prod(shape) * dtype.itemsize) != held:
+        raise DataError(f"{name} claims {claimed} bytes of values, but has {held}.")

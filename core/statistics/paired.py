@@ -1,0 +1,112 @@
+"""Paired comparisons of K trials that were scored on the same M examples.
+
+Examples differ far more in difficulty than good trials differ in skill; comparing example by
+example takes the difficulty out.
+
+Notation: S (K, M) scores, a row a trial, lower is better: cross-entropies, or errors as 0 and 1.
+    d_k = S_k - S_r (M,)       differences to the reference r
+    D_k, s_k                   their mean, and its standard error, std(d_k) / √M
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtr
+
+from core.statistics.proportions import mcnemar
+
+Scores = npt.NDArray[np.floating[Any] | np.bool_]
+Floats = npt.NDArray[np.float64]
+NEGLIGIBLE = 0.01  # in standard errors of the reference's own score
+_ROWS = 256  # of S that are widened to float64 at a time
+
+
+class Means(NamedTuple):
+    """A mean over the examples for every trial, and its standard error; each (K,)."""
+
+    mean: Floats
+    standard_error: Floats
+
+
+def means(S: Scores) -> Means:
+    """Each trial's own score. Raises ValueError unless S is (K, M) with M >= 2."""
+    return _means(S, None)
+
+
+def differences(S: Scores, reference: int = 0) -> Means:
+    """D and s against the trial in row ``reference``; of that row itself, both are 0.
+
+    Raises ValueError unless S is (K, M) with M >= 2.
+    """
+    return _means(S, reference)
+
+
+def _means(S: Scores, reference: int | None) -> Means:
+    if S.ndim != 2 or S.shape[1] < 2:
+        raise ValueError(f"scores must have the shape (K, M) with M >= 2, not {S.shape}")
+    K, M = S.shape
+    subtracted = 0.0 if reference is None else S[reference].astype(np.float64)
+    mean, spread = np.empty(K), np.empty(K)
+    for start in range(0, K, _ROWS):
+        rows = slice(start, start + _ROWS)
+        d = S[rows].astype(np.float64) - subtracted
+        mean[rows], spread[rows] = d.mean(axis=1), d.std(axis=1, ddof=1)
+    return Means(mean, spread / np.sqrt(M))
+
+
+def t_test(difference: Means, examples: int) -> Floats:
+    """Two-sided p values, (K,), of the hypotheses that the true differences are zero: Student's
+    paired t test over so many examples. Trials that differ in nothing have p = 1."""
+    D, s = difference
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(D == 0, 0.0, np.abs(D) / s)
+    return np.asarray(2 * stdtr(examples - 1, -t), dtype=np.float64)
+
+
+def mcnemar_tests(errors: npt.NDArray[np.bool_], reference: int = 0) -> Floats:
+    """Mid-p values, (K,), of McNemar's test of every trial against the reference; errors (K, M)."""
+    only_reference = (errors & ~errors[reference]).sum(axis=1)  # right
+    only_other = (~errors & errors[reference]).sum(axis=1)
+    known: dict[tuple[int, int], float] = {}
+    for pair in zip(only_reference.tolist(), only_other.tolist(), strict=True):
+        if pair not in known:
+            known[pair] = mcnemar(*pair, mid_p=True).p_value
+    return np.array(
+        [known[pair] for pair in zip(only_reference.tolist(), only_other.tolist(), strict=True)]
+    )
+
+
+def holm(p_values: Floats) -> Floats:
+    """p values of n hypotheses, (n,), adjusted so that rejecting those at most α keeps the chance
+    of any false rejection at α, however they depend on each other.
+
+    Source: Holm (1979), Scand. J. Statist. 6(2), 65-70.
+    """
+    n = len(p_values)
+    order = np.argsort(p_values, kind="stable")
+    steps = np.maximum.accumulate(p_values[order] * np.arange(n, 0, -1))
+    adjusted = np.empty(n)
+    adjusted[order] = np.minimum(steps, 1.0)
+    return adjusted
+
+
+def negligible(difference: Means, own_error: float) -> npt.NDArray[np.bool_]:
+    """Whether |D_k| is below a hundredth of the standard error of the reference's own score, (K,).
+
+    Neighbours on a fine grid differ by less than anybody could want to know, yet on nearly every
+    example in the same direction, which a paired test finds significant.
+    """
+    return np.abs(difference.mean) <= NEGLIGIBLE * own_error
+
+
+def within_one_standard_error(difference: Means) -> npt.NDArray[np.bool_]:
+    """D_k <= s_k, (K,): no worse than the reference by more than one standard error.
+
+    The standard error is that of the difference, not of the reference's own score, which would let
+    in trials that are worse on nearly every example.
+    Source: Breiman et al. (1984), Classification and Regression Trees, section 3.4.3, paired.
+    """
+    return difference.mean <= difference.standard_error

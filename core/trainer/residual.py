@@ -1,0 +1,118 @@
+"""From logits to residuals P - Y in place, with loss and hits counted on the way.
+
+Rows of P - Y sum to zero, so from a zero start the weights of the classes sum to zero for ever:
+w_C = -Σ w_c over the others. Only C - 1 columns are trained, and z_C = -Σ z_c likewise.
+
+For two classes that leaves one column u, with W = [-u, u]. With t = ±1 for classes 1 and 0, all
+is a function of the margins m = t x·u, so examples are kept as t x (see `training_data.py`):
+
+    ∂loss/∂u = (tanh(m) - 1)/2 · t x
+    loss = log(1 + e^(-2m)) = 2 max(0, -m) - log((1 + |tanh(m)|) / 2)
+
+Notation: T trials of a tile, C classes, B examples; Z (C - 1, T, B) float32.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from core.trainer.aligned import aligned_empty
+
+Matrix = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.intp]
+
+_SMALLEST = np.finfo(np.float32).smallest_subnormal
+
+
+class Residual(Protocol):
+    """One batch of labels, ready to be compared with the logits of any number of tiles."""
+
+    def __call__(self, Z: Matrix, factor: Matrix | None) -> tuple[Matrix, Matrix]:
+        """Summed cross-entropy (T,) and number of hits (T,) of the logits Z.
+
+        With a factor (T,), Z becomes in place factor · (P - Y), for two classes times the signs t
+        that the examples bear too; without one its content is spent.
+        """
+
+
+class BinaryResidual:
+    """Two classes: the margin form above; Z are margins. scratch: a flat buffer of their size."""
+
+    def __init__(self, y: Labels, scratch: Matrix) -> None:
+        self._ones = _ones(len(y))
+        self._scratch = scratch
+        # A margin of zero is a tie, and the first class is predicted: a hit for class 0 alone.
+        self._least = np.where(y == 1, np.float32(0), -_SMALLEST)
+
+    def __call__(self, Z: Matrix, factor: Matrix | None) -> tuple[Matrix, Matrix]:
+        m = Z[0]
+        scratch = self._scratch[: m.size].reshape(m.shape)
+        np.greater(m, self._least, out=scratch)
+        hits = np.vecdot(scratch, self._ones)  # a dot product with ones is NumPy's fastest sum
+        np.minimum(m, 0, out=scratch)
+        loss = -2 * np.vecdot(scratch, self._ones)
+        np.tanh(m, out=m)
+        np.abs(m, out=scratch)
+        scratch *= 0.5
+        scratch += 0.5
+        np.log(scratch, out=scratch)  # never above 0, so that losses never fall below
+        loss -= np.vecdot(scratch, self._ones)
+        if factor is not None:
+            m -= 1
+            m *= (np.float32(0.5) * factor)[:, None]
+        return loss, hits
+
+
+class MulticlassResidual:
+    """Three classes or more: softmax over the C - 1 trained columns and the implied last one."""
+
+    def __init__(self, y: Labels, n_classes: int) -> None:
+        self._y = y
+        trained = np.flatnonzero(y < n_classes - 1)  # examples of the classes with a column
+        self._trained = trained
+        self._labels = y[trained], slice(None), trained  # their places in Z, as (examples, T)
+
+    def __call__(self, Z: Matrix, factor: Matrix | None) -> tuple[Matrix, Matrix]:
+        last = -Z.sum(axis=0)
+        top = Z.max(axis=0)
+        np.maximum(top, last, out=top)
+        Z -= top
+        last -= top
+        own = last.copy()
+        own[:, self._trained] = Z[self._labels].T
+        at_top, last_at_top = Z == 0, last == 0
+        hit = own == 0
+        if np.count_nonzero(at_top) + np.count_nonzero(last_at_top) > hit.size:
+            # Some classes tie (zero weights, an all-zero example): the first of them is predicted.
+            first = np.concatenate([at_top, last_at_top[None]]).argmax(axis=0)
+            hit &= first == self._y
+        hits = np.count_nonzero(hit, axis=1).astype(np.float32)
+        np.exp(Z, out=Z)
+        np.exp(last, out=last)
+        total = Z.sum(axis=0)
+        total += last
+        loss = np.log(total).sum(axis=1) - own.sum(axis=1)
+        if factor is not None:
+            Z *= np.divide(factor[:, None], total, out=total)
+            Z[self._labels] -= factor
+        return loss, hits
+
+
+def residual_for(y: Labels, n_classes: int, scratch: Matrix) -> Residual:
+    """Return the residual of one batch of labels y (B,).
+
+    scratch: a flat buffer with room for the logits of the largest tile.
+    """
+    return BinaryResidual(y, scratch) if n_classes == 2 else MulticlassResidual(y, n_classes)
+
+
+@lru_cache(maxsize=4)
+def _ones(n: int) -> Matrix:
+    ones: Matrix = aligned_empty((n,))
+    ones[:] = 1
+    ones.flags.writeable = False
+    return ones

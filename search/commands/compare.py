@@ -1,0 +1,165 @@
+"""Compare the trials of a study: their ranking, what may be said of the best, pictures of the
+space, links into the MLflow UI. Several studies are compared in `compare_studies.py`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from core.datasets.dataset import Splits
+from core.trainer.result import Status
+from search.commands.study_data import load_data
+from search.commands.study_report import best_runs, note
+from search.console import Console, table
+from search.errors import LockstepError, NothingToShowError
+from search.figures.heat_maps import heat_maps
+from search.findings.choice import Choice, Standing, choose
+from search.findings.scores import ValidationScores, validation_scores
+from search.settings import Settings
+from search.spec.study_spec import StudySpec
+from search.study.search_study import load_study
+from search.tracking import links
+from search.tracking.store import load_tracker
+from search.trials.finals import Finals
+from search.trials.finished_trial import FinishedTrial, ranked
+
+SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """trials: best first, those without a rank last. Where to look at them; data: the digest."""
+
+    spec: StudySpec
+    trials: list[FinishedTrial]
+    scores: ValidationScores
+    choice: Choice
+    finals: Finals | None
+    data: Splits
+    compare_url: str
+    charts_url: str
+    heat_maps: str
+
+    def as_json(self) -> dict[str, Any]:
+        standings = {each.trial.number: each.as_json() for each in self.choice.standings}
+        return {
+            "study": self.spec.name,
+            "data_digest": self.data.digest,
+            "choice": self.choice.as_json(),
+            "finals": self.finals and self.finals.as_json(),
+            "trials": [_row(trial) | standings.get(trial.number, {}) for trial in self.trials],
+            "heat_maps": self.heat_maps,
+            "compare_url": self.compare_url,
+            "charts_url": self.charts_url,
+        }
+
+
+def _row(trial: FinishedTrial) -> dict[str, Any]:
+    scored = trial.status is not Status.DIVERGED
+    return {
+        "number": trial.number,
+        "learning_rate": trial.hyperparameters.learning_rate,
+        "weight_decay": trial.hyperparameters.weight_decay,
+        "batch_size": trial.hyperparameters.batch_size,
+        "status": trial.status.name.lower(),
+        "val_loss": trial.val_loss if scored else None,
+        "val_accuracy": trial.val_accuracy if scored else None,
+        "best_epoch": trial.best_epoch,
+        "stopped_epoch": trial.stopped_epoch,
+        "run_id": trial.run_id,
+        **(asdict(trial.spread) if trial.spread else {}),
+    }
+
+
+def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison:
+    """Raises NothingToShowError when no trial of the study has finished, LockstepError when the
+    data is not that of the study, and OSError."""
+    study = load_study(spec, settings)
+    finished = study.finished()
+    ranking = ranked(finished, spec.search.objective)
+    if not ranking:
+        raise NothingToShowError(
+            f"study {spec.name} has no completed trial yet: run `lockstep launch {spec.name}`"
+        )
+    tracker = load_tracker(spec, settings, "lockstep compare")
+    data = load_data(spec, settings, console.say)
+    if data.digest != study.data_digest:
+        raise LockstepError(
+            f"study {spec.name} was launched on other data than {spec.data.source} holds now: "
+            "trials cannot be scored on it; name the folder of its data (--data-dir)"
+        )
+    scores = validation_scores(ranking, tracker, data.validation)
+    folder = settings.figures(spec.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    picture = folder / "heat_maps.png"
+    picture.write_bytes(heat_maps(finished, spec.search.objective))
+    place = (settings.ui_address, tracker.experiment_id)
+    if study.budget is not None and len(finished) < study.budget:
+        console.say(f"{len(finished):,} of {study.budget:,} trials so far\n")
+    return Comparison(
+        spec=spec,
+        trials=ranking + [trial for trial in finished if trial.status is not Status.COMPLETED],
+        scores=scores,
+        choice=choose(scores, spec.search.objective, spec.search.seed),
+        finals=study.finals(),
+        data=data,
+        compare_url=links.compare_url(*place, best_runs(tracker, ranking)),
+        charts_url=links.charts_url(*place, links.BEST_VIEW),
+        heat_maps=str(picture),
+    )
+
+
+def summary(comparison: Comparison) -> str:
+    """The ranking, what may be said of the best, and where to go from there."""
+    spec, choice = comparison.spec, comparison.choice
+    rows = [
+        [f"{place}", *_cells(standing, choice)]
+        for place, standing in enumerate(choice.standings[:SHOWN], start=1)
+    ]
+    if choice.one_se not in choice.standings[:SHOWN]:
+        place = choice.standings.index(choice.one_se) + 1
+        rows.append([f"{place}", *_cells(choice.one_se, choice)])
+    headings = [
+        "", "trial", "learning rate", "weight decay", "batch", "val loss", "accuracy",
+        "best epoch", "p", "",
+    ]  # fmt: skip
+    rest = [trial.status for trial in comparison.trials if trial.status is not Status.COMPLETED]
+    unranked = [
+        f"{rest.count(status):,} {word}"
+        for status, word in ((Status.PRUNED, "stopped early"), (Status.DIVERGED, "diverged"))
+        if status in rest
+    ]
+    return "\n".join(
+        [
+            table(headings, rows),
+            "(±: standard error over validation examples; p: of the difference to the best, Holm)",
+            *([f"(not ranked: {', '.join(unranked)})"] if unranked else []),
+            "",
+            *note(spec, comparison.trials, choice, comparison.finals),
+            "",
+            f"heat maps   {comparison.heat_maps}",
+            f"compare     {comparison.compare_url}",
+            f"charts      {comparison.charts_url}",
+            f"(the links need the MLflow UI: lockstep ui {spec.name})",
+        ]
+    )
+
+
+def _cells(standing: Standing, choice: Choice) -> list[str]:
+    trial = standing.trial
+    marks = [
+        word
+        for word, marked in (("best", choice.best), ("one-se", choice.one_se))
+        if marked is standing
+    ]
+    return [
+        f"#{trial.number}",
+        f"{trial.hyperparameters.learning_rate:.3g}",
+        f"{trial.hyperparameters.weight_decay:.3g}",
+        f"{trial.hyperparameters.batch_size}",
+        f"{trial.val_loss:.5f} ± {standing.loss_error:.5f}",
+        f"{100 * trial.val_accuracy:.2f} ± {100 * standing.accuracy_error:.2f} %",
+        f"{trial.best_epoch}",
+        "" if standing is choice.best else f"{standing.p_value:.2g}",
+        ", ".join(marks),
+    ]

@@ -1,0 +1,183 @@
+"""Several studies side by side: the best of each, paired where they were judged on the same
+validation examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import hypot
+from typing import Any
+
+import numpy as np
+
+from core.statistics.paired import Means, differences, holm, mcnemar_tests, t_test
+from search.commands.compare import Comparison
+from search.console import table
+from search.errors import LockstepError
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How much worse a study's best trial is than the reference, the best of all: mean validation
+    loss with its standard error, and Holm's p values, None where nothing is paired."""
+
+    paired: bool
+    loss: float
+    loss_error: float
+    loss_p: float | None
+    accuracy: float
+    accuracy_p: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StudiesComparison:
+    """studies: best first by validation loss. differences: of every study but the first; None where
+    the problems differ, so that no difference means anything."""
+
+    studies: list[Comparison]
+    differences: list[Difference | None]
+
+    def as_json(self) -> dict[str, Any]:
+        rows = []
+        for each, difference in zip(self.studies, [None, *self.differences], strict=True):
+            best = each.choice.best
+            rows.append(
+                {
+                    "study": each.spec.name,
+                    "data_digest": each.data.digest,
+                    "trials": len(each.trials),
+                    "best": best.trial.number,
+                    "val_loss": best.trial.val_loss,
+                    "loss_error": best.loss_error,
+                    "val_accuracy": best.trial.val_accuracy,
+                    "accuracy_error": best.accuracy_error,
+                    "optimism": each.choice.optimism.amount,
+                    "behind": difference
+                    and {
+                        "paired": difference.paired,
+                        "loss": difference.loss,
+                        "loss_error": difference.loss_error,
+                        "loss_p": difference.loss_p,
+                        "accuracy": difference.accuracy,
+                        "accuracy_p": difference.accuracy_p,
+                    },
+                }
+            )
+        return {"studies": rows}
+
+
+def compare_studies(comparisons: Sequence[Comparison]) -> StudiesComparison:
+    """Raises LockstepError when a study is named twice."""
+    names = [each.spec.name for each in comparisons]
+    for name in names:
+        if names.count(name) > 1:
+            raise LockstepError(f"{name} is named twice: name each study once")
+    ordered = sorted(comparisons, key=lambda each: each.choice.best.trial.val_loss)
+    reference = ordered[0]
+    same = [each for each in ordered if _same_examples(each, reference)]
+    losses = np.stack([each.scores.losses[0] for each in same])
+    errors = np.stack([each.scores.errors[0] for each in same])
+    by_loss = differences(losses)
+    loss_p = holm(t_test(by_loss, losses.shape[1])[1:])
+    accuracy_p = holm(mcnemar_tests(errors)[1:])
+    found: list[Difference | None] = []
+    for other in ordered[1:]:
+        if other in same:
+            place = same.index(other)
+            found.append(_paired(other, reference, by_loss, place, loss_p, accuracy_p))
+        elif _same_problem(other, reference):
+            found.append(_unpaired(other, reference))
+        else:
+            found.append(None)
+    return StudiesComparison(ordered, found)
+
+
+def _same_examples(one: Comparison, other: Comparison) -> bool:
+    return one.data.validation.digest == other.data.validation.digest
+
+
+def _same_problem(one: Comparison, other: Comparison) -> bool:
+    (mine, its), (my_data, its_data) = (one.spec.data, other.spec.data), (one.data, other.data)
+    return mine.source == its.source and my_data.train.class_names == its_data.train.class_names
+
+
+def _paired(
+    other: Comparison,
+    reference: Comparison,
+    by_loss: Means,
+    place: int,
+    loss_p: np.ndarray[Any, Any],
+    accuracy_p: np.ndarray[Any, Any],
+) -> Difference:
+    return Difference(
+        paired=True,
+        loss=float(by_loss.mean[place]),
+        loss_error=float(by_loss.standard_error[place]),
+        loss_p=float(loss_p[place - 1]),
+        accuracy=_accuracy_behind(other, reference),
+        accuracy_p=float(accuracy_p[place - 1]),
+    )
+
+
+def _unpaired(other: Comparison, reference: Comparison) -> Difference:
+    mine, best = other.choice.best, reference.choice.best
+    return Difference(
+        paired=False,
+        loss=mine.trial.val_loss - best.trial.val_loss,
+        loss_error=hypot(mine.loss_error, best.loss_error),
+        loss_p=None,
+        accuracy=_accuracy_behind(other, reference),
+        accuracy_p=None,
+    )
+
+
+def _accuracy_behind(other: Comparison, reference: Comparison) -> float:
+    return reference.choice.best.trial.val_accuracy - other.choice.best.trial.val_accuracy
+
+
+def summary(comparison: StudiesComparison) -> str:
+    """The best trial of each study in a table, and how far they are apart in words."""
+    rows = []
+    for each in comparison.studies:
+        best = each.choice.best
+        tried = best.trial.hyperparameters
+        rows.append(
+            [
+                each.spec.name,
+                f"{len(each.trials):,}",
+                f"#{best.trial.number}",
+                f"{tried.learning_rate:.3g}",
+                f"{tried.weight_decay:.3g}",
+                f"{tried.batch_size}",
+                f"{best.trial.val_loss:.5f} ± {best.loss_error:.5f}",
+                f"{100 * best.trial.val_accuracy:.2f} ± {100 * best.accuracy_error:.2f} %",
+                each.choice.objective.amount(each.choice.optimism.amount),
+            ]
+        )
+    headings = [
+        "study", "trials", "best", "learning rate", "weight decay", "batch", "val loss", "accuracy",
+        "too good by",
+    ]  # fmt: skip
+    first = comparison.studies[0]
+    lines = [table(headings, rows), ""]
+    for other, difference in zip(comparison.studies[1:], comparison.differences, strict=True):
+        lines.append(f"{other.spec.name} against {first.spec.name}: {_in_words(difference)}")
+    return "\n".join(lines)
+
+
+def _in_words(difference: Difference | None) -> str:
+    if difference is None:
+        return "other data or classes: no difference between them would mean anything"
+    points = 100 * difference.accuracy
+    way = "lower" if points >= 0 else "higher"
+    loss = f"validation loss {difference.loss:.5f} ± {difference.loss_error:.5f} higher"
+    accuracy = f"accuracy {abs(points):.2f} percentage points {way}"
+    if not difference.paired:
+        return (
+            f"{loss}, {accuracy}; other validation examples, hence not paired: "
+            "luck of the split is in the difference, and no p value is given"
+        )
+    return (
+        f"{loss} (p = {difference.loss_p:.2g}, paired t test), {accuracy} "
+        f"(p = {difference.accuracy_p:.2g}, McNemar mid-p), on the same validation examples"
+    )

@@ -1,0 +1,195 @@
+"""Launch a study: train what it still lacks, mirror every trial to MLflow, and summarise."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from core.datasets.dataset import Splits
+from core.trainer.result import Status
+from core.trainer.training_data import TrainingData
+from search.commands.driver import Driver, Seconds
+from search.commands.interrupts import InterruptedStudyError, stopping_politely
+from search.commands.study_data import described, load_data
+from search.commands.study_report import best_runs, note, write_report
+from search.console import Console
+from search.errors import LockstepError
+from search.findings.choice import Choice
+from search.settings import Settings, redacted
+from search.spec.study_spec import StudySpec
+from search.study.samplers import check_installed
+from search.study.search_study import SearchStudy, open_study
+from search.tracking.links import compare_url
+from search.tracking.store import answering, delete_strays, impatient, open_tracker
+from search.tracking.views import share_table
+from search.training.dask_cluster import open_executor, where_trained
+from search.trials.finals import Finals
+from search.trials.finished_trial import FinishedTrial, ranked
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchReport:
+    """A finished launch."""
+
+    study: str
+    trials: list[FinishedTrial]
+    best: FinishedTrial | None
+    choice: Choice | None
+    seconds: Seconds
+    mlflow: dict[str, str]
+    finals: Finals | None
+    out_of_time: bool  # the budget of minutes is spent
+
+    def count(self, status: Status) -> int:
+        return sum(trial.status is status for trial in self.trials)
+
+    def as_json(self) -> dict[str, Any]:
+        best = self.best
+        return {
+            "study": self.study,
+            "trials": {
+                "complete": self.count(Status.COMPLETED),
+                "pruned": self.count(Status.PRUNED),
+                "failed": self.count(Status.DIVERGED),
+            },
+            "best": best
+            and {
+                "number": best.number,
+                "learning_rate": best.hyperparameters.learning_rate,
+                "weight_decay": best.hyperparameters.weight_decay,
+                "batch_size": best.hyperparameters.batch_size,
+                "val_loss": best.val_loss,
+                "val_accuracy": best.val_accuracy,
+            },
+            "choice": self.choice and self.choice.as_json(),
+            "seconds": {
+                "total": round(self.seconds.total, 3),
+                "training": round(self.seconds.training, 3),
+                "logging": round(self.seconds.logging, 3),
+            },
+            "finals": self.finals and self.finals.as_json(),
+            "epochs": sum(trial.stopped_epoch for trial in self.trials),
+            "out_of_time": self.out_of_time,
+            "mlflow": self.mlflow,
+        }
+
+
+def launch(spec: StudySpec, settings: Settings, console: Console) -> LaunchReport:
+    """Run the study to its end, or continue it. Raises LockstepError."""
+    return run_study(spec, load_data(spec, settings, console.say), settings, console)
+
+
+def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Console) -> LaunchReport:
+    """`launch` on data that is loaded already."""
+    started = time.perf_counter()
+    check_installed(spec)
+    console.say(f"Study {spec.name}" + (f": {spec.description}" if spec.description else ""))
+    console.say(f"  data    {described(spec, data)}")
+    seconds = Seconds()
+    with ExitStack() as stack:
+        check = stack.enter_context(stopping_politely(console.say))
+        study = stack.enter_context(open_study(spec, settings, data.digest))
+        finished = {trial.number: trial for trial in study.finished()}
+        console.say(f"  search  {_search_line(study, len(finished), settings)}")
+        driver = None
+        cohort = study.next_cohort()
+        if cohort or study.finalists_due():
+            training = TrainingData.of(data.train, data.validation)
+            executor = stack.enter_context(open_executor(training, settings, console.say))
+            trained = study.epochs_trained
+            progress = stack.enter_context(
+                console.progress(study.budget, study.planned_epochs, len(finished), trained)
+            )
+            driver = Driver(
+                study, settings, data, training, executor, progress, check, seconds, finished
+            )
+            driver.start(cohort)  # trains while MLflow is opened, which takes seconds
+        recorded = {number: each.run_id for number, each in finished.items()}
+        tracker = open_tracker(spec, settings, recorded)
+        if lost := len(recorded) - len(tracker.active):
+            console.say(
+                f"  note    {lost:,} of {len(recorded):,} runs are no longer in MLflow: "
+                f"`lockstep sync {spec.name}` writes them again"
+            )
+        try:
+            with answering(settings):
+                share_table(tracker, spec.search.objective)
+                if driver is not None:
+                    driver.run(tracker)
+                    if settings.mlflow_uri.startswith("http"):
+                        delete_strays(tracker, {n: each.run_id for n, each in finished.items()})
+                clock = time.perf_counter()
+                choice = write_report(study, tracker, data, settings)
+                seconds.logging += time.perf_counter() - clock
+        except (InterruptedStudyError, LockstepError):
+            # The server may be what failed: then the next launch puts its run right.
+            with contextlib.suppress(Exception), impatient():
+                tracker.stop()
+            raise
+    seconds.total = time.perf_counter() - started
+    trials = study.finished()
+    ranking = ranked(trials, spec.search.objective)
+    return LaunchReport(
+        study=spec.name,
+        trials=trials,
+        best=ranking[0] if ranking else None,
+        choice=choice,
+        seconds=seconds,
+        mlflow={
+            "tracking_uri": redacted(settings.mlflow_uri),
+            "experiment_id": tracker.experiment_id,
+            "parent_run_id": tracker.parent_run_id,
+            "compare_url": compare_url(
+                settings.ui_address, tracker.experiment_id, best_runs(tracker, ranking)
+            ),
+        },
+        finals=study.finals(),
+        out_of_time=study.out_of_time,
+    )
+
+
+def _search_line(study: SearchStudy, n_finished: int, settings: Settings) -> str:
+    search, epochs = study.spec.search, study.spec.model.epochs
+    many = search.minutes is not None or search.epochs is not None
+    parts: list[str] = [search.sampler]
+    if search.pruner != "none":
+        parts.append(f"{search.pruner} at {', '.join(map(str, search.rungs(epochs)[:-1]))} epochs")
+    if study.budget is not None:
+        about = "up to " if many else ""
+        parts.append(f"{about}{study.budget:,} configurations × {epochs} epochs")
+    if search.replicates > 1:
+        parts.append(f"{search.replicates} seeds each")
+    if search.epochs is not None:
+        parts.append(f"{search.epochs:,} epochs in all")
+    if search.minutes is not None:
+        parts.append(f"{search.minutes:g} minutes")
+    line = ", ".join([*parts, where_trained(settings)])
+    return f"{line}; {n_finished:,} already done" if n_finished else line
+
+
+_OUT_OF_TIME = "note     the budget of {:g} minutes is spent: with more, the same command continues"
+
+
+def summary(report: LaunchReport, spec: StudySpec, settings: Settings) -> str:
+    """The closing lines of a launch: what was found, and what to type next."""
+    seconds = report.seconds
+    parts = [f"{report.count(Status.COMPLETED):,} completed"]
+    for status, word in ((Status.PRUNED, "pruned"), (Status.DIVERGED, "diverged")):
+        if report.count(status):
+            parts.append(f"{report.count(status):,} {word}")
+    lines = [
+        "",
+        f"{len(report.trials):,} trials ({', '.join(parts)}) in {seconds.total:.1f} s: "
+        f"training {seconds.training:.1f} s, logging {seconds.logging:.1f} s beside it",
+        *note(spec, report.trials, report.choice, report.finals),
+        *([_OUT_OF_TIME.format(spec.search.minutes)] if report.out_of_time else []),
+        "",
+        f"figures  {settings.figures(spec.name)}",
+        f"next     lockstep compare {spec.name}   ranking, heat maps, links into the MLflow UI",
+        f"         lockstep retrain {spec.name}   the best, on train + validation, judged on test",
+        f"         lockstep ui {spec.name}        the runs side by side in your browser",
+    ]
+    return "\n".join(lines)

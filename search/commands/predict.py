@@ -1,0 +1,97 @@
+"""Predict with a study's champion: pictures, or the rows of feature matrices."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from search.console import table
+from search.model.inputs import read_input
+from search.model.registry import load_champion
+from search.settings import Settings
+from search.spec.study_spec import StudySpec
+from search.tracking.store import load_tracker
+
+SHOWN = 20  # rows for people; --json has all
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """inputs: a name for each of n rows. probabilities: (n, C)."""
+
+    model: str
+    class_names: tuple[str, ...]
+    inputs: list[str]
+    probabilities: npt.NDArray[np.float64]
+    notes: list[str]
+
+    @property
+    def classes(self) -> list[str]:
+        return [self.class_names[c] for c in self.probabilities.argmax(axis=1)]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "predictions": [
+                {
+                    "input": name,
+                    "class": predicted,
+                    "probabilities": dict(zip(self.class_names, row.tolist(), strict=True)),
+                }
+                for name, predicted, row in zip(
+                    self.inputs, self.classes, self.probabilities, strict=True
+                )
+            ],
+        }
+
+
+def predict(
+    spec: StudySpec, settings: Settings, paths: Sequence[Path], *, invert: bool = False
+) -> Predictions:
+    """Raises LockstepError; nothing is predicted unless all files can be read."""
+    tracker = load_tracker(spec, settings, "lockstep predict")
+    champion = load_champion(tracker, spec.name)
+    rows, inputs, notes = [], [], []
+    for path in paths:
+        X = read_input(path, champion.expected, invert)
+        rows.append(X)
+        if path.suffix == ".npz":
+            inputs += [f"{path} [{row}]" for row in range(len(X))]
+            continue
+        inputs.append(str(path))
+        if champion.expected.looks_inverted(X[0]):
+            notes.append(
+                f"{path} looks like a negative of the training images: "
+                + ("leave --invert out" if invert else "try --invert")
+            )
+    probabilities = champion.probabilities(np.concatenate(rows))
+    return Predictions(champion.uri, champion.class_names, inputs, probabilities, notes)
+
+
+def summary(found: Predictions) -> str:
+    """The most probable class of the first rows, the next one, and how often each was found."""
+    lines = []
+    for name, row in zip(found.inputs[:SHOWN], found.probabilities, strict=False):
+        first, second = np.argsort(-row, kind="stable")[:2]
+        lines.append(
+            [
+                name,
+                found.class_names[first],
+                f"{100 * row[first]:.2f} %",
+                found.class_names[second],
+                f"{100 * row[second]:.2f} %",
+            ]
+        )
+    text = [table(["input", "class", "probability", "next", ""], lines)]
+    if len(found.inputs) > SHOWN:
+        counts = Counter(found.classes)
+        each = ", ".join(f"{name} {counts[name]:,}" for name in found.class_names)
+        text.append(f"… {len(found.inputs):,} rows in all: {each}  (--json prints every one)")
+    text += ["", f"model    {found.model}", *(f"note     {note}" for note in found.notes)]
+    return "\n".join(text)

@@ -1,0 +1,158 @@
+"""What retrain found, as JSON, as metrics, and in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
+
+from core.statistics.proportions import McNemar
+from search.console import table
+from search.model.fitting import Fit
+from search.model.registry import RegisteredModel
+
+
+@dataclass(slots=True)
+class RetrainReport:
+    """Baseline and comparison are None where the study names no baseline; seed_errors: test errors
+    of the same configuration under other seeds; model and run_url: once they exist."""
+
+    study: str
+    trial: int
+    rule: str
+    epochs: int
+    chosen: Fit
+    baseline: Fit | None
+    comparison: McNemar | None
+    seed_errors: list[int]
+    earlier_uses: int
+    model: RegisteredModel | None = None
+    run_url: str = ""
+
+    @property
+    def test_label(self) -> str:
+        uses = self.earlier_uses
+        times = "once" if uses == 1 else f"{uses:,} times"
+        return f"test set already used {times}" if uses else "first use of the test set"
+
+    @property
+    def seed_accuracies(self) -> list[float]:
+        size = len(self.chosen.correct)
+        return [1 - errors / size for errors in self.seed_errors]
+
+    def as_json(self) -> dict[str, Any]:
+        chosen, baseline = self.chosen, self.baseline
+        comparison, model = self.comparison, self.model
+        return {
+            "study": self.study,
+            "trial": self.trial,
+            "rule": self.rule,
+            "epochs": self.epochs,
+            "test_accuracy": chosen.test_accuracy,
+            "test_errors": chosen.errors,
+            "test_size": len(chosen.correct),
+            "interval": list(chosen.interval),
+            "train_accuracy": chosen.train_accuracy,
+            "test_errors_of_other_seeds": self.seed_errors,
+            "baseline": baseline
+            and {"test_accuracy": baseline.test_accuracy, "test_errors": baseline.errors},
+            "mcnemar": comparison
+            and {
+                "only_trial_correct": comparison.only_first_correct,
+                "only_baseline_correct": comparison.only_second_correct,
+                "mid_p": comparison.p_value,
+            },
+            "earlier_test_evaluations": self.earlier_uses,
+            "model_uri": model and model.uri,
+            "champion": model and model.is_champion,
+            "champion_reason": model and model.reason,
+        }
+
+    def metrics(self) -> dict[str, float]:
+        """What becomes of it in MLflow, besides the curves."""
+        chosen, baseline = self.chosen, self.baseline
+        found = {
+            "test_accuracy": chosen.test_accuracy,
+            "test_accuracy_low": chosen.interval.low,
+            "test_accuracy_high": chosen.interval.high,
+            "test_errors": float(chosen.errors),
+        }
+        if self.seed_errors:
+            found |= {
+                "seeds_test_accuracy_mean": mean(self.seed_accuracies),
+                "seeds_test_accuracy_low": min(self.seed_accuracies),
+                "seeds_test_accuracy_high": max(self.seed_accuracies),
+            }
+        if baseline is not None and self.comparison is not None:
+            found |= {
+                "baseline_test_accuracy": baseline.test_accuracy,
+                "baseline_test_accuracy_low": baseline.interval.low,
+                "baseline_test_accuracy_high": baseline.interval.high,
+                "baseline_test_errors": float(baseline.errors),
+                "mcnemar_mid_p": self.comparison.p_value,
+            }
+        return found
+
+    def findings(self) -> list[str]:
+        """Sentences that go with the table of accuracies."""
+        lines = []
+        if self.comparison is not None:
+            c = self.comparison
+            lines.append(
+                f"against the baseline: {c.only_first_correct} examples right that it has wrong, "
+                f"{c.only_second_correct} the other way round; McNemar mid-p = {c.p_value:.2g}"
+            )
+        if self.seed_errors:
+            accuracies = self.seed_accuracies
+            spread = f" ± {100 * stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
+            lines.append(
+                f"{len(accuracies)} other seeds: {100 * mean(accuracies):.2f}{spread} % on the "
+                f"same test set ({min(self.seed_errors)} to {max(self.seed_errors)} errors), in "
+                "this one evaluation; none of them was chosen from"
+            )
+        if self.earlier_uses:
+            lines.append(f"{self.test_label}: choosing by it would make its score optimistic")
+        return lines
+
+    def markdown(self) -> str:
+        """The retrain run's description."""
+        low, high = self.chosen.interval
+        lines = [
+            f"**Trial #{self.trial}** ({self.rule}) of {self.study}, trained on train + validation "
+            f"for {self.epochs} epochs: **{100 * self.chosen.test_accuracy:.2f} %** on the test "
+            f"set, {self.chosen.errors:,} errors of {len(self.chosen.correct):,}, 95 % interval "
+            f"{100 * low:.2f}–{100 * high:.2f} % (Wilson). {self.test_label.capitalize()}.",
+            "",
+            *(f"- {line}" for line in self.findings()),
+        ]
+        return "\n".join(lines)
+
+
+def summary(report: RetrainReport) -> str:
+    """What the test set said, and where the model is."""
+    rows = [_row(f"trial #{report.trial}", report.chosen)]
+    if report.baseline is not None:
+        rows.append(_row("baseline", report.baseline))
+    headings = [
+        "", "learning rate", "weight decay", "batch", "epochs", "train", "test", "95 %", "errors",
+    ]  # fmt: skip
+    lines = ["", table(headings, rows), "", *report.findings(), ""]
+    if report.model is not None:
+        lines += [f"model    {report.model.uri}: {report.model.reason}"]
+    return "\n".join([*lines, f"run      {report.run_url}"])
+
+
+def _row(name: str, fit: Fit) -> list[str]:
+    tried = fit.result.hyperparameters
+    low, high = fit.interval
+    return [
+        name,
+        f"{tried.learning_rate:.3g}",
+        f"{tried.weight_decay:.3g}",
+        f"{tried.batch_size}",
+        f"{fit.result.stopped_epoch}",
+        f"{100 * fit.train_accuracy:.2f} %",
+        f"{100 * fit.test_accuracy:.2f} %",
+        f"{100 * low:.2f}–{100 * high:.2f} %",
+        f"{fit.errors:,} of {len(fit.correct):,}",
+    ]

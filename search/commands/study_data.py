@@ -1,0 +1,46 @@
+"""The data of a study: loaded, divided, and checked against what the study asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from core.datasets.dataset import DataError, Splits, prepare
+from core.datasets.sources import load
+from search.errors import LockstepError
+from search.settings import Settings
+from search.spec.study_spec import StudySpec
+
+
+def load_data(spec: StudySpec, settings: Settings, announce: Callable[[str], None]) -> Splits:
+    """Raises LockstepError when the data is not what it should be, or a batch would be larger than
+    the training split."""
+    try:
+        train, test = load(spec.source(), spec.data.classes, settings.data_dir, announce)
+        data = prepare(
+            train, test, validation_fraction=spec.data.validation_fraction, seed=spec.data.seed
+        )
+    except DataError as error:
+        raise LockstepError(f"{spec.file}: [data]: {error}") from error
+    rows = len(data.train)
+    batch_sizes = {"space.batch_size": max(spec.space.batch_size)}
+    if spec.baseline is not None:
+        batch_sizes["baseline.batch_size"] = spec.baseline.batch_size
+    for key, batch_size in batch_sizes.items():
+        if batch_size > rows:
+            raise LockstepError(
+                f"{spec.file}: {key} = {batch_size}: larger than the training split of "
+                f"{rows} rows; give {rows} at most"
+            )
+    return data
+
+
+def described(spec: StudySpec, data: Splits) -> str:
+    """One line for people."""
+    names = data.train.class_names
+    classes = ", ".join(names) if len(names) <= 12 else f"{len(names)} classes"
+    shape = data.train.image_shape
+    features = f"{shape[0]}×{shape[1]} images" if shape else f"{data.train.X.shape[1]} features"
+    return (
+        f"{spec.data.source}, classes {classes}: {len(data.train):,} train, "
+        f"{len(data.validation):,} validation, {len(data.test):,} test, {features}"
+    )

@@ -1,0 +1,149 @@
+"""The MLflow UI over a study's store, on this machine only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from collections.abc import Callable
+
+from search.commands.study_report import best_runs
+from search.errors import LockstepError
+from search.settings import Settings
+from search.spec.study_spec import StudySpec
+from search.study.search_study import load_study
+from search.tracking.links import (
+    BEST_VIEW,
+    SEARCH_VIEW,
+    charts_url,
+    compare_url,
+    run_url,
+    table_url,
+)
+from search.tracking.store import load_tracker
+from search.tracking.tracker import Tracker
+from search.trials.finished_trial import ranked
+
+HOST = "127.0.0.1"
+READY_SECONDS = 60.0
+# Job execution would start eight processes that outlive a SIGTERM; the UI needs none of them.
+_QUIET_SERVER = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
+def free_port(wanted: int) -> int:
+    """The port itself if nobody listens on it, otherwise one that the system chooses."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise LockstepError(f"no free port on {HOST}")
+
+
+def serve(
+    spec: StudySpec, settings: Settings, port: int, browser: bool, say: Callable[[str], None]
+) -> None:
+    """Serve until Ctrl-C or SIGTERM; a tracking server's own UI is only linked to."""
+    ranking = ranked(load_study(spec, settings).finished(), spec.search.objective)
+    tracker = load_tracker(spec, settings, "lockstep ui")
+    best = best_runs(tracker, ranking)
+    if settings.mlflow_uri.startswith(("http://", "https://")):
+        _show(settings.ui_address, tracker, best, browser, say)
+        return
+    chosen = free_port(port)
+    if chosen != port:
+        say(f"Port {port} is taken; using {chosen}.")
+    address = f"http://{HOST}:{chosen}"
+    say(f"Starting the MLflow UI on {address} …")
+    server = subprocess.Popen(
+        _command(settings, chosen),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | _QUIET_SERVER,
+        start_new_session=True,  # Ctrl-C is ours to pass on, to the whole group
+    )
+    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    try:
+        _wait_until_ready(server, address, tracker.parent_run_id)
+        _show(address, tracker, best, browser, say)
+        say("Ctrl-C stops it.")
+        server.wait()
+    except KeyboardInterrupt:
+        say("Stopped.")
+    finally:
+        _stop(server)
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def _command(settings: Settings, port: int) -> list[str]:
+    return [
+        *(sys.executable, "-m", "mlflow", "server"),
+        *("--backend-store-uri", settings.mlflow_uri, "--no-serve-artifacts"),
+        *("--host", HOST, "--port", str(port), "--workers", "1"),
+    ]
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], address: str, run_id: str) -> None:
+    """Until it answers with this run: another server may have taken the port meanwhile."""
+    question = f"{address}/ajax-api/2.0/mlflow/runs/get?run_id={run_id}"
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise LockstepError(
+                f"the MLflow server ended at once with exit code {server.returncode}"
+            )
+        try:
+            with urllib.request.urlopen(question, timeout=5):
+                return
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                raise LockstepError(
+                    f"another server answers at {address}; run the command again, or choose a "
+                    "port with --port"
+                ) from error
+            time.sleep(0.2)
+        except OSError:
+            time.sleep(0.2)
+    raise LockstepError(f"the MLflow server did not answer within {READY_SECONDS:.0f} seconds")
+
+
+def _show(
+    address: str,
+    tracker: Tracker,
+    best: list[str],
+    browser: bool,
+    say: Callable[[str], None],
+) -> None:
+    place = (address, tracker.experiment_id)
+    best_trials = charts_url(*place, BEST_VIEW)
+    say(f"best trials   {best_trials}")
+    say(f"coordinates   {charts_url(*place, SEARCH_VIEW)}")
+    say(f"side by side  {compare_url(*place, best)}")
+    say(f"run table     {table_url(*place)}")
+    say(f"the study     {run_url(*place, tracker.parent_run_id)}")
+    if browser:
+        webbrowser.open(best_trials)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """End the server and its workers."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, number)
+            server.wait(timeout=10)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue

@@ -1,0 +1,165 @@
+"""What validation allows to say: which trials tie with the best, which of them is the simplest, and
+how much too good the best one looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from core.statistics.optimism import Optimism, optimism
+from core.statistics.paired import (
+    differences,
+    holm,
+    mcnemar_tests,
+    means,
+    negligible,
+    t_test,
+    within_one_standard_error,
+)
+from search.findings.scores import ValidationScores
+from search.spec.objective import Objective
+from search.trials.finished_trial import FinishedTrial
+
+LEVEL = 0.05  # of significance
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A trial among the others: the standard errors of its scores, how much worse than the best its
+    objective is, with the standard error of that, and Holm's p value of the difference."""
+
+    trial: FinishedTrial
+    loss_error: float
+    accuracy_error: float
+    behind: float
+    behind_error: float
+    p_value: float
+
+    def as_json(self) -> dict[str, Any]:
+        fields = asdict(self)
+        del fields["trial"]
+        return fields
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """standings: of all trials that have weights, best first. one_se: the simplest of those within
+    one standard error of the best. optimism: in the objective, as a loss or an error rate."""
+
+    objective: Objective
+    examples: int
+    standings: list[Standing]
+    one_se: Standing
+    optimism: Optimism
+    missing: list[FinishedTrial]
+
+    @property
+    def best(self) -> Standing:
+        return self.standings[0]
+
+    @property
+    def tied(self) -> int:
+        """Trials that cannot be told from the best, itself included."""
+        return sum(standing.p_value > LEVEL for standing in self.standings)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "objective": self.objective,
+            "validation_examples": self.examples,
+            "compared": len(self.standings),
+            "indistinguishable_from_best": self.tied,
+            "level": LEVEL,
+            "best": self.best.trial.number,
+            "one_se": self.one_se.trial.number,
+            "optimism": {
+                "apparent": self.optimism.apparent,
+                "corrected": self.optimism.corrected,
+                "amount": self.optimism.amount,
+                "chosen_again": self.optimism.chosen_again,
+            },
+            "without_weights": [trial.number for trial in self.missing],
+        }
+
+
+def choose(scores: ValidationScores, objective: Objective, seed: int) -> Choice:
+    """seed: of the bootstrap."""
+    S = scores.losses if objective.is_loss else scores.errors
+    difference = differences(S)
+    p_values = t_test(difference, S.shape[1]) if objective.is_loss else mcnemar_tests(scores.errors)
+    loss, accuracy = means(scores.losses), means(scores.errors)
+    none = negligible(difference, (loss if objective.is_loss else accuracy).standard_error[0])
+    p_values[none] = 1.0
+    # The best is not compared with itself.
+    adjusted = [1.0, *holm(p_values[1:]).tolist()]
+    standings = [
+        Standing(
+            trial=trial,
+            loss_error=float(loss.standard_error[k]),
+            accuracy_error=float(accuracy.standard_error[k]),
+            behind=float(difference.mean[k]),
+            behind_error=float(difference.standard_error[k]),
+            p_value=adjusted[k],
+        )
+        for k, trial in enumerate(scores.trials)
+    ]
+    return Choice(
+        objective=objective,
+        examples=S.shape[1],
+        standings=standings,
+        one_se=_simplest(standings, none | within_one_standard_error(difference)),
+        optimism=optimism(S, seed),
+        missing=scores.missing,
+    )
+
+
+def _simplest(standings: Sequence[Standing], near: npt.NDArray[np.bool_]) -> Standing:
+    """Of those near the best: the largest weight decay, then the smallest learning rate, then the
+    best rank."""
+    return min(
+        (standing for standing, is_near in zip(standings, near, strict=True) if is_near),
+        key=lambda each: (
+            -each.trial.hyperparameters.weight_decay,
+            each.trial.hyperparameters.learning_rate,
+        ),
+    )
+
+
+def sentences(choice: Choice) -> list[str]:
+    """The choice in lines of plain text, to follow the one that names the best."""
+    best, simplest = choice.best, choice.one_se
+    compared = len(choice.standings)
+    lines = []
+    if compared > 1:
+        test = "paired t tests" if choice.objective.is_loss else "McNemar's tests"
+        lines.append(
+            f"sure     {choice.tied:,} of {compared:,} trials cannot be told from it ({test} on "
+            f"{choice.examples:,} validation examples, Holm, {100 * LEVEL:g} %)"
+        )
+        if simplest is best:
+            lines.append("one-se   the same: none simpler is within one standard error")
+        else:
+            tried = simplest.trial.hyperparameters
+            lines.append(
+                f"one-se   #{simplest.trial.number}: learning rate {tried.learning_rate:.4g}, "
+                f"weight decay {tried.weight_decay:.4g}, batch {tried.batch_size}: "
+                f"{choice.objective.worse_by(simplest.behind, simplest.behind_error)}"
+            )
+        lines.append(f"optimism {_expected(choice)}")
+    if choice.missing:
+        numbers = ", ".join(f"#{trial.number}" for trial in choice.missing[:5])
+        more = f" and {len(choice.missing) - 5:,} more" if len(choice.missing) > 5 else ""
+        lines.append(f"note     not compared, as their runs lost their weights: {numbers}{more}")
+    return lines
+
+
+def _expected(choice: Choice) -> str:
+    found, objective = choice.optimism, choice.objective
+    return (
+        f"the best score is too good by about {objective.amount(found.amount)}: expect "
+        f"{objective.text(found.corrected)} (bootstrap, which chose "
+        f"the same trial {100 * found.chosen_again:.0f} % of the time)"
+    )

@@ -1,0 +1,234 @@
+"""The retrained model in MLflow: logged, registered, compared with the champion, and read back."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from core.datasets.dataset import Dataset
+from search.errors import LockstepError
+from search.model.inputs import Expected, Features, edge_of
+from search.spec.objective import Objective
+from search.tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CHAMPION = "champion"
+EXAMPLES = 5  # rows of the input example
+CHECKED = 1000  # rows that the model that is read back must predict alike
+_CODE = Path(__file__).with_name("served_model.py")
+_SCORE, _DATA = "lockstep.{}", "lockstep.data_digest"
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """What validation said of the configuration that a model was trained with."""
+
+    trial: int
+    val_loss: float
+    val_accuracy: float
+    objective: Objective
+    data_digest: str
+
+    def tags(self) -> dict[str, str]:
+        """Of the model version, for the next one to be compared with."""
+        return {
+            "lockstep.trial": str(self.trial),
+            _SCORE.format("val_loss"): repr(self.val_loss),
+            _SCORE.format("val_accuracy"): repr(self.val_accuracy),
+            _DATA: self.data_digest,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """A version in the registry; reason: why it is the champion, or is not."""
+
+    name: str
+    version: int
+    is_champion: bool
+    reason: str
+
+    @property
+    def uri(self) -> str:
+        return f"models:/{self.name}/{self.version}"
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """MLflow tells of its progress on standard error, past its own logger, and advises type hints
+    that a tensor signature makes moot."""
+    with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def register_model(
+    tracker: Tracker,
+    run_id: str,
+    name: str,
+    weights: npt.NDArray[np.float32],
+    examples: Dataset,
+    validated: Validated,
+) -> RegisteredModel:
+    """Log the model (D, C) with the run, register it, check what is read back, and make it the
+    champion unless it is worse on validation than the present one.
+
+    examples: what it was trained on. The model is logged as code with its weights as a plain .npz:
+    loading it needs no pickle. Raises LockstepError when the registered model does not predict as
+    the weights do.
+    """
+    import mlflow
+
+    names = examples.class_names
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        arrays = Path(folder, "model.npz")
+        np.savez(arrays, W=weights, class_names=np.array(names))
+        mlflow.set_tracking_uri(tracker.uri)  # models are logged through the global client
+        with mlflow.start_run(run_id=run_id):
+            info = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(_CODE),
+                artifacts={"model": str(arrays)},
+                signature=_signature(weights.shape[0], names),
+                input_example=examples.X[:EXAMPLES],
+                pip_requirements=[f"{p}=={version(p)}" for p in ("mlflow", "numpy", "pandas")],
+                registered_model_name=name,
+                metadata=_metadata(examples),
+            )
+    number = str(info.registered_model_version)
+    _check(f"models:/{name}/{number}", weights, examples)
+    for key, value in validated.tags().items():
+        tracker.client.set_model_version_tag(name, number, key, value)
+    is_champion, reason = _succession(tracker.client, name, validated)
+    if is_champion:
+        tracker.client.set_registered_model_alias(name, CHAMPION, number)
+    return RegisteredModel(name, int(number), is_champion, reason)
+
+
+def _signature(features: int, names: tuple[str, ...]) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+    probabilities = [ColSpec(DataType.float, _column(each)) for each in names]
+    return ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, features))]),
+        outputs=Schema([ColSpec(DataType.string, "class"), *probabilities]),
+    )
+
+
+def _metadata(examples: Dataset) -> dict[str, Any]:
+    """What a picture must become in order to look like the training images."""
+    shape = examples.image_shape
+    if shape is None:
+        return {}
+    return {
+        "image_shape": list(shape),
+        # Data of bytes was scaled to [0, 1]; anything else was taken as it is.
+        "white": max(1.0, float(examples.X.max())),
+        "background": float(np.median(examples.X[:, edge_of(shape)])),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """The model that a study's alias points at."""
+
+    uri: str
+    class_names: tuple[str, ...]
+    expected: Expected
+    model: Any
+
+    def probabilities(self, X: Features) -> npt.NDArray[np.float64]:
+        """(n, D) → (n, C)."""
+        found = self.model.predict(X)
+        return np.stack(
+            [found[_column(name)].to_numpy(np.float64) for name in self.class_names], axis=1
+        )
+
+
+def load_champion(tracker: Tracker, name: str) -> Champion:
+    """Raises LockstepError when the study has none. The model is run as code: MLflow is trusted."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        version = tracker.client.get_model_version_by_alias(name, CHAMPION)
+    except MlflowException as error:
+        raise LockstepError(
+            f"study {name} has no model yet: run `lockstep retrain {name}` first"
+        ) from error
+    mlflow.set_tracking_uri(tracker.uri)
+    with quiet():
+        model = mlflow.pyfunc.load_model(f"models:/{name}/{version.version}")
+    known = model.metadata.metadata or {}
+    shape = known.get("image_shape")
+    features = model.metadata.signature.inputs.inputs[0].shape[-1]
+    columns = model.metadata.signature.outputs.input_names()
+    prefix = _column("")
+    return Champion(
+        uri=f"models:/{name}/{version.version} ({CHAMPION})",
+        class_names=tuple(each.removeprefix(prefix) for each in columns if each != "class"),
+        expected=Expected(
+            features=features,
+            image_shape=None if shape is None else (shape[0], shape[1]),
+            **{key: known[key] for key in ("white", "background") if key in known},
+        ),
+        model=model,
+    )
+
+
+def _column(class_name: str) -> str:
+    """Of the output, the one with a class's probability."""
+    return f"probability_{class_name}"
+
+
+def _succession(client: MlflowClient, name: str, new: Validated) -> tuple[bool, str]:
+    """Whether the new model succeeds the present champion, and why."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        present = client.get_model_version_by_alias(name, CHAMPION)
+    except MlflowException:
+        return True, "champion, the first one"
+    tags: Mapping[str, str] = present.tags
+    which = f"version {present.version} stays champion"
+    if tags.get(_DATA) != new.data_digest:
+        return False, f"{which}: it was validated on other data, so that the two do not compare"
+    objective = new.objective
+    old, value = float(tags[_SCORE.format(objective.value)]), objective.of(new)
+    name = objective.value.replace("_", " ")
+    if objective.badness(value) > objective.badness(old):
+        return False, f"{which}, as it is better on validation ({name} {old:.5g}, this one "\
+            f"{value:.5g})"  # fmt: skip
+    word = "as good as" if value == old else "better than"
+    return True, (
+        f"champion, {word} version {present.version} on validation ({name} {value:.5g}, "
+        f"before {old:.5g})"
+    )
+
+
+def _check(uri: str, weights: npt.NDArray[np.float32], examples: Dataset) -> None:
+    import mlflow
+
+    X = examples.X[:CHECKED]
+    with quiet():
+        loaded = mlflow.pyfunc.load_model(uri)
+    predicted = loaded.predict(X)["class"].to_numpy()
+    expected = np.array(examples.class_names)[(X @ weights).argmax(axis=1)]
+    if not np.array_equal(predicted, expected):
+        raise LockstepError(
+            f"{uri} was read back from the registry and predicts otherwise than the weights "
+            "that were logged: the artifact store cannot be trusted"
+        )

@@ -1,0 +1,95 @@
+"""What trials are ranked by: a score on the validation examples."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Number = TypeVar("Number", float, npt.NDArray[np.floating])  # one value, or an array of them
+
+
+class Scored(Protocol):
+    """Anything that has the validation scores of a trial."""
+
+    @property
+    def val_loss(self) -> float: ...
+
+    @property
+    def val_accuracy(self) -> float: ...
+
+
+class Objective(StrEnum):
+    """The score that decides, with its direction, unit, wording and ranking rule.
+
+    Figures and statistics use its *badness*, which is lower for a better trial: the loss in nats,
+    or the error rate 1 - accuracy.
+    """
+
+    LOSS = "val_loss"
+    ACCURACY = "val_accuracy"
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether the score is a loss, and hence lower for a better trial."""
+        return self is Objective.LOSS
+
+    def of(self, scored: Scored) -> float:
+        """Return the score itself."""
+        return float(getattr(scored, self.value))
+
+    def rank_key(self, scored: Scored) -> tuple[float, float]:
+        """Return what trials are sorted by, lower is better: the score, then the loss."""
+        score = self.of(scored)
+        return (score if self.is_loss else -score), scored.val_loss
+
+    def badness(self, score: Number) -> Number:
+        """Return the badness of a score, or of an array of scores."""
+        return score if self.is_loss else 1 - score
+
+    @property
+    def unit_factor(self) -> float:
+        """What a score is multiplied by in a figure: 1, or 100 for per cent."""
+        return 1.0 if self.is_loss else 100.0
+
+    def on_axis(self, badness: Number) -> Number:
+        """Return what the axis of a figure shows: nats, or an accuracy in per cent."""
+        return self.unit_factor * (badness if self.is_loss else 1 - badness)
+
+    @property
+    def in_words(self) -> str:
+        """The name in words."""
+        return "validation loss" if self.is_loss else "validation accuracy"
+
+    @property
+    def axis_label(self) -> str:
+        """The name with its unit, for the axis of a figure."""
+        return f"{self.in_words} ({'nats' if self.is_loss else '%'})"
+
+    def text(self, badness: float) -> str:
+        """Return a score in words, such as "a loss of 0.00142" or "an accuracy of 98.63 %"."""
+        return ("a loss of " if self.is_loss else "an accuracy of ") + self.digits(badness)
+
+    def digits(self, badness: float) -> str:
+        """Return a score to the digits that a sentence shows."""
+        return f"{badness:.5f}" if self.is_loss else f"{100 * (1 - badness):.2f} %"
+
+    def short(self, badness: float) -> str:
+        """Return a score to four significant digits, for a figure."""
+        return f"{badness:.4g}" if self.is_loss else f"{100 * (1 - badness):.4g} %"
+
+    def caption(self, badness: float) -> str:
+        """Return a score as the caption of a picture."""
+        return f"loss {self.short(badness)}" if self.is_loss else self.digits(badness)
+
+    def amount(self, badness: float) -> str:
+        """Return a difference of scores in words."""
+        return f"{badness:.5f}" if self.is_loss else f"{100 * badness:.2f} percentage points"
+
+    def worse_by(self, badness: float, error: float) -> str:
+        """Return in words by how much a trial is worse than another, with the standard error."""
+        if self.is_loss:
+            return f"{self.in_words} worse by {badness:.2g} ± {error:.2g}"
+        return f"accuracy {100 * badness:.2f} ± {100 * error:.2f} percentage points lower"

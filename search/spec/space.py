@@ -1,0 +1,57 @@
+"""The search space of a study: its grid, and its Optuna distributions."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.trainer.result import Hyperparameters
+from search.spec.study_spec import Range, SpaceSpec
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+SIGNIFICANT_DIGITS = 6  # of grid values: readable, and what is shown is what was used
+
+
+def points(axis: Range | tuple[float, ...]) -> list[float]:
+    """The grid values of one axis, ascending for a range, as listed otherwise."""
+    if not isinstance(axis, Range):
+        return list(axis)
+    if axis.points is None:
+        raise ValueError("a range without points has no grid")
+    spaced = np.geomspace if axis.log else np.linspace
+    exact = [float(value) for value in spaced(axis.low, axis.high, axis.points)]
+    rounded = [float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in exact]
+    rounded[0], rounded[-1] = axis.low, axis.high
+    # A range so narrow that rounding would merge or disorder points keeps them exact.
+    ordered = all(a < b for a, b in itertools.pairwise(rounded))
+    return rounded if ordered else exact
+
+
+def grid(space: SpaceSpec) -> list[Hyperparameters]:
+    """Every combination, by batch size, then learning rate, then weight decay."""
+    return [
+        Hyperparameters(learning_rate, weight_decay, batch_size)
+        for batch_size in sorted(space.batch_size)
+        for learning_rate in points(space.learning_rate)
+        for weight_decay in points(space.weight_decay)
+    ]
+
+
+def distributions(space: SpaceSpec) -> dict[str, BaseDistribution]:
+    """The space as Optuna knows it; the keys are the fields of `Hyperparameters`."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    def continuous(axis: Range | tuple[float, ...]) -> BaseDistribution:
+        if isinstance(axis, Range):
+            return FloatDistribution(axis.low, axis.high, log=axis.log)
+        return CategoricalDistribution(axis)
+
+    return {
+        "learning_rate": continuous(space.learning_rate),
+        "weight_decay": continuous(space.weight_decay),
+        "batch_size": CategoricalDistribution(space.batch_size),
+    }

@@ -1,0 +1,293 @@
+"""A study file: TOML, validated into a `StudySpec`, with its digest and its differences."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+
+from core.trainer.result import Hyperparameters
+from core.trainer.softmax import Penalty
+from search.errors import StudyFileError
+from search.spec.budget import expected_trials
+from search.spec.fields import (
+    LARGEST,
+    MAX_TRIALS,
+    BatchSize,
+    Decay,
+    Integer,
+    Label,
+    Line,
+    Name,
+    Number,
+    Rate,
+    Seed,
+    Table,
+    distinct,
+)
+from search.spec.messages import sentence, shortened
+from search.spec.search_spec import SearchSpec
+
+STUDIES = Path("studies")
+MAX_BYTES = 1 << 20
+CLOSEST = 512  # floats from one point of a range to the next, so that rounding merges no two
+
+
+class Range(Table):
+    """An interval of values; ``points`` of them make a grid."""
+
+    low: Number
+    high: Number
+    log: Annotated[bool, Field(strict=True)] = False
+    points: Annotated[Integer, Field(ge=2, le=10_000)] | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low = {self.low:g} must be less than high = {self.high:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low = {self.low:g} cannot start a log range: give one above 0")
+        steps = (self.points or 1) - 1
+        if self.high - self.low < steps * CLOSEST * math.ulp(self.high):
+            raise ValueError(
+                f"low = {self.low!r} and high = {self.high!r} are too close for {self.points} "
+                "points: give fewer, or a wider range"
+            )
+        return self
+
+
+def _above_zero(axis: Range | tuple[float, ...]) -> Range | tuple[float, ...]:
+    if isinstance(axis, Range) and axis.low <= 0:
+        raise ValueError(f"low = {axis.low:g} must be greater than 0")
+    return _bounded(axis)
+
+
+def _not_negative(axis: Range | tuple[float, ...]) -> Range | tuple[float, ...]:
+    if isinstance(axis, Range) and axis.low < 0:
+        raise ValueError(f"low = {axis.low:g} must not be negative")
+    return _bounded(axis)
+
+
+def _bounded(axis: Range | tuple[float, ...]) -> Range | tuple[float, ...]:
+    if isinstance(axis, Range) and axis.high > LARGEST:
+        raise ValueError(f"high = {axis.high:g} must be {LARGEST:g} at most")
+    return axis
+
+
+def _listed(sizes: object) -> object:
+    if isinstance(sizes, dict):
+        raise ValueError(
+            "a stack of trials shares one batch size, and sizes from a range would hardly ever "
+            "recur: list the sizes to try, such as [32, 64, 128]"
+        )
+    return sizes
+
+
+_by_shape = Discriminator(lambda axis: "range" if isinstance(axis, dict | Range) else "values")
+_Values = Annotated[tuple[Decay, ...], Field(min_length=1), AfterValidator(distinct)]
+_Rates = Annotated[tuple[Rate, ...], Field(min_length=1), AfterValidator(distinct)]
+RateAxis = Annotated[
+    Annotated[Range, Tag("range")] | Annotated[_Rates, Tag("values")],
+    _by_shape,
+    AfterValidator(_above_zero),
+]
+DecayAxis = Annotated[
+    Annotated[Range, Tag("range")] | Annotated[_Values, Tag("values")],
+    _by_shape,
+    AfterValidator(_not_negative),
+]
+
+
+class DataSpec(Table):
+    source: Line = Field(min_length=1)
+    classes: Annotated[tuple[Label, ...], Field(min_length=2), AfterValidator(distinct)] | None = (
+        None
+    )
+    validation_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.2
+    seed: Seed = 0
+
+
+class ModelSpec(Table):
+    penalty: Penalty = Penalty.NORM
+    epochs: Annotated[Integer, Field(ge=1, le=100_000)] = 100
+    seed: Seed = 0
+
+
+class SpaceSpec(Table):
+    learning_rate: RateAxis
+    weight_decay: DecayAxis
+    batch_size: Annotated[
+        tuple[BatchSize, ...],
+        Field(min_length=1),
+        BeforeValidator(_listed),
+        AfterValidator(distinct),
+    ]
+
+    def combinations(self) -> int:
+        """Points of the grid, counted without making them."""
+
+        def count(axis: Range | tuple[float, ...]) -> int:
+            return (axis.points or 1) if isinstance(axis, Range) else len(axis)
+
+        return count(self.learning_rate) * count(self.weight_decay) * len(self.batch_size)
+
+
+class Baseline(Table):
+    learning_rate: Rate
+    weight_decay: Decay
+    batch_size: BatchSize
+
+    def hyperparameters(self) -> Hyperparameters:
+        return Hyperparameters(self.learning_rate, self.weight_decay, self.batch_size)
+
+
+class StudySpec(Table):
+    """A validated study file."""
+
+    name: Name
+    description: Line = ""
+    data: DataSpec
+    model: ModelSpec = ModelSpec()
+    space: SpaceSpec
+    search: SearchSpec = SearchSpec()
+    baseline: Baseline | None = None
+
+    _file: Path = PrivateAttr(default=Path())
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.search.sampler == "grid":
+            for key in ("learning_rate", "weight_decay"):
+                axis = getattr(self.space, key)
+                if isinstance(axis, Range) and axis.points is None:
+                    raise ValueError(f"space.{key}.points is missing: a grid needs it")
+            if (combinations := self.space.combinations()) > MAX_TRIALS:
+                raise ValueError(
+                    f"space: a grid of {combinations:,} combinations is more than the "
+                    f'{MAX_TRIALS:,} allowed: give fewer points, or choose sampler = "random"'
+                )
+        axes = (self.space.learning_rate, self.space.weight_decay)
+        if self.search.sampler == "cmaes" and not any(isinstance(axis, Range) for axis in axes):
+            raise ValueError(
+                'search.sampler = "cmaes" moves along ranges, and space has lists only: give '
+                'learning_rate or weight_decay as { low, high }, or choose sampler = "tpe"'
+            )
+        self.search.check(self.model.epochs)
+        return self
+
+    @property
+    def file(self) -> Path:
+        """Where the study was read."""
+        return self._file
+
+    @property
+    def budget(self) -> int | None:
+        """Trials that the study is to have in the end, more if trials diverge early and epochs are
+        left over; None where only time bounds them."""
+        if self.search.sampler == "grid":
+            return self.space.combinations()
+        return expected_trials(self.search, self.model.epochs)
+
+    def source(self) -> str:
+        """`data.source`; a file's path is taken from the study file's folder, if it is there."""
+        beside = self._file.parent / self.data.source
+        return (
+            str(beside)
+            if self.data.source.endswith(".npz") and beside.is_file()
+            else self.data.source
+        )
+
+    def defining(self) -> dict[str, Any]:
+        """What decides the trials and their numbers, as plain JSON values.
+
+        The description, the baseline, the budget and the finalists may change under a running
+        study. Keys that came later are left out while they have their defaults, so that studies of
+        before keep their digests.
+        """
+        defining = self.model_dump(
+            mode="json", exclude={"name": True, "description": True, "baseline": True}
+        )
+        defining["search"] = self.search.defining()
+        return defining
+
+    def digest(self) -> str:
+        """sha256 of `defining`, hexadecimal."""
+        canonical = json.dumps(self.defining(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What changed between two `StudySpec.defining`, one "key: old → new" each."""
+
+    def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+        leaves: dict[str, Any] = {}
+        for key, value in table.items():
+            nested = isinstance(value, dict)
+            leaves |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+        return leaves
+
+    before, after = flat(old), flat(new)
+    return [
+        f"{key}: {json.dumps(before.get(key))} → {json.dumps(after.get(key))}"
+        for key in sorted(before | after)
+        if before.get(key) != after.get(key)
+    ]
+
+
+def find(study: str) -> Path:
+    """The study file that a user names: its path, or its bare name when it is in ``studies/``.
+
+    Raises StudyFileError when there is none.
+    """
+    path = Path(study)
+    try:
+        if path.is_file():
+            return path
+        bare = STUDIES / f"{study}.toml"
+        if path.name == study and bare.is_file():
+            return bare
+    except (OSError, ValueError):
+        pass  # a name that no file can have
+    known = ", ".join(sorted(each.stem for each in STUDIES.glob("*.toml")))
+    hint = f"in {STUDIES}/ there are: {known}" if known else "give the path of a study file"
+    raise StudyFileError(f"{shortened(study)}: no such study file; {hint}")
+
+
+def load(path: Path) -> StudySpec:
+    """Read and validate a study file. Raises StudyFileError with one sentence."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise StudyFileError(f"{path}: larger than 1 MiB, which no study file is")
+        table = tomllib.loads(raw.decode("utf-8"))
+    except OSError as error:
+        raise StudyFileError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise StudyFileError(
+            f"{path}: not UTF-8 at byte {error.start}: save it as UTF-8"
+        ) from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise StudyFileError(f"{path}: not valid TOML: {error}") from error
+    except ValueError as error:  # numbers of thousands of digits
+        raise StudyFileError(f"{path}: not valid TOML: {shortened(str(error))}") from error
+    try:
+        spec = StudySpec.model_validate(table)
+    except ValidationError as error:
+        raise StudyFileError(sentence(path, error, StudySpec)) from error
+    spec._file = path
+    return spec

@@ -1,0 +1,100 @@
+"""Where Optuna keeps a study: a journal file in the home, or the database of --storage."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+
+from search.errors import LockstepError, NothingToShowError, first_line
+from search.settings import Settings, hidden, redacted
+from search.study.postgres_storage import PostgresStorage, connect_args, is_postgres
+
+
+def check_launched(study: str, settings: Settings) -> None:
+    """Raises NothingToShowError where the home has no journal of the study."""
+    if settings.storage is None and not _journal(study, settings).is_file():
+        raise NothingToShowError(not_launched(study, settings))
+
+
+def not_launched(study: str, settings: Settings) -> str:
+    return (
+        f"study {study} has not been launched: run `lockstep launch` on its file first "
+        f"(home is {settings.home})"
+    )
+
+
+def _journal(study: str, settings: Settings) -> Path:
+    return settings.folder(study) / "study.journal"
+
+
+def open_storage(study: str, settings: Settings, *, repair: bool) -> BaseStorage:
+    """The storage of --storage, or the journal in the home. With repair, which only the holder of
+    the lease may ask for, what a killed driver left is put right. Raises LockstepError."""
+    if settings.storage is not None:
+        try:
+            if is_postgres(settings.storage):
+                arguments = {"connect_args": connect_args(settings.storage), "pool_pre_ping": True}
+                return RDBStorage(settings.storage, engine_kwargs=arguments)
+            return RDBStorage(settings.storage)
+        except Exception as error:
+            raise _unusable(settings, error) from error
+    path = _journal(study, settings)
+    if repair:
+        _repair(path)
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+@contextlib.contextmanager
+def driver_storage(study: str, settings: Settings) -> Iterator[BaseStorage]:
+    """The storage for the study's only driver, who holds the lease of the home. In PostgreSQL,
+    which several homes can share, there is another one. Raises LockstepError, StudyBusyError."""
+    url = settings.storage
+    if url is None or not is_postgres(url):
+        yield open_storage(study, settings, repair=True)
+        return
+    try:
+        storage = PostgresStorage(url, study, settings.patience)
+    except LockstepError:
+        raise
+    except Exception as error:
+        raise _unusable(settings, error) from error
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def remove_study(study: str, settings: Settings, storage: BaseStorage) -> None:
+    """Only under the lease."""
+    if settings.storage is None:
+        _journal(study, settings).unlink()
+    else:
+        storage.delete_study(storage.get_study_id_from_name(study))
+
+
+def _unusable(settings: Settings, error: Exception) -> LockstepError:
+    url = settings.storage or ""
+    reason = hidden(first_line(error), url)
+    if "DB access module" in reason and is_postgres(url):
+        reason = "psycopg is not installed: pip install 'lockstep[cluster]'"
+    return LockstepError(f"--storage {redacted(url)}: cannot be opened: {reason}")
+
+
+def _repair(path: Path) -> None:
+    """Undo what a killed driver may have left: half a last line, and the journal's own lock.
+
+    Half a line would make the journal unreadable at the next append. Only under the lease.
+    """
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    if not path.is_file():
+        return
+    with path.open("r+b") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            file.truncate(whole)

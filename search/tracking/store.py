@@ -1,0 +1,241 @@
+"""Opening the MLflow store of a study: its client, its experiment and its parent run."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from search.errors import LockstepError
+from search.settings import Settings, redacted
+from search.spec.study_spec import StudySpec
+from search.study.postgres_storage import check_reachable, is_postgres
+from search.tracking.explanations import explained
+from search.tracking.sqlite_file import make_store
+from search.tracking.tracker import NOTE_TAG, PARENT_TAG, ROLE_TAG, TRIAL_TAG, Tracker
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment, Run
+
+MAX_PARAMETER = 6000  # characters of MLflow, in one parameter
+
+
+def _client(settings: Settings) -> MlflowClient:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from mlflow import MlflowClient
+
+    retries = logging.getLogger("urllib3.connectionpool")
+    if _say_once not in retries.filters:
+        retries.addFilter(_say_once)
+    # Their tracebacks too: errors are raised, and told by us.
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if settings.tracking_uri is None:
+        make_store(settings)
+    return MlflowClient(settings.mlflow_uri, registry_uri=settings.mlflow_uri)
+
+
+def _retries(patience: float) -> int:
+    """MLflow's client waits 0, 4, 8, 16, … s before its retries: as many as patience allows."""
+    return min(10, 1 + round(math.log2(1 + patience / 4)))
+
+
+@contextlib.contextmanager
+def impatient() -> Iterator[None]:
+    """Let a server that does not answer fail within seconds."""
+    hasty = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+    before = {name: os.environ.get(name) for name in hasty}
+    os.environ.update(hasty)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def answering(settings: Settings) -> Iterator[None]:
+    """Turn a server that stayed away into one sentence that says what is safe."""
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+
+    try:
+        yield
+    except (MlflowException, RequestException) as error:
+        uri = redacted(settings.mlflow_uri)
+        raise LockstepError(
+            f"MLflow at {uri} failed ({explained(error, settings)}): finished trials are kept; "
+            "once it works again, the same command continues"
+        ) from error
+
+
+def _say_once(record: logging.LogRecord) -> bool:
+    """Of the client's retries, one line that a user understands."""
+    first = time.monotonic() - _said[0] > 60
+    _said[0] = time.monotonic()
+    record.msg, record.args = "MLflow does not answer; trying again …", ()
+    return first
+
+
+_said = [-math.inf]  # when it last did not answer
+
+
+def delete_strays(tracker: Tracker, recorded: Mapping[int, str]) -> None:
+    """Delete trial runs that no trial is recorded with: a server that was restarted may have
+    created a run, and been asked again because its answer was lost."""
+    known = set(recorded.values())
+    for run in _find(tracker.client, tracker.experiment_id, f"tags.`{ROLE_TAG}` = 'trial'"):
+        if run.info.run_id not in known:
+            tracker.client.delete_run(run.info.run_id)
+
+
+@contextlib.contextmanager
+def _reachable(settings: Settings) -> Iterator[None]:
+    """Turn whatever MLflow and its database raise while opening into one sentence, soon."""
+    try:
+        if is_postgres(settings.tracking_uri):
+            check_reachable(settings.mlflow_uri)  # MLflow would try for 100 seconds
+        with impatient():
+            yield
+    except LockstepError:
+        raise
+    except Exception as error:
+        uri = redacted(settings.mlflow_uri)
+        raise LockstepError(
+            f"MLflow at {uri} cannot be used: {explained(error, settings)}"
+        ) from error
+
+
+def open_tracker(spec: StudySpec, settings: Settings, recorded: Mapping[int, str]) -> Tracker:
+    """The study's experiment and parent run, created or found. Raises LockstepError.
+
+    recorded: run id by number of the trials that are committed. Other trial runs were written by a
+    driver that was killed before it could commit them; they will be replaced.
+    """
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", str(_retries(settings.patience)))
+    with _reachable(settings):
+        client = _client(settings)
+        experiment = _experiment(client, spec, settings)
+        experiment_id = str(experiment.experiment_id)
+        parent = _parent(client, experiment_id)
+        if parent is not None:
+            run_id = str(parent.info.run_id)
+            client.update_run(run_id, status="RUNNING")
+        else:
+            run_id = str(
+                client.create_run(
+                    experiment_id,
+                    run_name=f"{spec.name} (study)",
+                    tags={
+                        ROLE_TAG: "study",
+                        "mlflow.source.name": "lockstep launch",
+                        NOTE_TAG: spec.description,
+                    },
+                ).info.run_id
+            )
+        tracker = Tracker(client, settings, experiment, run_id, "lockstep launch")
+        if parent is None:
+            flat = _flat(spec.defining()).items()
+            params = {key: value[:MAX_PARAMETER] for key, value in flat}
+            tracker.log_values(run_id, metrics={}, params=params)
+            for orphan in _find(client, experiment_id, f"tags.`{PARENT_TAG}` != '{run_id}'"):
+                client.set_tag(orphan.info.run_id, PARENT_TAG, run_id)
+        for run in _find(client, experiment_id, f"tags.`{ROLE_TAG}` = 'trial'"):
+            number, trial_run = int(run.data.tags[TRIAL_TAG]), str(run.info.run_id)
+            if number not in recorded:
+                tracker.leftovers[number] = trial_run
+            elif recorded[number] == trial_run:
+                tracker.active.add(trial_run)
+            else:  # written again, but killed before that was recorded
+                client.delete_run(trial_run)
+        return tracker
+
+
+def _parent(client: MlflowClient, experiment_id: str) -> Run | None:
+    """The study's own run; one that was deleted in the UI is restored."""
+    from mlflow.entities import ViewType
+
+    condition = f"tags.`{ROLE_TAG}` = 'study'"
+    if active := _find(client, experiment_id, condition):
+        return active[0]
+    deleted = client.search_runs([experiment_id], condition, ViewType.DELETED_ONLY, max_results=1)
+    if not deleted:
+        return None
+    client.restore_run(deleted[0].info.run_id)
+    return deleted[0]
+
+
+def load_tracker(spec: StudySpec, settings: Settings, source: str) -> Tracker:
+    """As `open_tracker`, but the parent run is left as it is."""
+    if settings.tracking_uri is None and not settings.mlflow_file.is_file():
+        raise LockstepError(_no_runs(spec, settings))
+    with _reachable(settings):
+        client = _client(settings)
+        experiment = client.get_experiment_by_name(spec.name)
+        parent = experiment and _find(
+            client, experiment.experiment_id, f"tags.`{ROLE_TAG}` = 'study'"
+        )
+        if experiment is None or not parent:
+            raise LockstepError(_no_runs(spec, settings))
+        return Tracker(
+            client,
+            settings,
+            experiment,
+            str(parent[0].info.run_id),
+            source,
+        )
+
+
+def _no_runs(spec: StudySpec, settings: Settings) -> str:
+    return (
+        f"MLflow at {redacted(settings.mlflow_uri)} has no runs of {spec.name}: launch it, name "
+        "the server that it was launched with (--tracking-uri), or, if they are lost, `lockstep "
+        "sync` it"
+    )
+
+
+def _experiment(client: MlflowClient, spec: StudySpec, settings: Settings) -> Experiment:
+    experiment = client.get_experiment_by_name(spec.name)
+    if experiment is None:
+        owned = settings.tracking_uri is None
+        location = (settings.artifacts / spec.name).as_uri() if owned else None
+        return client.get_experiment(
+            client.create_experiment(spec.name, artifact_location=location)
+        )
+    if experiment.lifecycle_stage != "active":
+        raise LockstepError(
+            f"MLflow experiment {spec.name} was deleted, which keeps its name: restore it "
+            f"(`mlflow experiments restore -x {experiment.experiment_id}`) or rename the study"
+        )
+    return experiment
+
+
+def _find(client: MlflowClient, experiment_id: str, condition: str) -> list[Run]:
+    runs: list[Run] = []
+    token: str | None = None
+    while True:
+        page = client.search_runs([experiment_id], condition, max_results=1000, page_token=token)
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = str(value)
+    return flat

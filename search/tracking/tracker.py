@@ -1,0 +1,292 @@
+"""The MLflow mirror of a study: one parent run, one child run a trial.
+
+Optuna's storage decides what is run; MLflow is only written, and read back for pictures. Only this
+file and its neighbours `tracking_*` import mlflow, inside functions, because that takes a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.datasets.dataset import Dataset, Splits
+from core.trainer.result import Curves, Hyperparameters, Status, TrainingResult
+from search.figures import templates as images
+from search.settings import Settings
+from search.spec.study_spec import StudySpec
+from search.training.stacks import PlannedTrial
+from search.trials.finished_trial import FinishedTrial, Spread
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput, Experiment, Metric
+
+MAX_METRICS = 1000  # of MLflow, in one log_batch
+SUMMARY_METRICS = ("best_epoch", "best_val_loss", "stopped_epoch")
+RANKED_METRIC = "objective"  # that of completed trials alone: what the run table is sorted by
+
+TEMPLATES = "templates.png"  # the same path in every run: that is what Compare shows side by side
+RESULT = "result.npz"  # weights and curves, for figures and for whoever wants them
+
+NOTE_TAG = "mlflow.note.content"  # the run's description, in Markdown
+PARENT_TAG = "mlflow.parentRunId"
+ROLE_TAG = "lockstep.role"
+TRIAL_TAG = "lockstep.trial"
+STATUS_TAG = "lockstep.status"
+
+# Of trials with several seeds.
+SPREAD_METRICS = tuple(field.name for field in fields(Spread))
+
+_RUN_STATUS = {Status.COMPLETED: "FINISHED", Status.PRUNED: "KILLED", Status.DIVERGED: "FAILED"}
+
+
+def run_name(trial: PlannedTrial, result: TrainingResult | None = None) -> str:
+    """Readable in a list of runs: number and hyperparameters; between them, where a narrow column
+    still shows it, how a trial ended that did not complete."""
+    tried = trial.hyperparameters
+    ended = ""
+    if result is not None and result.status is not Status.COMPLETED:
+        ended = f" {result.status.name.lower()}, epoch {result.stopped_epoch}:"
+    return (
+        f"#{trial.number}{ended} lr {tried.learning_rate:.3g} wd {tried.weight_decay:.3g}"
+        f" B {tried.batch_size}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file to be logged with a run: its path there and its content."""
+
+    path: str
+    content: bytes
+
+
+class Tracker:
+    """Writes one study's runs with explicit run ids: no active run, no global state."""
+
+    def __init__(
+        self,
+        client: MlflowClient,
+        settings: Settings,
+        experiment: Experiment,
+        parent_run_id: str,
+        source: str,
+    ) -> None:
+        self.client = client
+        self.uri = settings.mlflow_uri
+        self.artifacts = experiment.artifact_location.rstrip("/")  # holds a folder a run
+        self.every_epoch = settings.every_epoch
+        self.experiment_id = str(experiment.experiment_id)
+        self.parent_run_id = parent_run_id
+        self.active: set[str] = set()  # runs of trials that were there when it was opened
+        self.leftovers: dict[int, str] = {}  # runs by trial number, never committed: to be replaced
+        self._source = source
+        self._datasets: list[DatasetInput] = []
+
+    # -- trials --------------------------------------------------------------------------------
+
+    def log_trial(
+        self,
+        spec: StudySpec,
+        trial: PlannedTrial,
+        result: TrainingResult,
+        data: Splits,
+        spread: Spread | None = None,
+    ) -> str:
+        """Write a trial's run, whole; returns its id.
+
+        A run of the same trial that a killed driver left behind is replaced.
+        """
+        leftover = self.leftovers.pop(trial.number, None)
+        if leftover is not None:
+            self.client.delete_run(leftover)
+        tags = {TRIAL_TAG: str(trial.number), STATUS_TAG: _status_sentence(result)}
+        run_id = self.start_run(run_name(trial, result), "trial", tags)
+        summary = FinishedTrial.of(trial.number, result, run_id)
+        self.log_values(
+            run_id,
+            curves=result.curves,
+            metrics=_summary_metrics(summary, spec) | (asdict(spread) if spread else {}),
+            params=_parameters(trial.hyperparameters, spec),
+        )
+        self.client.log_inputs(run_id, self._dataset_inputs(spec, data))
+        classes, shape = data.train.class_names, data.train.image_shape
+        self.log_files(
+            run_id,
+            [
+                Artifact(TEMPLATES, images.templates(result.weights, classes, shape)),
+                Artifact(RESULT, _npz(result)),
+            ],
+        )
+        self.client.set_terminated(run_id, _RUN_STATUS[result.status])
+        return run_id
+
+    def log_study_data(self, spec: StudySpec, data: Splits) -> None:
+        """Onto the parent run; what is there already is not written twice."""
+        self.client.log_inputs(self.parent_run_id, self._dataset_inputs(spec, data))
+
+    def log_dataset(self, run_id: str, spec: StudySpec, context: str, data: Dataset) -> None:
+        self.client.log_inputs(run_id, [_dataset_input(spec, context, data)])
+
+    # -- any run -------------------------------------------------------------------------------
+
+    def start_run(self, name: str, role: str, tags: Mapping[str, str]) -> str:
+        """A new run below the parent run; its id."""
+        run = self.client.create_run(
+            self.experiment_id,
+            run_name=name,
+            tags={
+                PARENT_TAG: self.parent_run_id,
+                "mlflow.source.name": self._source,
+                ROLE_TAG: role,
+                **tags,
+            },
+        )
+        return str(run.info.run_id)
+
+    @contextlib.contextmanager
+    def run(self, name: str, role: str, tags: Mapping[str, str]) -> Iterator[str]:
+        """A new run that is FINISHED at the end of the ``with`` block, FAILED if it raises."""
+        run_id = self.start_run(name, role, tags)
+        try:
+            yield run_id
+        except BaseException:
+            self.client.set_terminated(run_id, "FAILED")
+            raise
+        self.client.set_terminated(run_id, "FINISHED")
+
+    def log_values(
+        self,
+        run_id: str,
+        *,
+        curves: Curves | None = None,
+        metrics: Mapping[str, float],
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Curves, single numbers, parameters and tags in as few calls as MLflow allows: one."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        now = int(time.time() * 1000)
+        points = [] if curves is None else _curve_points(curves, now, self.every_epoch)
+        points += [Metric(key, value, now, 0) for key, value in metrics.items()]
+        for start in range(0, max(len(points), 1), MAX_METRICS):
+            first = start == 0
+            self.client.log_batch(
+                run_id,
+                metrics=points[start : start + MAX_METRICS],
+                params=[Param(key, str(value)) for key, value in (params or {}).items()] * first,
+                tags=[RunTag(key, value) for key, value in (tags or {}).items()] * first,
+                synchronous=True,
+            )
+
+    def log_files(self, run_id: str, files: Sequence[Artifact]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for file in files:
+                path = Path(folder, file.path)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(file.content)
+            self.client.log_artifacts(run_id, folder)
+
+    def _dataset_inputs(self, spec: StudySpec, data: Splits) -> list[DatasetInput]:
+        if not self._datasets:
+            self._datasets = [
+                _dataset_input(spec, "train", data.train),
+                _dataset_input(spec, "validation", data.validation),
+            ]
+        return self._datasets
+
+    # -- the parent run ------------------------------------------------------------------------
+
+    def finish(
+        self,
+        note: str,
+        figures: Sequence[Artifact],
+        metrics: Mapping[str, float],
+        status: str = "FINISHED",
+    ) -> None:
+        """Write the study's description and figures, and end the parent run."""
+        self.log_files(self.parent_run_id, figures)
+        self.log_values(self.parent_run_id, metrics=metrics, tags={NOTE_TAG: note})
+        self.client.set_terminated(self.parent_run_id, status)
+
+    def stop(self) -> None:
+        """End the parent run of a study that is to be continued."""
+        self.client.set_terminated(self.parent_run_id, "KILLED")
+
+
+def logged_epochs(n_epochs: int, every: bool) -> list[int]:
+    """The epochs, from 0, whose values become MLflow metrics: the first ten, then every fifth, and
+    the last. Points are what logging costs most; `RESULT` has those of every epoch in any case."""
+    last = n_epochs - 1
+    return [e for e in range(n_epochs) if every or e < 10 or (e + 1) % 5 == 0 or e == last]
+
+
+def _curve_points(curves: Curves, now: int, every_epoch: bool) -> list[Metric]:
+    """Steps are epochs, from 1; values that are not finite are left out."""
+    from mlflow.entities import Metric
+
+    return [
+        Metric(name, float(values[epoch]), now, epoch + 1)
+        for name in Curves.names()
+        for values in [getattr(curves, name)]
+        for epoch in logged_epochs(len(values), every_epoch)
+        if math.isfinite(values[epoch])
+    ]
+
+
+def _summary_metrics(trial: FinishedTrial, spec: StudySpec) -> dict[str, float]:
+    metrics = {name: float(getattr(trial, name)) for name in SUMMARY_METRICS}
+    if trial.status is Status.COMPLETED:
+        metrics[RANKED_METRIC] = spec.search.objective.of(trial)
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _parameters(tried: Hyperparameters, spec: StudySpec) -> dict[str, Any]:
+    """Logarithms too, because the axes of the UI's parallel coordinates are linear."""
+    logarithms = {
+        f"log10_{name}": f"{math.log10(value):.4f}"
+        for name in ("learning_rate", "weight_decay")
+        for value in [getattr(tried, name)]
+        if value > 0
+    }
+    return {**asdict(tried), **logarithms, **spec.model.model_dump(mode="json")}
+
+
+def _status_sentence(result: TrainingResult) -> str:
+    stopped = "" if result.status is Status.COMPLETED else f" (epoch {result.stopped_epoch})"
+    return f"{result.status.value}{stopped}"
+
+
+def _npz(result: TrainingResult) -> bytes:
+    buffer = BytesIO()
+    curves = {name: getattr(result.curves, name) for name in Curves.names()}
+    np.savez(buffer, W=result.weights, **curves)
+    return buffer.getvalue()
+
+
+def _dataset_input(spec: StudySpec, context: str, data: Dataset) -> DatasetInput:
+    from mlflow.entities import Dataset as LoggedDataset
+    from mlflow.entities import DatasetInput, InputTag
+
+    profile = {"rows": len(data.y), "features": data.X.shape[1], "classes": data.class_names}
+    return DatasetInput(
+        LoggedDataset(
+            name=f"{spec.name} {context}",
+            digest=data.digest[:36],
+            source_type="local",
+            source=json.dumps({"source": spec.data.source, "sha256": data.digest}),
+            profile=json.dumps(profile),
+        ),
+        [InputTag("mlflow.data.context", context)],
+    )

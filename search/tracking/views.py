@@ -1,0 +1,84 @@
+"""What the UI's chart view needs of a study: weight images of the best, presets for its links."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from core.datasets.dataset import Splits
+from core.trainer.result import Curves
+from search.figures import templates as images
+from search.spec.objective import Objective
+from search.tracking import links
+from search.tracking import view_format as shared_view
+from search.tracking.results import read_result
+from search.tracking.tracker import RANKED_METRIC, SPREAD_METRICS, SUMMARY_METRICS, Tracker
+from search.trials.finals import FRESH_METRICS
+from search.trials.finished_trial import FinishedTrial
+
+IMAGES_TAG = "lockstep.weight_images"
+_NAMES = {  # in the UI's Views menu
+    links.BEST_VIEW: "Best trials",
+    links.SEARCH_VIEW: "Coordinates",
+    links.TABLE_VIEW: "Run table",
+}
+
+
+def log_weight_images(
+    tracker: Tracker, trial: FinishedTrial, data: Splits, scale: float, rank: int
+) -> None:
+    """The form of the weight images that the UI's chart view shows as a grid; rank: 1 the best."""
+    colour = shared_view.COLOURS[(rank - 1) % len(shared_view.COLOURS)]
+    tags = {shared_view.RANK_TAG: f"{rank:02d}", shared_view.COLOUR_TAG: colour}
+    tracker.log_values(trial.run_id, metrics={}, tags=tags)
+    run = tracker.client.get_run(trial.run_id)
+    if IMAGES_TAG in run.data.tags:
+        return
+    weights, _ = read_result(tracker, trial.run_id)
+    for c, name in enumerate(data.train.class_names):
+        image = images.class_image(weights[:, c], data.train.image_shape, scale)
+        tracker.client.log_image(trial.run_id, image, key=image_key(name), step=0, synchronous=True)
+    tracker.client.set_tag(trial.run_id, IMAGES_TAG, repr(scale))
+
+
+def share_table(tracker: Tracker, objective: Objective) -> None:
+    """The preset of the run table, which needs no result."""
+    _share(tracker, links.TABLE_VIEW, shared_view.table_view(tracker.parent_run_id, objective))
+
+
+def share_views(
+    tracker: Tracker,
+    run_ids: Sequence[str],
+    completed: int,
+    class_names: Sequence[str],
+    objective: Objective,
+) -> None:
+    """Presets of the UI's chart view, for the links of `links.py`. run_ids: of the best, best
+    first; completed: how many trials were."""
+    others = [
+        *(*Curves.names(), *SUMMARY_METRICS, *SPREAD_METRICS, *FRESH_METRICS),
+        RANKED_METRIC,
+    ]
+    keys = [image_key(name) for name in class_names]
+    best = shared_view.best_view(run_ids, keys, objective, others)
+    _share(tracker, links.BEST_VIEW, best)
+    search = shared_view.search_view(tracker.parent_run_id, completed, keys, objective, others)
+    _share(tracker, links.SEARCH_VIEW, search)
+
+
+def _share(tracker: Tracker, key: str, view: dict[str, Any]) -> None:
+    value = shared_view.tag_value(view, _NAMES[key])
+    if len(value) <= shared_view.MAX_TAG:  # with very many classes there is no preset
+        tag = f"{shared_view.TAG_PREFIX}{key}"
+        tracker.client.set_experiment_tag(tracker.experiment_id, tag, value)
+
+
+def image_key(class_name: str) -> str:
+    """The key of a class's weight image. User-given names may hold what a path must not; such
+    names are shortened, and told apart by a digest."""
+    if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,39}", class_name):
+        return f"weights/{class_name}"
+    safe = re.sub(r"[^A-Za-z0-9_-]", "_", class_name)[:40]
+    return f"weights/{safe}-{hashlib.sha256(class_name.encode()).hexdigest()[:8]}"

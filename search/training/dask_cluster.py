@@ -1,0 +1,193 @@
+"""Beyond one machine: a Dask cluster, found, checked, and used for the length of a launch."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import ipaddress
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from core.trainer.training_data import TrainingData
+from search.errors import LockstepError, first_line
+from search.settings import Settings, redacted
+from search.training.dask_executor import DaskExecutor
+from search.training.processes import Executor, processes
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+LOCAL = "local"
+CONNECT_SECONDS = 5.0
+SAME = ("python", "numpy", "dask", "distributed")  # or tasks fail to travel, or numbers differ
+_ADDRESS = re.compile(r"(?:tcp|tls)://(\[[0-9a-fA-F:.]+\]|[^\[\]:/@\s]+):\d{1,5}")
+
+
+@contextlib.contextmanager
+def open_executor(
+    data: TrainingData, settings: Settings, say: Callable[[str], None]
+) -> Iterator[Executor]:
+    """Where the settings want stacks to be trained. Raises LockstepError."""
+    if settings.cluster is None:
+        with processes(data, settings.workers) as executor:
+            yield executor
+        return
+    with _connected(settings, say) as client:
+        yield DaskExecutor(data, client, settings.cluster)
+
+
+def where_trained(settings: Settings) -> str:
+    """For people."""
+    processes = _counted(settings.workers, "training process", "es")
+    if settings.cluster is None:
+        return processes
+    return (
+        f"{processes} of Dask"
+        if settings.cluster == LOCAL
+        else f"Dask at {redacted(settings.cluster)}"
+    )
+
+
+@contextlib.contextmanager
+def _connected(settings: Settings, say: Callable[[str], None]) -> Iterator[Client]:
+    address = settings.cluster
+    assert address is not None
+    check_address(address)
+    try:
+        import distributed
+    except ImportError as error:
+        raise LockstepError(
+            f"--cluster {address}: Dask is not installed: pip install 'lockstep[cluster]'"
+        ) from error
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it is ours to say what failed
+    with contextlib.ExitStack() as stack:
+        if address == LOCAL:
+            cluster = distributed.LocalCluster(
+                n_workers=settings.workers,
+                threads_per_worker=1,
+                processes=True,
+                protocol="tcp",
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+            )
+            stack.callback(cluster.close, timeout=10)
+            target: Any = cluster
+        else:
+            target = address
+            if warning := exposure(address):
+                say(f"  note    {warning}")
+        client = _client(target, address)
+        stack.callback(client.close, timeout=2)
+        _check_workers(client, address)
+        if address != LOCAL:
+            say(f"  cluster {_counted(len(client.nthreads()), 'worker')}")
+        yield client
+
+
+def _counted(n: int, word: str, plural: str = "s") -> str:
+    return f"{n:,} {word}{plural * (n != 1)}"
+
+
+def check_address(address: str) -> None:
+    """Raises LockstepError unless it is `local` or the address of a scheduler."""
+    if address != LOCAL and not _ADDRESS.fullmatch(address):
+        raise LockstepError(
+            f"--cluster {redacted(address)}: give `local`, or a Dask scheduler's address such as "
+            "tcp://scheduler:8786 or tls://scheduler:8786"
+        )
+
+
+def exposure(address: str) -> str | None:
+    """What an unencrypted scheduler beyond this machine means, None where it is none."""
+    match = _ADDRESS.fullmatch(address)
+    if match is None or address.startswith("tls://"):
+        return None
+    host = match.group(1).strip("[]")
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return None
+    if host == "localhost":
+        return None
+    return (
+        f"{address} is neither encrypted nor authenticated: whoever can reach it can run code as "
+        "the user of the workers; keep it in a network that you trust, or use tls://"
+    )
+
+
+def _client(target: Any, address: str) -> Client:
+    from distributed import Client, Security
+
+    if address.startswith("tls://"):
+        arguments: dict[str, Any] = Security().get_connection_args("client")
+        if arguments.get("ssl_context") is None:
+            raise LockstepError(
+                f"--cluster {address}: TLS is not configured: name the certificates in Dask's "
+                "configuration (distributed.comm.tls)"
+            )
+    try:
+        if address != LOCAL:
+            asyncio.run(_greet(address))
+        with warnings.catch_warnings(action="ignore"):  # of versions: they are checked below
+            return Client(target, timeout=CONNECT_SECONDS, set_as_default=False, name="lockstep")
+    except Exception as error:  # whatever listens there may answer with anything
+        raise LockstepError(
+            f"--cluster {address}: cannot be reached ({first_line(error)}): is a Dask "
+            "scheduler running there?"
+        ) from error
+
+
+async def _greet(address: str) -> None:
+    """Raises within seconds where nothing answers as Dask does; Client may wait for ever."""
+    from distributed import Security
+    from distributed.comm import connect
+
+    options = Security().get_connection_args("client")
+    greeting = connect(address, timeout=CONNECT_SECONDS, **options)
+    comm = await asyncio.wait_for(greeting, CONNECT_SECONDS + 1)
+    comm.abort()
+
+
+def _check_workers(client: Client, address: str) -> None:
+    """That scheduler and workers run the same versions, and that the workers have this package."""
+    from search.training.dask_executor import WORKER_SECONDS
+
+    try:
+        client.wait_for_workers(1, timeout=WORKER_SECONDS)
+    except TimeoutError as error:
+        raise LockstepError(
+            f"--cluster {address}: no worker within {WORKER_SECONDS:.0f} s: start one "
+            f"(dask worker {address}); an adaptive cluster needs a minimum of one"
+        ) from error
+    versions = client.get_versions(packages=["numpy"])
+    ours = _versions(versions["client"])
+    for place, theirs in [
+        (f"the scheduler at {address}", versions["scheduler"]),
+        *((f"the worker at {worker}", each) for worker, each in versions["workers"].items()),
+    ]:
+        for name, version in _versions(theirs).items():
+            if version != ours[name] and not (name == "numpy" and "scheduler" in place):
+                raise LockstepError(
+                    f"--cluster {address}: {place} has {name} {version}, the driver has "
+                    f"{ours[name]}: install the same on both (one image for all is simplest)"
+                )
+    version = importlib.metadata.version("lockstep")
+    found = client.run(importlib.metadata.version, "lockstep", on_error="return")
+    for worker, theirs in found.items():
+        if theirs != version:
+            what = theirs if isinstance(theirs, str) else "missing"
+            raise LockstepError(
+                f"--cluster {address}: the worker at {worker} has lockstep {what}, the driver has "
+                f"{version}: install the same on both"
+            )
+
+
+def _versions(reported: dict[str, Any]) -> dict[str, str]:
+    """Python to its minor version, the other packages exactly."""
+    packages = {name: str(reported["packages"].get(name)) for name in SAME}
+    packages["python"] = ".".join(packages["python"].split(".")[:2])
+    return packages

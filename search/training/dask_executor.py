@@ -1,0 +1,168 @@
+"""Stacks trained on a Dask cluster: one task a stack, and the data once on every worker."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from threadpoolctl import threadpool_limits
+
+from core.trainer.stack import Stack
+from core.trainer.training_data import TrainingData
+from search.errors import LockstepError
+from search.training.processes import MAX_RESTARTS, POLL_SECONDS, StackJob, Ticker, run_job
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+TELL_SECONDS = 0.5  # between two messages of a task about its progress
+LOOK_SECONDS = 5.0  # between two looks at whether there still are workers
+WORKER_SECONDS = 60.0  # to wait for the first worker, or for one after the last was lost
+RESULT_SECONDS = 300.0  # for one stack to travel from its worker to the driver
+
+
+class _GoneError(Exception):
+    """Tasks, or the data that they need, are no longer on the cluster."""
+
+
+class DaskExecutor:
+    """Dask runs the task of a lost worker again on another one; its result is taken once, here."""
+
+    def __init__(self, data: TrainingData, client: Client, address: str) -> None:
+        self._data = data
+        self._client = client
+        self._address = address
+        self._scattered = self._scatter()
+        self.training_seconds = 0.0
+
+    def _scatter(self) -> Future:
+        """Send the data to all workers; one that joins later fetches it from another."""
+        deadline = time.monotonic() + 2 * LOOK_SECONDS
+        while self._client.status == "connecting" and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        try:
+            self._client.wait_for_workers(1, timeout=WORKER_SECONDS)
+            return self._client.scatter(self._data, broadcast=True, hash=False)
+        except TimeoutError as error:
+            raise self._failed(f"had no worker for {WORKER_SECONDS:.0f} s") from error
+        except Exception as error:  # of many kinds, when the scheduler is not there any more
+            raise self._failed("does not answer any more") from error
+
+    def _failed(self, what: str) -> LockstepError:
+        return LockstepError(
+            f"the cluster at {self._address} {what}: finished trials are kept; once it is up, the "
+            "same command continues"
+        )
+
+    def run(self, jobs: Sequence[StackJob], tick: Callable[[int], None]) -> Iterator[Stack]:
+        started = time.perf_counter()
+        self.training_seconds = 0.0
+        trained = [0] * len(jobs)  # trial epochs by job
+        topic = f"lockstep-{uuid.uuid4().hex}"
+
+        def hear(event: tuple[float, tuple[int, int]]) -> None:
+            place, epochs = event[1]
+            trained[place] = epochs
+
+        def submit(first: int) -> list[Future]:
+            futures = [
+                self._client.submit(
+                    train_on_worker, self._scattered, jobs[place], topic, place, pure=False
+                )
+                for place in range(first, len(jobs))
+            ]
+            for future in futures:
+                future.add_done_callback(note_time)
+            return futures
+
+        def note_time(_: object) -> None:
+            self.training_seconds = time.perf_counter() - started
+
+        self._client.subscribe_topic(topic, hear)
+        return self._results(submit, submit(0), trained, Ticker(trained, tick))
+
+    def _results(
+        self,
+        submit: Callable[[int], list[Future]],
+        futures: list[Future],
+        trained: list[int],
+        tell: Ticker,
+    ) -> Iterator[Stack]:
+        done = restarts = 0
+        while done < len(trained):
+            try:
+                stack, trained[done] = self._result(futures[0], tell)
+            except _GoneError as error:
+                restarts += 1
+                if restarts > MAX_RESTARTS:
+                    raise self._failed(f"lost the same work {restarts} times") from error
+                self._scattered = self._scatter()
+                futures = submit(done)
+                continue
+            del futures[0]  # the worker need not keep it
+            done, restarts = done + 1, 0
+            tell()
+            yield stack
+
+    def _result(self, future: Future, tell: Ticker) -> tuple[Stack, int]:
+        """Raises _GoneError when the work has to be submitted again."""
+        from distributed import KilledWorker
+
+        ended = threading.Event()
+        future.add_done_callback(lambda _: ended.set())
+        looked = manned = time.monotonic()
+        while future.status != "finished":
+            ended.wait(POLL_SECONDS)
+            tell()
+            now = time.monotonic()
+            if future.status == "error":
+                failure: BaseException = future.exception()
+                if isinstance(failure, KilledWorker):
+                    raise LockstepError(
+                        f"workers of the cluster at {self._address} died again and again at the "
+                        "same work; if memory ran out, give them more (finished trials are kept)"
+                    ) from None
+                raise failure
+            if {"lost", "cancelled"} & {future.status, self._scattered.status}:
+                raise _GoneError
+            if now - looked > LOOK_SECONDS:
+                looked = now
+                if self._client.nthreads():
+                    manned = now
+                elif now - manned > WORKER_SECONDS:
+                    raise self._failed(f"had no worker for {WORKER_SECONDS:.0f} s")
+        try:
+            result: tuple[Stack, int] = future.result(timeout=RESULT_SECONDS)
+        except Exception as error:
+            raise _GoneError from error
+        return result
+
+
+def train_on_worker(data: TrainingData, job: StackJob, topic: str, place: int) -> tuple[Stack, int]:
+    """The task: the trained stack, and the epochs trained, summed over trials.
+
+    A task that nobody waits for any more, because the driver stopped or died, ends itself.
+    """
+    from distributed import get_worker
+
+    # For good, as a limit for the time of a task would be lifted below its neighbours.
+    threadpool_limits(1)
+    worker: Any = get_worker()
+    key = worker.get_current_task()
+    trained, told = 0, time.monotonic()
+
+    def on_epoch(epochs: int) -> None:
+        nonlocal trained, told
+        trained += epochs
+        if time.monotonic() - told < TELL_SECONDS:
+            return
+        told = time.monotonic()
+        task = worker.state.tasks.get(key)
+        if task is None or task.state == "cancelled":
+            raise _GoneError
+        worker.log_event(topic, (place, trained))
+
+    return run_job(data, job, on_epoch), trained

@@ -1,0 +1,130 @@
+"""A training process, and the driver's end of it.
+
+Why not `ProcessPoolExecutor`: its processes share queues, and one that is killed at the wrong
+moment (while another one starts, or in the middle of a result) leaves the driver waiting for ever.
+Here each has a pipe of its own, whose other end closes with the process, whenever that dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from core.trainer.stack import Stack
+from core.trainer.training_data import TrainingData
+
+_context = multiprocessing.get_context("spawn")
+_NO_MEMORY = pickle.dumps(MemoryError())  # made while there is some
+
+
+@dataclass(frozen=True, slots=True)
+class StackJob:
+    """A stack, and the epochs that it is to be trained further; the data is with the executor."""
+
+    stack: Stack
+    epochs: int
+
+
+def run_job(
+    data: TrainingData, job: StackJob, on_epoch: Callable[[int], None] = lambda trained: None
+) -> Stack:
+    """The stack after the job; the job's own stays as it is."""
+    stack = copy.deepcopy(job.stack)
+    stack.advance(data, job.epochs, on_epoch)
+    return stack
+
+
+class WorkerDiedError(Exception):
+    """The process was killed: by a user, or for its memory."""
+
+
+def counters(n: int) -> Any:
+    """Trained epochs by slot, in memory that workers share. Without locks: one that is killed with
+    a lock in its hand would stop the others too. One process writes to a slot at a time."""
+    return _context.RawArray("q", n)
+
+
+class Worker:
+    """A spawned process with one BLAS thread: beside other work that is faster than BLAS's own
+    threads, and it makes rounding independent of the number of cores."""
+
+    def __init__(self, data: TrainingData, trained: Any) -> None:
+        self._pipe, theirs = _context.Pipe()
+        # Data goes through the pipe: what a process is started with must fit into the system's
+        # buffer, or starting one that is killed meanwhile would never end.
+        self._process = _context.Process(target=_serve, args=(theirs, trained), daemon=True)
+        self._process.start()
+        theirs.close()  # so that the pipe ends when the process does
+        self._data = data
+        self._has_data = False
+
+    def run(self, job: StackJob, slot: int) -> Stack:
+        """Raises WorkerDiedError, and what the job raised."""
+        try:
+            if not self._has_data:
+                self._pipe.send(self._data)
+                self._has_data = True
+            self._pipe.send((job, slot))
+            outcome = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise WorkerDiedError from error
+        if isinstance(outcome, Exception):
+            raise outcome
+        assert isinstance(outcome, Stack)
+        return outcome
+
+    def kill(self) -> None:
+        """Jobs are stateless and the pipe is the process's own: nothing can be left half-done."""
+        self._process.kill()
+
+    def close(self) -> None:
+        self.kill()
+        self._process.join()
+        self._pipe.close()
+
+
+def _serve(pipe: Connection, trained: Any) -> None:
+    """The process: jobs in, stacks or exceptions out."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches workers too
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threadpool_limits(1)
+    with contextlib.suppress(EOFError, OSError):  # the driver is gone
+        data = pipe.recv()
+        while True:
+            try:
+                job, slot = pipe.recv()
+                pipe.send(_outcome(data, job, trained, slot))
+            except MemoryError:
+                pipe.send_bytes(_NO_MEMORY)
+
+
+def _outcome(data: TrainingData, job: StackJob, trained: Any, slot: int) -> Stack | Exception:
+    trained[slot] = 0  # a job that is run again counts anew
+
+    def on_epoch(epochs: int) -> None:
+        trained[slot] += epochs
+
+    try:
+        return run_job(data, job, on_epoch)
+    except Exception as error:  # noqa: BLE001 - it is the driver's, whatever it is
+        error.add_note(traceback.format_exc())
+        return error
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,120 @@
+"""The same stack gives the same bits: again, in parts, from any memory, in another process.
+
+`tests/test_kernels.py` runs this file under every kernel that OpenBLAS has for this processor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import diverging_trial, make_problem, stable_trials
+from threadpoolctl import threadpool_limits
+
+from core.trainer.softmax import Penalty
+from core.trainer.stack import Stack
+from core.trainer.training_data import TrainingData
+
+EPOCHS = 6
+SHAPES = [(2, 23, 7), (2, 300, 50), (3, 23, 7), (10, 131, 33)]  # classes, features, batch size
+RERUN = """
+import sys
+sys.path[:0] = {path!r}
+from test_bits import digest_of, whole
+print(digest_of(whole({n_classes}, {n_features}, {batch_size})))
+"""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_blas_thread() -> Iterator[None]:
+    with threadpool_limits(1):
+        yield
+
+
+def data_of(n_classes: int, n_features: int) -> TrainingData:
+    return make_problem(n_classes, 160, 70, n_features).data
+
+
+def stack_of(batch_size: int) -> Stack:
+    """300 trials, more than one tile, of which some diverge, each at another epoch."""
+    trials = stable_trials(300, batch_size)
+    for place, factor in ((3, -1e6), (5, -40.0), (290, -7.0)):
+        trials[place] = diverging_trial(batch_size, factor)
+    return Stack(tuple(trials), Penalty.SQUARED, seed=3)
+
+
+def whole(n_classes: int, n_features: int, batch_size: int) -> Stack:
+    stack = stack_of(batch_size)
+    stack.advance(data_of(n_classes, n_features), EPOCHS)
+    return stack
+
+
+def digest_of(stack: Stack) -> str:
+    """SHA-256 of everything that the training decides."""
+    parts = [stack.weights.tobytes(), *(curves.tobytes() for curves in stack.curves)]
+    parts.append(repr(sorted(stack.stopped.items())).encode())
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_again_and_in_another_process(shape: tuple[int, int, int]) -> None:
+    first = digest_of(whole(*shape))
+    litter = [np.empty(n) for n in range(1, 4000, 37)]  # so that memory lies elsewhere
+    assert digest_of(whole(*shape)) == first
+    del litter
+    names = dict(zip(("n_classes", "n_features", "batch_size"), shape, strict=True))
+    path = [str(Path(__file__).parent), *sys.path]
+    one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    again = subprocess.run(
+        [sys.executable, "-c", RERUN.format(path=path, **names)],
+        env=os.environ | one_thread, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert again.stdout.split()[-1] == first
+
+
+@pytest.mark.parametrize("offset", [1, 4, 16, 32])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_whatever_the_data_was_received_in(shape: tuple[int, int, int], offset: int) -> None:
+    """Arrays that come out of a network's buffer may begin anywhere."""
+    n_classes, n_features, batch_size = shape
+    buffers: list[pickle.PickleBuffer] = []
+    content = pickle.dumps(
+        data_of(n_classes, n_features), protocol=5, buffer_callback=buffers.append
+    )
+    moved = []
+    for buffer in buffers:
+        raw = buffer.raw()
+        place = np.empty(raw.nbytes + 128, np.uint8)
+        start = -place.ctypes.data % 64 + offset
+        place[start : start + raw.nbytes] = raw
+        moved.append(place[start : start + raw.nbytes].data)
+    received: TrainingData = pickle.loads(content, buffers=moved)
+    stack = stack_of(batch_size)
+    stack.advance(received, EPOCHS)
+    assert digest_of(stack) == digest_of(whole(*shape))
+
+
+@given(
+    cuts=st.lists(st.integers(0, EPOCHS), max_size=3),
+    shape=st.sampled_from(SHAPES),
+    pickled=st.booleans(),
+)
+@settings(max_examples=12)
+def test_in_parts(cuts: list[int], shape: tuple[int, int, int], pickled: bool) -> None:
+    n_classes, n_features, batch_size = shape
+    stack = stack_of(batch_size)
+    for start, end in pairwise([0, *sorted(cuts), EPOCHS]):
+        stack.advance(data_of(n_classes, n_features), end - start)
+        if pickled:
+            stack = pickle.loads(pickle.dumps(stack))
+    assert digest_of(stack) == digest_of(whole(*shape))

@@ -1,0 +1,233 @@
+"""Asking the champion: from the command line, and as MLflow serves it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import numpy as np
+import pytest
+from command import environment, lockstep, write_study
+from PIL import Image
+
+from core.datasets.dataset import Splits, prepare
+from core.datasets.sources import load
+from core.trainer import softmax
+from search.errors import LockstepError
+from search.model.inputs import Expected, read_input
+
+pytestmark = pytest.mark.xdist_group("predict")  # so that one study is launched, not two
+
+
+@pytest.fixture(scope="module")
+def retrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("retrained")
+    study = str(write_study(folder))
+    assert lockstep("launch", study, cwd=folder).code == 0
+    assert lockstep("retrain", study, "--seeds", "0", cwd=folder).code == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def digits() -> Splits:
+    train, test = load("digits", [3, 6], None, print)
+    return prepare(train, test, validation_fraction=0.25, seed=0)
+
+
+@pytest.fixture(scope="module")
+def probabilities(retrained: Path, digits: Splits) -> np.ndarray[Any, Any]:
+    """Of the test set, from the weights that were logged."""
+    (path,) = (retrained / "runs" / "artifacts").rglob("artifacts/model.npz")
+    with np.load(path) as arrays:
+        return softmax.probabilities(softmax.logits(digits.test.X, arrays["W"]))
+
+
+def picture(path: Path, X: np.ndarray[Any, Any], mode: str = "L") -> str:
+    Image.fromarray(np.round(255 * X).astype(np.uint8).reshape(8, 8)).convert(mode).save(path)
+    return str(path)
+
+
+def test_rows_and_pictures(
+    retrained: Path, digits: Splits, probabilities: np.ndarray[Any, Any]
+) -> None:
+    X = digits.test.X
+    np.savez(retrained / "rows.npz", X=X)
+    np.savez(retrained / "images.npz", X=X.reshape(-1, 8, 8))
+    pictures = [
+        picture(retrained / f"{mode}.png", X[0], mode) for mode in ("L", "RGB", "RGBA", "P")
+    ]
+    found = lockstep(
+        "predict", "study.toml", "rows.npz", "images.npz", *pictures, "--json", cwd=retrained
+    )
+    assert found.code == 0, found.err
+    predictions = found.json["predictions"]
+    asked = np.array([[each["probabilities"][c] for c in ("3", "6")] for each in predictions])
+    n = len(X)
+    np.testing.assert_allclose(asked[:n], probabilities, atol=1e-6)
+    np.testing.assert_array_equal(asked[n : 2 * n], asked[:n])
+    np.testing.assert_allclose(asked[2 * n :], probabilities[:1].repeat(4, axis=0), atol=0.01)
+    names = [digits.test.class_names[c] for c in probabilities.argmax(axis=1)]
+    assert [each["class"] for each in predictions[:n]] == names
+    assert predictions[3]["input"] == "rows.npz [3]"
+
+    shown = lockstep("predict", "study.toml", "rows.npz", cwd=retrained).out
+    assert f"… {n} rows in all: 3 {names.count('3')}, 6 {names.count('6')}" in shown
+    assert "models:/small/1 (champion)" in shown
+
+
+def test_bytes_are_scaled_as_in_training(retrained: Path, digits: Splits) -> None:
+    X = digits.test.X[:5]
+    np.savez(retrained / "floats.npz", X=np.round(X * 255) / 255)
+    np.savez(retrained / "bytes.npz", X=np.round(X * 255).astype(np.uint8))
+    found = [
+        [each["probabilities"] for each in lockstep(
+            "predict", "study.toml", name, "--json", cwd=retrained
+        ).json["predictions"]]
+        for name in ("floats.npz", "bytes.npz")
+    ]  # fmt: skip
+    for one, other in zip(*found, strict=True):
+        assert one == pytest.approx(other, abs=1e-6)
+
+
+def test_a_negative_is_noticed(retrained: Path, digits: Splits) -> None:
+    negative = picture(retrained / "negative.png", 1 - digits.test.X[0])
+    right = picture(retrained / "right.png", digits.test.X[0])
+    shown = lockstep("predict", "study.toml", negative, right, cwd=retrained).out
+    assert "negative.png looks like a negative of the training images: try --invert" in shown
+    assert "right.png looks" not in shown
+    inverted, plain = (
+        lockstep("predict", "study.toml", *arguments, "--json", cwd=retrained).json
+        for arguments in ((negative, "--invert"), (right,))
+    )
+    assert inverted["predictions"][0]["probabilities"] == pytest.approx(
+        plain["predictions"][0]["probabilities"], abs=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("large.png", "16×8 pixels, but the model was trained on 8×8"),
+        ("deep.png", "more than 8 bits a pixel"),
+        ("text.png", "neither a picture"),
+        ("torn.png", "damaged picture"),
+        ("missing.png", "no such file"),
+        ("wide.npz", "shape (N, 64) or (N, 8, 8), as in training, not float64 (3, 65)"),
+        ("empty.npz", "not float64 (0, 64)"),
+        ("words.npz", "X must be numbers"),
+        ("nan.npz", "finite"),
+        ("objects.npz", "Python objects"),
+        ("other.npz", "holds no array X"),
+        ("torn.npz", "not a valid .npz file"),
+    ],
+)
+def test_inputs_refused(tmp_path: Path, digits: Splits, name: str, said: str) -> None:
+    path = tmp_path / name
+    X = digits.test.X[:3]
+    if name.startswith("torn"):
+        whole = tmp_path / f"whole{path.suffix}"
+        picture(whole, X[0]) if path.suffix == ".png" else np.savez(whole, X=X)
+        path.write_bytes(whole.read_bytes()[:-40])
+    elif name == "large.png":
+        Image.new("L", (16, 8)).save(path)
+    elif name == "deep.png":
+        Image.fromarray(np.zeros((8, 8), np.uint16)).save(path)
+    elif name == "text.png":
+        path.write_text("not a picture")
+    elif path.suffix == ".npz":
+        arrays: dict[str, Any] = {
+            "wide.npz": {"X": np.zeros((3, 65))},
+            "empty.npz": {"X": np.zeros((0, 64))},
+            "words.npz": {"X": np.full((3, 64), "a")},
+            "nan.npz": {"X": np.full((3, 64), np.nan)},
+            "objects.npz": {"X": np.full((3, 64), None)},
+            "other.npz": {"Y": X},
+        }[name]
+        np.savez(path, **arrays)
+    with pytest.raises(LockstepError) as refused:
+        read_input(path, Expected(64, (8, 8)))
+    message = str(refused.value)
+    assert said in message
+    assert name in message
+    assert len(message.splitlines()) == 1
+
+
+def test_pictures_of_a_model_of_features_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("L", (8, 8)).save(path)
+    with pytest.raises(LockstepError, match=r"not trained on images, but on 64 features: give an"):
+        read_input(path, Expected(64, None))
+
+
+def test_one_bad_input_and_nothing_is_predicted(retrained: Path, digits: Splits) -> None:
+    picture(retrained / "good.png", digits.test.X[0])
+    refused = lockstep("predict", "study.toml", "good.png", "missing.png", cwd=retrained)
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err == (
+        "lockstep: missing.png: no such file; give a picture or an .npz file with an array X\n"
+    )
+
+
+def test_a_study_that_was_never_retrained(tmp_path: Path) -> None:
+    study = str(write_study(tmp_path))
+    (tmp_path / "x.npz").touch()
+    assert lockstep("predict", study, "x.npz", cwd=tmp_path).code == 2
+    assert lockstep("launch", study, cwd=tmp_path).code == 0
+    refused = lockstep("predict", study, "x.npz", cwd=tmp_path)
+    assert refused.code == 2
+    assert "run `lockstep retrain small` first" in refused.err
+
+
+def test_the_champion_is_served_over_http(
+    retrained: Path, digits: Splits, probabilities: np.ndarray[Any, Any]
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    bin_folder = Path(sys.executable).parent
+    server = subprocess.Popen(
+        [
+            str(bin_folder / "mlflow"), "models", "serve", "-m", "models:/small@champion",
+            "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port),
+        ],
+        env=environment() | {
+            "MLFLOW_TRACKING_URI": f"sqlite:///{(retrained / 'runs').resolve()}/mlflow.db",
+            "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+        },
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            assert server.poll() is None, server.stderr and server.stderr.read().decode()
+            try:
+                with urlopen(f"http://127.0.0.1:{port}/ping", timeout=5):
+                    break
+            except (URLError, OSError):
+                assert time.monotonic() < deadline, "the server did not come up"
+                time.sleep(0.2)
+        request = Request(
+            f"http://127.0.0.1:{port}/invocations",
+            json.dumps({"inputs": digits.test.X.tolist()}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urlopen(request, timeout=30) as answer:
+            rows = json.load(answer)["predictions"]
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.communicate()
+    names = [digits.test.class_names[c] for c in probabilities.argmax(axis=1)]
+    assert [row["class"] for row in rows] == names
+    answered = np.array([[row["probability_3"], row["probability_6"]] for row in rows])
+    np.testing.assert_allclose(answered, probabilities, atol=1e-6)

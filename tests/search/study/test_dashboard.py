@@ -1,0 +1,98 @@
+"""What optuna-dashboard shows of a study, asked of its own server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import SMALL, environment, lockstep, write_study
+from stored import runs
+
+from search.commands.ui import free_port
+
+# The largest rates diverge; of the rest, halving stops most.
+STUDY = (
+    SMALL.replace("[model]", '[model]\npenalty = "squared"')
+    .replace("epochs = 4", "epochs = 18")
+    .replace("high = 1.0,", "high = 100.0,")
+    .replace("high = 1e-1,", "high = 10.0,")
+    + '[search]\npruner = "halving"\nmin_epochs = 2\n'
+)
+RUNGS = [2, 6, 18]
+SERVE = "import sys; from optuna_dashboard._cli import main; sys.exit(main())"
+
+
+def get(address: str) -> Any:
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        return json.load(answer)
+
+
+pytestmark = pytest.mark.xdist_group("dashboard")  # so that its studies are launched once
+
+
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("launched")
+    finished = lockstep("launch", str(write_study(folder, STUDY)), cwd=folder)
+    assert finished.code == 0, finished.err
+    return folder
+
+
+def test_the_dashboard_shows_states_rungs_and_links(launched: Path) -> None:
+    port = free_port(0)
+    journal = str(launched / "runs" / "small" / "study.journal")
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVE, journal, "--port", str(port), "--server", "wsgiref"],
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        address = f"http://127.0.0.1:{port}/api/studies"
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                (study,) = get(address)["study_summaries"]
+                break
+            except OSError:
+                assert server.poll() is None
+                assert time.monotonic() < deadline, "the dashboard did not answer"
+                time.sleep(0.2)
+        shown = get(f"{address}/{study['study_id']}")
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+    assert study["study_name"] == shown["name"] == "small"
+    assert shown["has_intermediate_values"]
+    by_run = {run.info.run_id: run for run in runs(launched / "runs", "small", "trial")}
+    statuses = {"Complete": "FINISHED", "Pruned": "KILLED", "Fail": "FAILED"}
+    states = Counter(trial["state"] for trial in shown["trials"])
+    assert sum(states.values()) == 24
+    assert states.keys() == statuses.keys(), "there is one of each"
+    for trial in shown["trials"]:
+        attributes = {each["key"]: each["value"] for each in trial["user_attrs"]}
+        run = by_run[attributes["mlflow.run_id"]]
+        assert run.info.status == statuses[trial["state"]]
+        link = attributes["mlflow.run"]
+        assert link.startswith("http://127.0.0.1:5000/#/experiments/")
+        assert link.endswith(f"/runs/{run.info.run_id}?workflowType=machine_learning")
+        steps = [each["step"] for each in trial["intermediate_values"]]
+        assert steps == RUNGS[: len(steps)]
+        if trial["state"] == "Fail":
+            continue
+        stopped = int(run.data.metrics["stopped_epoch"])
+        assert steps[-1] == stopped
+        assert trial["intermediate_values"][-1]["value"] == run.data.metrics["val_loss"]
+        assert trial["values"] == [run.data.metrics["val_loss"]]
+    best = min(
+        (trial for trial in shown["trials"] if trial["state"] == "Complete"),
+        key=lambda trial: trial["values"][0],
+    )
+    assert [trial["number"] for trial in shown["best_trials"]] == [best["number"]]

@@ -1,0 +1,236 @@
+"""What a user sees in a real browser at the links that `lockstep ui` prints."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from browser import chromium, installed, new_page, served
+from command import lockstep, write_study
+from mlflow.entities import Run
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect
+from stored import client, runs
+
+from search.figures.templates import class_image
+from search.tracking.links import COMPARED
+from search.tracking.views import IMAGES_TAG
+
+pytestmark = [
+    pytest.mark.skipif(installed() is None, reason="no Chromium or Chrome is installed"),
+    pytest.mark.xdist_group("browser"),  # one study, one server, one browser for all
+]
+
+CLASSES = ("3", "6")
+STUDY = """
+name = "small"
+description = "Threes against sixes, with rates that diverge"
+[data]
+source = "digits"
+classes = [3, 6]
+validation_fraction = 0.25
+[model]
+penalty = "squared"
+epochs = 9
+[space]
+learning_rate = [0.01, 0.1, 1.0, 1e6]
+weight_decay = [1e-4, 1e-2, 1e-1]
+batch_size = [16, 64]
+[search]
+pruner = "halving"
+min_epochs = 3
+reduction = 2
+"""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A launched study, served, and a browser to look at it."""
+
+    home: Path
+    links: dict[str, str]
+    browser: Browser
+    best: list[Run]  # completed trials, best first
+
+    def open(self, link: str, width: int = 1920, height: int = 1080) -> Page:
+        page = new_page(self.browser, width, height)
+        page.goto(self.links[link])
+        return page
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    folder = tmp_path_factory.mktemp("shown")
+    finished = lockstep("launch", str(write_study(folder, STUDY)), cwd=folder)
+    assert finished.code == 0, finished.err
+    home = folder / "runs"
+    completed = [run for run in runs(home, "small", "trial") if run.info.status == "FINISHED"]
+    best = sorted(completed, key=lambda run: run.data.metrics["val_loss"])
+    assert 2 <= len(best) <= 10
+    with (
+        served("study.toml", cwd=folder) as links,
+        chromium() as browser,
+    ):
+        yield Shown(home, links, browser, best)
+
+
+def artifact(shown: Shown, run: Run, path: str) -> bytes:
+    place = client(shown.home).get_run(run.info.run_id).info.artifact_uri.removeprefix("file://")
+    return Path(place, path).read_bytes()
+
+
+def pixels(content: bytes) -> npt.NDArray[np.int16]:
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(np.int16)
+
+
+def painted(image: Locator) -> npt.NDArray[np.int16]:
+    """What the browser made of an image, read back from a canvas: (height, width, 3)."""
+    address = image.evaluate(
+        """async image => {
+            await image.decode();
+            const canvas = document.createElement('canvas');
+            [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+            canvas.getContext('2d').drawImage(image, 0, 0);
+            return canvas.toDataURL('image/png');
+        }"""
+    )
+    return pixels(base64.b64decode(address.partition(",")[2]))
+
+
+def difference(a: npt.NDArray[np.int16], b: npt.NDArray[np.int16]) -> float:
+    """Mean over pixels and channels, of 255."""
+    return float(np.abs(a - b).mean())
+
+
+def expected_image(shown: Shown, run: Run, c: int) -> npt.NDArray[np.int16]:
+    """Drawn again from the weights that the run keeps, in the size that MLflow shows."""
+    with np.load(io.BytesIO(artifact(shown, run, "result.npz"))) as result:
+        weights = result["W"]
+    drawn = Image.fromarray(class_image(weights[:, c], (8, 8), float(run.data.tags[IMAGES_TAG])))
+    return np.asarray(drawn.resize((256, 256))).astype(np.int16)
+
+
+def test_the_study_link_shows_the_best_runs_weights(shown: Shown) -> None:
+    page = shown.open("best trials", height=2000)
+    images = page.locator("img.rc-image-img")
+    expect(images).to_have_count(len(CLASSES) * len(shown.best))
+    headings = page.get_by_role("columnheader")
+    expect(headings).to_have_count(1 + len(shown.best))
+    for heading, run in zip(headings.all()[1:], shown.best, strict=True):
+        expect(heading).to_contain_text(run.info.run_name)
+        for name in ("learning_rate", "weight_decay", "batch_size"):
+            expect(heading).to_contain_text(f"{name}={run.data.params[name]}")
+    wanted = {
+        (run.info.run_id, c): expected_image(shown, run, c)
+        for run in shown.best
+        for c in range(len(CLASSES))
+    }
+    for place, image in enumerate(images.all()):
+        c, column = divmod(place, len(shown.best))
+        run = shown.best[column]
+        source = image.get_attribute("src") or ""
+        query = parse_qs(urlsplit(source).query)
+        assert query["run_uuid"] == [run.info.run_id], "columns are the best runs, best first"
+        (path,) = query["path"]
+        assert f"weights~{CLASSES[c]}" in path, "rows are the classes"
+        served_bytes = page.request.get(urljoin(page.url, source)).body()
+        assert served_bytes == artifact(shown, run, path)
+        found = painted(image)
+        assert found.shape == (256, 256, 3)
+        assert np.ptp(found) > 50, "an image, not a blank"
+        assert difference(found, pixels(served_bytes)) < 2
+        assert difference(found, wanted[run.info.run_id, c]) < 4
+        assert image.evaluate("image => image.getBoundingClientRect().width") > 100
+    page.close()
+
+
+def test_the_study_link_shows_coordinates_and_curves(shown: Shown) -> None:
+    page = shown.open("best trials", height=2400)
+    labels = page.locator(".parcoords .label")
+    expect(labels).to_have_text(
+        ["log10_learning_rate", "log10_weight_decay", "batch_size", "val_loss"]
+    )
+    page.wait_for_function(
+        """() => [...document.querySelectorAll('.parcoords canvas')].some(canvas =>
+            canvas.width && canvas.getContext('2d').getImageData(
+                0, 0, canvas.width, canvas.height).data.some(value => value))"""
+    )
+    plots = page.locator(".js-plotly-plot")
+    expect(plots).to_have_count(2)
+    page.wait_for_function(
+        """n => [...document.querySelectorAll('.js-plotly-plot')].every(plot =>
+            new Set(plot.data.map(trace => trace.uuid)).size === n)""",
+        arg=len(shown.best),
+    )
+    drawn = page.evaluate(
+        """() => [...document.querySelectorAll('.js-plotly-plot')].flatMap(plot =>
+            plot.data.map(trace => [trace.metricKey, trace.uuid, Array.from(trace.y)]))"""
+    )
+    assert {metric for metric, _, _ in drawn} == {"val_loss", "val_accuracy"}
+    store = client(shown.home)
+    for metric, run_id, values in drawn:
+        history = store.get_metric_history(run_id.split("-")[0], metric)
+        assert values == pytest.approx([point.value for point in history]), run_id
+    page.close()
+
+
+def test_the_compare_page_shows_templates_side_by_side(shown: Shown) -> None:
+    page = shown.open("side by side", width=1280, height=900)  # narrow, and still usable
+    page.get_by_test_id("artifact-tree-node").filter(has_text="templates.png").first.click()
+    images = page.locator('img[alt="templates.png"]')
+    expect(images).to_have_count(COMPARED)
+    boxes = []
+    for image, run in zip(images.all(), shown.best, strict=False):
+        image.scroll_into_view_if_needed()
+        assert difference(painted(image), pixels(artifact(shown, run, "templates.png"))) < 1
+        boxes.append(image.bounding_box())
+    first, second = boxes
+    assert first is not None
+    assert second is not None
+    assert abs(first["y"] - second["y"]) < 2
+    assert first["x"] + first["width"] <= second["x"]
+    page.close()
+
+
+def test_the_study_page_tells_what_was_found(shown: Shown) -> None:
+    page = shown.open("the study")
+    best = shown.best[0]
+    number = best.data.tags["lockstep.trial"]
+    expect(page.get_by_text("Threes against sixes, with rates that diverge")).to_be_visible()
+    expect(page.get_by_text(f"#{number}: learning rate")).to_be_visible()
+    page.get_by_text("Show more").click()
+    expect(page.get_by_text("cannot be told from it")).to_be_visible()
+    expect(page.get_by_text("trials diverged")).to_be_visible()
+    expect(page.get_by_text("trials were stopped early")).to_be_visible()
+    expect(page.get_by_text("small train").first).to_be_visible()  # the data
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="The figures").click()
+    figures = opened.value
+    figures.set_default_timeout(60_000)
+    figures.get_by_text("heat_maps.png").first.click()
+    figure = figures.locator('img[src^="blob:"]').first
+    expect(figure).to_be_visible()
+    (study,) = runs(shown.home, "small", "study")
+    assert difference(painted(figure), pixels(artifact(shown, study, "figures/heat_maps.png"))) < 1
+    figures.close()
+    page.close()
+
+
+def test_the_table_tells_pruned_and_diverged_trials(shown: Shown) -> None:
+    trials = runs(shown.home, "small", "trial")
+    page = shown.open("run table", height=1600)
+    for place, run in enumerate(shown.best):  # rows stand in the document in no order
+        row = page.locator(f'[row-index="{place}"]')
+        expect(row.get_by_text(run.info.run_name, exact=True)).to_be_visible()
+    for status, word in (("KILLED", "pruned"), ("FAILED", "diverged")):
+        run = next(run for run in trials if run.info.status == status)
+        number = run.data.tags["lockstep.trial"]
+        expect(page.get_by_text(f"#{number} {word}, epoch").first).to_be_visible()
+    page.close()

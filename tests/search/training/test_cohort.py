@@ -1,0 +1,224 @@
+"""Cohorts that are trained for real, in this process, on tiny data."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import diverging_trial, make_problem
+
+from core.trainer.pruning import Schedule, kept
+from core.trainer.result import Curves, Hyperparameters, Status
+from core.trainer.softmax import Penalty
+from core.trainer.stack import train
+from search.spec.objective import Objective
+from search.training.cohort import CohortTraining
+from search.training.processes import InProcess
+from search.training.stacks import PlannedTrial
+from search.trials.finished_trial import FinishedTrial
+from search.trials.outcome import Outcome
+
+PROBLEM = make_problem(3)
+RUNGS = (1, 3, 9)
+DIVERGING, LATER = 11, 10  # trials
+
+
+Undisturbed = tuple[Schedule, tuple[int, ...], dict[int, Outcome]]
+
+
+def cohort() -> list[PlannedTrial]:
+    """Two batch sizes; one trial diverges in the first epoch, and one later, if it lives on."""
+    rates = 10 ** np.linspace(-3, 0.3, 12)
+    sizes = itertools.cycle((8, 16))
+    trials = [
+        PlannedTrial(n, Hyperparameters(float(rate), 1e-4, size))
+        for n, (rate, size) in enumerate(zip(rates, sizes, strict=False))
+    ]
+    trials[DIVERGING] = PlannedTrial(DIVERGING, diverging_trial(16, factor=-1e9))
+    trials[LATER] = PlannedTrial(LATER, diverging_trial(8, factor=-30.0))
+    return trials
+
+
+def schedule(hyperband: bool = False, rungs: tuple[int, ...] = RUNGS) -> Schedule:
+    return Schedule.of(range(12), rungs, 3, hyperband=hyperband, seed=(0, 0))
+
+
+def training(
+    plan: Schedule,
+    recorded: Mapping[int, FinishedTrial] | None = None,
+    seeds: tuple[int, ...] = (5,),
+) -> CohortTraining:
+    return CohortTraining(
+        trials=cohort(),
+        schedule=plan,
+        recorded=recorded or {},
+        seeds=seeds,
+        penalty=Penalty.SQUARED,
+        objective=Objective.LOSS,
+        data=PROBLEM.data,
+        executor=InProcess(PROBLEM.data),
+        tick=lambda trained: None,
+    )
+
+
+def finished(trial: PlannedTrial, outcome: Outcome) -> FinishedTrial:
+    return FinishedTrial.of(trial.number, outcome.result, "run", outcome.rungs, outcome.spread)
+
+
+def run(*arguments: object, **others: object) -> dict[int, Outcome]:
+    found = list(training(*arguments, **others).outcomes())  # type: ignore[arg-type]
+    assert len({trial.number for trial, _ in found}) == len(found), "each trial once"
+    return {trial.number: outcome for trial, outcome in found}
+
+
+def equal(one: Outcome, other: Outcome) -> bool:
+    a, b = one.result, other.result
+    return (
+        (a.hyperparameters, a.status, a.stopped_epoch)
+        == (b.hyperparameters, b.status, b.stopped_epoch)
+        and one.rungs == other.rungs
+        and one.spread == other.spread
+        and np.array_equal(a.weights, b.weights)
+        and all(
+            np.array_equal(getattr(a.curves, name), getattr(b.curves, name), equal_nan=True)
+            for name in Curves.names()
+        )
+    )
+
+
+@pytest.fixture(scope="module", params=["halving", "hyperband", "replicates"])
+def undisturbed(
+    request: pytest.FixtureRequest,
+) -> tuple[Schedule, tuple[int, ...], dict[int, Outcome]]:
+    plan = schedule(request.param == "hyperband")
+    seeds = (5, 6, 7) if request.param == "replicates" else (5,)
+    return plan, seeds, run(plan, seeds=seeds)
+
+
+def test_every_trial_ends_once(undisturbed: Undisturbed) -> None:
+    _, _, outcomes = undisturbed
+    assert sorted(outcomes) == list(range(12)), "pruned + complete + failed = cohort"
+    for number, outcome in outcomes.items():
+        result = outcome.result
+        assert len(result.curves) == result.stopped_epoch
+        passed = [rung.epoch for rung in outcome.rungs]
+        if result.status is Status.DIVERGED:
+            assert number in (DIVERGING, LATER)
+            assert all(epoch < result.stopped_epoch for epoch in passed)
+            continue
+        assert passed == [epoch for epoch in RUNGS if epoch <= result.stopped_epoch]
+        assert (result.status is Status.COMPLETED) == (result.stopped_epoch == RUNGS[-1])
+        for rung in outcome.rungs:
+            assert rung.val_loss == result.curves.val_loss[rung.epoch - 1]
+    assert outcomes[DIVERGING].result.status is Status.DIVERGED
+
+
+def test_the_rule_is_kept(undisturbed: Undisturbed) -> None:
+    plan, _, outcomes = undisturbed
+    if set(plan.brackets.values()) != {0}:
+        return
+    for rung, epoch in enumerate(RUNGS[:-1]):
+        went_on = [n for n, each in outcomes.items() if each.result.stopped_epoch > epoch]
+        at_rung = {
+            n: at.val_loss for n, each in outcomes.items() for at in each.rungs if at.epoch == epoch
+        }
+        assert len(went_on) == kept(12, 3, rung + 1)
+        assert set(went_on) == set(sorted(at_rung, key=at_rung.__getitem__)[: len(went_on)])
+
+
+def test_alike_up_to_the_first_rung_and_close_beyond(undisturbed: Undisturbed) -> None:
+    """Beyond, survivors train in stacks of another height, which round otherwise."""
+    _, seeds, outcomes = undisturbed
+    full = run(schedule(rungs=RUNGS[-1:]), seeds=seeds)
+    for number, outcome in outcomes.items():
+        if number in (DIVERGING, LATER):
+            continue
+        mine, its = outcome.result.curves, full[number].result.curves
+        for name in Curves.names():
+            short, whole = getattr(mine, name), getattr(its, name)[: len(mine)]
+            assert np.array_equal(short[:1], whole[:1])
+            np.testing.assert_allclose(short, whole, rtol=2e-3, atol=0.03)
+
+
+def test_resumed_wherever_it_was_killed(undisturbed: Undisturbed) -> None:
+    """Same decisions, same numbers, bit for bit, after any number of recorded trials."""
+    plan, seeds, outcomes = undisturbed
+    planned = {trial.number: trial for trial in cohort()}
+    for n in range(len(outcomes) + 1):
+        recorded = {
+            number: finished(planned[number], outcome)
+            for number, outcome in itertools.islice(outcomes.items(), n)
+        }
+        rest = run(plan, recorded, seeds=seeds)
+        assert rest.keys() == outcomes.keys() - recorded.keys()
+        for number, outcome in rest.items():
+            assert equal(outcome, outcomes[number]), (n, number)
+
+
+@given(data=st.data())
+def test_resumed_with_any_part_of_it(data: st.DataObject) -> None:
+    plan = schedule(hyperband=True)
+    outcomes = run(plan)
+    planned = {trial.number: trial for trial in cohort()}
+    kept_back = data.draw(st.sets(st.sampled_from(sorted(outcomes))))
+    recorded = {
+        number: finished(planned[number], outcome)
+        for number, outcome in outcomes.items()
+        if number not in kept_back
+    }
+    rest = run(plan, recorded)
+    assert rest.keys() == kept_back
+    assert all(equal(rest[number], outcomes[number]) for number in kept_back)
+
+
+def test_leavers_are_handed_on_while_the_others_train() -> None:
+    """The next rung is submitted before those that leave are recorded."""
+    submitted: list[int] = []
+
+    class Watched(InProcess):
+        def run(self, jobs, tick):  # type: ignore[no-untyped-def]
+            submitted.append(len(jobs))
+            return super().run(jobs, tick)
+
+    cohort_training = replace(training(schedule()), executor=Watched(PROBLEM.data))
+    seen: Iterator[tuple[PlannedTrial, Outcome]] = cohort_training.outcomes()
+    statuses = [outcome.result.status for _, outcome in itertools.islice(seen, 2)]
+    assert statuses == [Status.DIVERGED, Status.PRUNED]
+    assert len(submitted) == 2
+
+
+def test_replicates_are_means_over_seeds() -> None:
+    seeds = (5, 6, 7)
+    outcomes = run(schedule(rungs=(8,)), seeds=seeds)
+    for batch_size in (8, 16):
+        members = [each for each in cohort() if each.hyperparameters.batch_size == batch_size]
+        alone = [
+            train(
+                PROBLEM.data,
+                [each.hyperparameters for each in members],
+                penalty=Penalty.SQUARED,
+                epochs=8,
+                seed=seed,
+            )
+            for seed in seeds
+        ]
+        for k, member in enumerate(members):
+            outcome = outcomes[member.number]
+            results = [each[k] for each in alone]
+            if member.number in (DIVERGING, LATER):
+                assert outcome.result.status is Status.DIVERGED
+                assert outcome.spread is None
+                continue
+            mean = np.mean([each.curves.val_loss for each in results], axis=0)
+            np.testing.assert_allclose(outcome.result.curves.val_loss, mean, rtol=1e-12)
+            assert np.array_equal(outcome.result.weights, results[0].weights)
+            assert outcome.spread is not None
+            losses = [each.curves.val_loss[-1] for each in results]
+            assert outcome.spread.val_loss_std == pytest.approx(np.std(losses, ddof=1))
+            assert outcome.spread.val_loss_std > 0
+            assert outcome.rungs == ()

@@ -1,0 +1,379 @@
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from process_groups import alive_in_group, wait_until, workers_in_group
+from strategies import make_problem
+
+from core.trainer.result import Hyperparameters
+from core.trainer.softmax import Penalty
+from core.trainer.stack import Stack, train
+from core.trainer.training_data import TrainingData
+from search.errors import LockstepError
+from search.settings import Settings
+from search.training.dask_cluster import open_executor
+from search.training.processes import (
+    MAX_RESTARTS,
+    POLL_SECONDS,
+    Executor,
+    InProcess,
+    StackJob,
+    processes,
+    run_job,
+)
+
+REPOSITORY = Path(__file__).parents[3]
+WORKERS = 2
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingData:
+    return make_problem(3).data
+
+
+OpenPool = Callable[[TrainingData, int], contextlib.AbstractContextManager[Executor]]
+
+
+def on_dask(data: TrainingData, workers: int) -> contextlib.AbstractContextManager[Executor]:
+    settings = Settings(cluster="local", workers=workers)
+    return open_executor(data, settings, lambda text: None)
+
+
+@pytest.fixture(scope="module", params=[processes, on_dask], ids=["processes", "dask"])
+def open_pool(request: pytest.FixtureRequest) -> OpenPool:
+    """What starts a pool of so many workers: every executor keeps the same promises."""
+    if request.param is on_dask:
+        pytest.importorskip("distributed", reason="Dask is not installed: lockstep[cluster]")
+    opened: OpenPool = request.param
+    return opened
+
+
+@pytest.fixture(scope="module")
+def pool(data: TrainingData, open_pool: OpenPool) -> Iterator[Executor]:
+    """For tests that leave it as it was."""
+    with open_pool(data, WORKERS) as executor:
+        yield executor
+
+
+def job(size: int, epochs: int, batch_size: int = 8, seed: int = 0) -> StackJob:
+    trials = tuple(
+        Hyperparameters(0.01 * (n + 1 + seed), 1e-4 * n, batch_size) for n in range(size)
+    )
+    return StackJob(Stack(trials, Penalty.NORM, seed, min(size, 4)), epochs)
+
+
+def small_jobs() -> list[StackJob]:
+    """More than there are workers, the first one by far the longest, one of them diverging."""
+    trials = (Hyperparameters(0.5, 200.0, 8), Hyperparameters(0.1, 0.0, 8))
+    diverging = StackJob(Stack(trials, Penalty.SQUARED, 1, 2), 30)
+    return [job(9, 300), job(5, 20, 16, 1), diverging, job(1, 3, 4, 2), job(2, 10, 83)]
+
+
+def work(jobs: Sequence[StackJob]) -> int:
+    return sum(len(each.stack.trials) * each.epochs for each in jobs)
+
+
+def assert_same(first: Sequence[Stack], second: Sequence[Stack]) -> None:
+    """Bit for bit."""
+    for a, b in zip(first, second, strict=True):
+        assert (a.trials, a.epoch, a.stopped) == (b.trials, b.epoch, b.stopped)
+        np.testing.assert_array_equal(a.weights, b.weights, strict=True)
+        np.testing.assert_array_equal(a.curves, b.curves, strict=True)
+
+
+def workers() -> set[int]:
+    """Processes that a pool of this process started, from the kernel's own account."""
+    children = set()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            pid, rest = status.read_text().split(" (", 1)
+            parent, state = rest.rsplit(") ", 1)[1].split()[1], rest.rsplit(") ", 1)[1][0]
+            command = status.with_name("cmdline").read_bytes()
+            if int(parent) == os.getpid() and state != "Z" and b"spawn_main" in command:
+                children.add(int(pid))
+    return children
+
+
+def test_in_process_is_training(data: TrainingData) -> None:
+    jobs = small_jobs()
+    stacks = list(InProcess(data).run(jobs, lambda trained: None))
+    assert_same(stacks, [run_job(data, each) for each in jobs])
+    alone = train(data, jobs[3].stack.trials, penalty=Penalty.NORM, epochs=3, seed=2)
+    trained = stacks[3].results(data)
+    np.testing.assert_allclose(trained[0].weights, alone[0].weights, rtol=1e-5)
+
+
+def test_a_job_leaves_its_stack_as_it_is_and_goes_on_from_there(
+    data: TrainingData, pool: Executor
+) -> None:
+    """So that a job that is lost can be run again, and a trained stack trained further."""
+    whole = job(5, 7)
+    for executor in (InProcess(data), pool):
+        (half,) = executor.run([StackJob(whole.stack, 3)], lambda trained: None)
+        again = [StackJob(half, 4)] * 2
+        for rest in executor.run(again, lambda trained: None):
+            assert_same([rest], [run_job(data, whole)])
+        assert (half.epoch, whole.stack.epoch) == (3, 0)
+
+
+def test_workers_give_the_same_bits_in_the_order_of_the_jobs(
+    data: TrainingData, pool: Executor
+) -> None:
+    jobs = small_jobs()
+    expected = list(InProcess(data).run(jobs, lambda trained: None))
+    for order in (jobs, jobs[::-1]):
+        results = list(pool.run(order, lambda trained: None))
+        assert_same(results, expected if order is jobs else expected[::-1])
+    assert 0 < pool.training_seconds < 60
+
+
+def test_no_jobs(data: TrainingData, pool: Executor) -> None:
+    for executor in (InProcess(data), pool):
+        assert list(executor.run([], lambda trained: None)) == []
+
+
+def test_in_process_ticks_every_epoch(data: TrainingData) -> None:
+    jobs = [job(9, 30), job(5, 20, 16)]
+    ticks: list[int] = []
+    list(InProcess(data).run(jobs, ticks.append))
+    assert sum(ticks) == work(jobs)
+
+
+@pytest.mark.parametrize("turn", [1, -1], ids=["longest first", "longest last"])
+def test_workers_tick_every_epoch(data: TrainingData, pool: Executor, turn: int) -> None:
+    jobs = [job(9, 400), job(5, 200, 16), job(3, 50, 4)][::turn]
+    ticks: list[int] = []
+    started = time.monotonic()
+    list(pool.run(jobs, ticks.append))
+    seconds = time.monotonic() - started
+    assert min(ticks) >= 0
+    assert len(ticks) >= seconds / POLL_SECONDS / 2 - 1
+    assert sum(ticks) == work(jobs)
+
+
+def test_a_failing_job_fails_alone(data: TrainingData, pool: Executor) -> None:
+    """A batch that is too large is the caller's mistake; the pool lives on."""
+    good = job(2, 3)
+    for executor in (InProcess(data), pool):
+        with pytest.raises(ValueError, match="exceeds the 83 training rows"):
+            list(executor.run([good, job(1, 1, 84)], lambda trained: None))
+        assert len(list(executor.run([good], lambda trained: None))) == 1
+
+
+class StoppingError(Exception):
+    """What a tick may raise."""
+
+
+def test_tick_stops_the_work_at_once(data: TrainingData, open_pool: OpenPool) -> None:
+    endless = [job(3, 100_000)] * 4
+    ticks = 0
+
+    def tick(trained: int) -> None:
+        nonlocal ticks
+        ticks += 1
+        if ticks > 5:
+            raise StoppingError
+
+    with pytest.raises(StoppingError):
+        list(InProcess(data).run(endless, tick))
+    before = workers()
+    ticks = 0
+    with pytest.raises(StoppingError), open_pool(data, WORKERS) as executor:
+        for _ in executor.run(endless, tick):
+            pass
+    assert ticks == 6
+    assert workers() == before
+
+
+def test_leaving_the_block_stops_the_work(data: TrainingData, open_pool: OpenPool) -> None:
+    """Work that would last for hours: on a busy machine too, whoever waits for it is found out."""
+    endless = job(3, 10**7)
+    before = workers()
+    with open_pool(data, WORKERS) as executor:
+        results = executor.run([job(1, 1), *[endless] * 4], lambda trained: None)
+        assert next(results).epoch == 1
+        assert len(workers() - before) == WORKERS
+        started = time.monotonic()
+    assert time.monotonic() - started < 60
+    assert workers() == before
+
+
+def test_a_killed_worker_loses_nothing(data: TrainingData, open_pool: OpenPool) -> None:
+    """Killed while it trains, twice: the results are complete, in order, and the same bits."""
+    jobs = [job(9, 600), job(4, 600, 16), job(6, 400, 4), job(2, 100, 8)]
+    before, killed = workers(), []
+
+    def tick(trained: int) -> None:
+        if trained and len(killed) < 2:
+            (victim, *_) = workers() - before
+            killed.append(victim)
+            os.kill(victim, signal.SIGKILL)
+
+    with open_pool(data, WORKERS) as executor:
+        results = list(executor.run(jobs, tick))
+    assert len(set(killed)) == 2
+    assert_same(results, list(InProcess(data).run(jobs, lambda trained: None)))
+    assert workers() == before
+
+
+def test_workers_killed_between_two_runs_are_replaced(
+    data: TrainingData, open_pool: OpenPool
+) -> None:
+    before = workers()
+    with open_pool(data, WORKERS) as executor:
+        first = list(executor.run([job(2, 3)] * 3, lambda trained: None))
+        for victim in workers() - before:
+            os.kill(victim, signal.SIGKILL)
+        assert wait_until(lambda: workers() == before)
+        assert_same(list(executor.run([job(2, 3)] * 3, lambda trained: None)), first)
+
+
+def test_work_that_kills_its_worker_every_time_is_given_up(
+    data: TrainingData, open_pool: OpenPool
+) -> None:
+    before, killed = workers(), 0
+
+    def tick(trained: int) -> None:
+        nonlocal killed
+        if victims := workers() - before:
+            killed += 1
+            os.kill(min(victims), signal.SIGKILL)
+
+    with (
+        open_pool(data, 1) as executor,
+        pytest.raises(LockstepError, match="finished trials are kept"),
+    ):
+        list(executor.run([job(3, 100_000)], tick))
+    assert killed > MAX_RESTARTS
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
+def test_a_worker_without_memory(data: TrainingData) -> None:
+    """Not killed, but told by the system that there is no more."""
+    before = workers()
+    wide = job(4000, 1)
+    with processes(data, 1) as executor:
+        list(executor.run([job(1, 1)], lambda trained: None))
+        (pid,) = workers() - before
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+        size = pages * resource.getpagesize() + 2**20
+        resource.prlimit(pid, resource.RLIMIT_AS, (size, size))
+        with pytest.raises(LockstepError, match="out of memory: use fewer --workers"):
+            list(executor.run([wide] * 2, lambda trained: None))
+
+
+LOCKED = """
+import os, signal, sys
+from multiprocessing import synchronize
+from pathlib import Path
+sys.path[:0] = ["tests"]
+from strategies import make_problem
+from core.trainer.result import Hyperparameters
+from core.trainer.softmax import Penalty
+from core.trainer.stack import Stack
+from search.training.processes import StackJob, processes
+
+MARK, COUNT = Path(sys.argv[1]), int(sys.argv[2])
+releases = 0
+
+def release(lock, *args):
+    global releases
+    releases += 1
+    if releases == COUNT:
+        try:
+            MARK.touch(exist_ok=False)
+        except FileExistsError:
+            pass  # once is enough
+        else:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return lock._semlock.__exit__(*args)
+
+if __name__ == "__mp_main__":  # in a worker
+    synchronize.SemLock.__exit__ = release
+if __name__ == "__main__":
+    jobs = [StackJob(Stack((Hyperparameters(0.1, 0.0, 8),), Penalty.NORM, 0, 1), 2000)] * 2
+    with processes(make_problem(2).data, 2) as executor:
+        print(len(list(executor.run(jobs, lambda trained: None))))
+"""
+
+
+@pytest.mark.parametrize("releases", [500, 501])
+def test_a_worker_killed_with_a_lock_in_its_hand(tmp_path: Path, releases: int) -> None:
+    """Nobody may wait for the dead. The moment is rare, so it is brought about: a worker dies when
+    it is about to release a lock that it shares with the driver, if it has any."""
+    script, mark = tmp_path / "locked.py", tmp_path / "killed"
+    script.write_text(LOCKED)
+    with started(script, str(mark), str(releases)) as driver:
+        out, _ = driver.communicate(timeout=15)
+        assert out == "2\n"
+
+
+DRIVER = """
+import sys
+sys.path[:0] = ["tests"]
+from strategies import make_problem
+from core.trainer.result import Hyperparameters
+from core.trainer.softmax import Penalty
+from core.trainer.stack import Stack
+from search.training.processes import StackJob, processes
+
+if __name__ == "__main__":
+    trials = (Hyperparameters(0.1, 0.0, 8),)
+    jobs = [StackJob(Stack(trials, Penalty.NORM, 0, 1), 10_000_000)] * 4
+    with processes(make_problem(2).data, 2) as executor:
+        for _ in executor.run(jobs, lambda trained: print(trained, flush=True)):
+            pass
+"""
+
+
+@contextlib.contextmanager
+def started(script: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A script in a process group of its own, of which nothing stays."""
+    driver = subprocess.Popen(
+        [sys.executable, str(script), *arguments],
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+    try:
+        yield driver
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(driver.pid, signal.SIGKILL)
+        driver.communicate()
+
+
+def test_no_worker_outlives_a_killed_driver(tmp_path: Path) -> None:
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    with started(script) as driver:
+        assert driver.stdout is not None
+        while int(driver.stdout.readline()) == 0:
+            pass  # until a worker has trained an epoch
+        assert len(workers_in_group(driver.pid)) == WORKERS
+        driver.kill()
+        driver.wait()
+        gone = wait_until(lambda: not alive_in_group(driver.pid), 10)
+        assert gone, alive_in_group(driver.pid)
+
+
+def test_training_seconds_are_those_of_the_last_run(data: TrainingData, pool: Executor) -> None:
+    for executor in (InProcess(data), pool):
+        list(executor.run([job(9, 200)] * 2, lambda trained: None))
+        longer = executor.training_seconds
+        list(executor.run([job(1, 1)], lambda trained: None))
+        assert 0 < executor.training_seconds < longer
+        assert math.isfinite(longer)
