@@ -80,11 +80,12 @@ class Stack:
         self,
         data: TrainingData,
         epochs: int,
-        on_epoch: Callable[[int], None] = lambda trained: None,
+        on_epoch: Callable[[int], object] = lambda trained: None,
     ) -> None:
         """Train the running trials for so many more epochs of ⌊N/B⌋ full batches each.
 
-        on_epoch is called after each epoch with the number of trials that were trained in it.
+        on_epoch: called after each epoch with the number of trials that were trained in it; where
+            it returns true, training stops there.
         Raises ValueError when the batch is larger than the training split.
         """
         if self.batch_size > len(data.y):
@@ -102,7 +103,8 @@ class Stack:
                 if trained == 0:
                     return
                 self._train_epoch(workspace)
-                on_epoch(trained)
+                if on_epoch(trained):
+                    return
 
     def _train_epoch(self, workspace: _Workspace) -> None:
         curves = np.full((4, len(self.trials)), np.nan)

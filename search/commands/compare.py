@@ -8,13 +8,15 @@ from typing import Any
 
 from core.datasets.dataset import Splits
 from core.trainer.result import Status
+from search.commands.report import best_runs
+from search.commands.session import results_of
 from search.commands.study_data import load_data
-from search.commands.study_report import best_runs, note
 from search.console import Console, table
 from search.errors import LockstepError, NothingToShowError
 from search.figures.heat_maps import heat_maps
 from search.findings.choice import Choice, Standing, choose
 from search.findings.scores import ValidationScores, validation_scores
+from search.findings.sentences import note
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.study.search_study import load_study
@@ -88,7 +90,7 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
             f"study {spec.name} was launched on other data than {spec.data.source} holds now: "
             "trials cannot be scored on it; name the folder of its data (--data-dir)"
         )
-    scores = validation_scores(ranking, tracker, data.validation)
+    scores = validation_scores(ranking, results_of(tracker), data.validation)
     folder = settings.figures(spec.name)
     folder.mkdir(parents=True, exist_ok=True)
     picture = folder / "heat_maps.png"

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from core.datasets.dataset import Splits
-from core.trainer.pruning import Schedule
-from core.trainer.training_data import TrainingData
+from search.commands.session import Session
 from search.console import Progress
-from search.settings import Settings
-from search.study.search_study import SearchStudy
 from search.tracking.links import run_url
 from search.tracking.results import present
 from search.tracking.tracker import Tracker
-from search.training.cohort import CohortTraining
-from search.training.processes import Executor
-from search.training.stacks import PlannedTrial
+from search.training.cohort import CohortRun, Training
 from search.trials.finals import fresh_seeds, judged
 from search.trials.finished_trial import FinishedTrial, ranked
 from search.trials.outcome import Outcome
+from search.trials.trial import PlannedTrial
 
 
 @dataclass(slots=True)
@@ -33,106 +28,73 @@ class Seconds:
     logging: float = 0.0
 
 
-@dataclass(slots=True)
 class Driver:
-    """check: raises where the user wants to stop. finished: by number, kept up to date."""
+    """Trains what a study still lacks, and records it.
 
-    study: SearchStudy
-    settings: Settings
-    data: Splits
-    training: TrainingData
-    executor: Executor
-    progress: Progress
-    check: Callable[[], None]
-    seconds: Seconds
-    finished: dict[int, FinishedTrial]
-    _best: list[FinishedTrial] = field(init=False)  # so far, at most one
-    _cohort: CohortTraining | None = None
-    _started: float = 0.0
+    finished: the recorded trials by number, kept up to date. seconds: kept up to date.
+    """
 
-    def __post_init__(self) -> None:
-        self._best = ranked(self.finished.values(), self.study.spec.search.objective)[:1]
+    def __init__(self, session: Session, training: Training, progress: Progress) -> None:
+        self.finished = {trial.number: trial for trial in session.study.finished()}
+        self.seconds = Seconds()
+        self._session = session
+        self._training = training
+        self._progress = progress
+        self._best = ranked(self.finished.values(), session.spec.search.objective)[:1]
+        self._run: CohortRun | None = None
+        self._started = 0.0
 
-    def start(self, trials: list[PlannedTrial]) -> None:
+    def start(self, trials: Sequence[PlannedTrial]) -> None:
         """Start to train a cohort, if there is one."""
-        self._cohort = None
-        if not trials:
-            return
         self._started = time.perf_counter()
-        model, search = self.study.spec.model, self.study.spec.search
-        seeds = [model.seed + r for r in range(search.replicates)]
-        recorded = {
-            trial.number: self.finished[trial.number]
-            for trial in trials
-            if trial.number in self.finished
-        }
-        self._cohort = self._training(trials, self.study.schedule(trials), seeds, recorded)
+        cohort = self._session.cohort(trials, self.finished) if trials else None
+        self._run = None if cohort is None else self._training.start(cohort)
 
-    def _training(
-        self,
-        trials: list[PlannedTrial],
-        schedule: Schedule,
-        seeds: list[int],
-        recorded: Mapping[int, FinishedTrial] | None = None,
-    ) -> CohortTraining:
-        return CohortTraining(
-            trials=trials,
-            schedule=schedule,
-            recorded=recorded or {},
-            seeds=seeds,
-            penalty=self.study.spec.model.penalty,
-            objective=self.study.spec.search.objective,
-            data=self.training,
-            executor=self.executor,
-            tick=self._tick,
-            repeat=self.progress.repeated,
-        )
-
-    def run(self, tracker: Tracker) -> None:
-        """Record the cohort that was started, and then one after the other."""
-        while (cohort := self._cohort) is not None:
-            for trial, outcome in cohort.outcomes():
+    def record_all(self, tracker: Tracker) -> None:
+        """Record the cohort that was started, and then one after the other. Raises
+        InterruptedStudyError where the user asks to stop."""
+        study, stop = self._session.study, self._session.stop
+        while (run := self._run) is not None:
+            for trial, outcome in run.outcomes():
                 self._record(tracker, trial, outcome)
-            self.seconds.training += cohort.training_seconds
-            self.study.add_minutes((time.perf_counter() - self._started) / 60)
-            self.start(self.study.next_cohort())
-        if finalists := self.study.finalists_due():
+                stop.honour()
+            stop.honour()
+            self.seconds.training += run.seconds
+            study.add_minutes((time.perf_counter() - self._started) / 60)
+            self.start(study.next_cohort())
+        if finalists := study.finalists_due():
             self._judge(tracker, finalists)
 
     def _judge(self, tracker: Tracker, finalists: list[FinishedTrial]) -> None:
         """Train the best again, on seeds that they were not chosen by."""
-        spec = self.study.spec
+        session = self._session
         trials = [PlannedTrial(each.number, each.hyperparameters) for each in finalists]
-        full = Schedule((spec.model.epochs,), spec.search.eta, {})
-        seeds = fresh_seeds(spec)
-        training = self._training(trials, full, seeds)
-        outcomes = {trial.number: outcome for trial, outcome in training.outcomes()}
-        self.seconds.training += training.training_seconds
+        seeds = fresh_seeds(session.spec)
+        run = self._training.start(session.full_training(trials, seeds))
+        outcomes = {trial.number: outcome for trial, outcome in run.outcomes()}
+        session.stop.honour()
+        self.seconds.training += run.seconds
         clock = time.perf_counter()
-        finals = judged(finalists, outcomes, spec.search.objective, seeds)
+        finals = judged(finalists, outcomes, session.spec.search.objective, seeds)
         scores = {each.trial: each.metrics() for each in finals.finalists}
         for trial in present(tracker, finalists, len(finalists)):
             tracker.log_values(trial.run_id, metrics=scores[trial.number])
-        self.study.record_finalists(finals)
+        session.study.record_finalists(finals)
         self.seconds.logging += time.perf_counter() - clock
-
-    def _tick(self, trained: int) -> None:
-        self.progress.trained(trained)
-        self.check()
 
     def _record(self, tracker: Tracker, trial: PlannedTrial, outcome: Outcome) -> None:
-        """MLflow first, then Optuna: recording there is the commit. Killed in between, the trial
-        is trained again and its run replaced."""
+        """Write to MLflow first, then to Optuna: recording there is the commit. Killed in between,
+        the trial is trained again and its run replaced."""
         clock = time.perf_counter()
-        result, spread = outcome.result, outcome.spread
-        run_id = tracker.log_trial(self.study.spec, trial, result, self.data, spread)
-        recorded = FinishedTrial.of(trial.number, result, run_id, outcome.rungs, spread)
-        link = run_url(self.settings.ui_address, tracker.experiment_id, run_id)
-        self.study.record(recorded, link)
+        session, objective = self._session, self._session.spec.search.objective
+        run_id = tracker.log_trial(trial, outcome, session.data)
+        recorded = FinishedTrial.of(
+            trial.number, outcome.result, run_id, outcome.rungs, outcome.spread
+        )
+        link = run_url(session.settings.ui_address, tracker.experiment_id, run_id)
+        session.study.record(recorded, link)
         self.finished[trial.number] = recorded
         self.seconds.logging += time.perf_counter() - clock
-        objective = self.study.spec.search.objective
         self._best = ranked([*self._best, recorded], objective)[:1]
-        best = f"{objective} {objective.of(self._best[0]):.4g}" if self._best else ""
-        self.progress.recorded(best)
-        self.check()
+        best = f"{objective.value} {objective.of(self._best[0]):.4g}" if self._best else ""
+        self._progress.recorded(best)

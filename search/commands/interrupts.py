@@ -13,32 +13,48 @@ class InterruptedStudyError(BaseException):
     """A polite request to stop was honoured. Not an Exception: nothing may swallow it."""
 
 
-@contextlib.contextmanager
-def stopping_politely(announce: Callable[[str], None]) -> Iterator[Callable[[], None]]:
-    """Yield a function to be called where stopping is safe; it raises once a signal has come.
+class StopRequest:
+    """Whether the user has asked to stop; a loop asks where stopping is safe."""
 
-    A second signal stops at once.
-    """
-    asked = threading.Event()
+    def __init__(self) -> None:
+        self._asked = threading.Event()
 
-    def on_signal(signum: int, frame: FrameType | None) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-        announce("Stopping after the trial that is being written; once more to stop at once.")
+    def make(self) -> None:
+        """Ask to stop."""
+        self._asked.set()
 
-    def check() -> None:
-        if asked.is_set():
+    def made(self) -> bool:
+        """Return whether the user has asked to stop."""
+        return self._asked.is_set()
+
+    def honour(self) -> None:
+        """Raise InterruptedStudyError if the user has asked to stop."""
+        if self.made():
             raise InterruptedStudyError
 
+
+@contextlib.contextmanager
+def stop_requests(announce: Callable[[str], None]) -> Iterator[StopRequest]:
+    """Take Ctrl-C and SIGTERM as requests to stop; a second one raises KeyboardInterrupt.
+
+    announce: told once what happens next.
+    """
+    stop = StopRequest()
+
+    def on_signal(signum: int, frame: FrameType | None) -> None:
+        if stop.made():
+            raise KeyboardInterrupt
+        stop.make()
+        announce("Stopping after this trial; press Ctrl-C again to quit now.")
+
     if threading.current_thread() is not threading.main_thread():
-        yield check  # only the main thread may handle signals
+        yield stop  # only the main thread may handle signals
         return
     previous = {
         number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        yield check
+        yield stop
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

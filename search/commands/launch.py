@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,22 +9,22 @@ from typing import Any
 
 from core.datasets.dataset import Splits
 from core.trainer.result import Status
-from core.trainer.training_data import TrainingData
 from search.commands.driver import Driver, Seconds
-from search.commands.interrupts import InterruptedStudyError, stopping_politely
+from search.commands.report import best_runs, write_report
+from search.commands.session import Session, open_session
 from search.commands.study_data import described, load_data
-from search.commands.study_report import best_runs, note, write_report
 from search.console import Console
-from search.errors import LockstepError
 from search.findings.choice import Choice
+from search.findings.sentences import note
 from search.settings import Settings, redacted
 from search.spec.study_spec import StudySpec
 from search.study.samplers import check_installed
-from search.study.search_study import SearchStudy, open_study
+from search.study.search_study import SearchStudy
 from search.tracking.links import compare_url
-from search.tracking.store import answering, delete_strays, impatient, open_tracker
+from search.tracking.store import delete_strays
+from search.tracking.tracker import Tracker
 from search.tracking.views import share_table
-from search.training.dask_cluster import open_executor, where_trained
+from search.training.choose import where_trained
 from search.trials.finals import Finals
 from search.trials.finished_trial import FinishedTrial, ranked
 
@@ -83,57 +82,59 @@ def launch(spec: StudySpec, settings: Settings, console: Console) -> LaunchRepor
 
 
 def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Console) -> LaunchReport:
-    """`launch` on data that is loaded already."""
+    """Run the study on data that is loaded already; see `launch`."""
     started = time.perf_counter()
     check_installed(spec)
     console.say(f"Study {spec.name}" + (f": {spec.description}" if spec.description else ""))
     console.say(f"  data    {described(spec, data)}")
-    seconds = Seconds()
+    with open_session(spec, data, settings, console) as session:
+        report = _run(session)
+    report.seconds.total = time.perf_counter() - started
+    return report
+
+
+def _run(session: Session) -> LaunchReport:
+    study, console, settings = session.study, session.console, session.settings
+    finished = {trial.number: trial for trial in study.finished()}
+    console.say(f"  search  {_search_line(study, len(finished), settings)}")
     with ExitStack() as stack:
-        check = stack.enter_context(stopping_politely(console.say))
-        study = stack.enter_context(open_study(spec, settings, data.digest))
-        finished = {trial.number: trial for trial in study.finished()}
-        console.say(f"  search  {_search_line(study, len(finished), settings)}")
         driver = None
         cohort = study.next_cohort()
         if cohort or study.finalists_due():
-            training = TrainingData.of(data.train, data.validation)
-            executor = stack.enter_context(open_executor(training, settings, console.say))
-            trained = study.epochs_trained
-            progress = stack.enter_context(
-                console.progress(study.budget, study.planned_epochs, len(finished), trained)
-            )
-            driver = Driver(
-                study, settings, data, training, executor, progress, check, seconds, finished
-            )
+            done = len(finished), study.epochs_trained
+            bar = console.progress(study.budget, study.planned_epochs, *done)
+            progress = stack.enter_context(bar)
+            training = stack.enter_context(session.training(progress))
+            driver = Driver(session, training, progress)
             driver.start(cohort)  # trains while MLflow is opened, which takes seconds
-        recorded = {number: each.run_id for number, each in finished.items()}
-        tracker = open_tracker(spec, settings, recorded)
-        if lost := len(recorded) - len(tracker.active):
+        tracker = stack.enter_context(session.tracker(finished))
+        if lost := len(finished) - len(tracker.known.active):
             console.say(
-                f"  note    {lost:,} of {len(recorded):,} runs are no longer in MLflow: "
-                f"`lockstep sync {spec.name}` writes them again"
+                f"  note    {lost:,} of {len(finished):,} runs are no longer in MLflow: "
+                f"`lockstep sync {session.spec.name}` writes them again"
             )
-        try:
-            with answering(settings):
-                share_table(tracker, spec.search.objective)
-                if driver is not None:
-                    driver.run(tracker)
-                    if settings.mlflow_uri.startswith("http"):
-                        delete_strays(tracker, {n: each.run_id for n, each in finished.items()})
-                clock = time.perf_counter()
-                choice = write_report(study, tracker, data, settings)
-                seconds.logging += time.perf_counter() - clock
-        except (InterruptedStudyError, LockstepError):
-            # The server may be what failed: then the next launch puts its run right.
-            with contextlib.suppress(Exception), impatient():
-                tracker.stop()
-            raise
-    seconds.total = time.perf_counter() - started
+        share_table(tracker, session.spec.search.objective)
+        seconds = Seconds()
+        if driver is not None:
+            driver.record_all(tracker)
+            seconds = driver.seconds
+            if settings.mlflow_uri.startswith("http"):
+                delete_strays(tracker, {n: each.run_id for n, each in driver.finished.items()})
+        clock = time.perf_counter()
+        choice = write_report(study, tracker, session.data, settings)
+        seconds.logging += time.perf_counter() - clock
+        return _report(session, tracker, choice, seconds)
+
+
+def _report(
+    session: Session, tracker: Tracker, choice: Choice | None, seconds: Seconds
+) -> LaunchReport:
+    study, settings = session.study, session.settings
     trials = study.finished()
-    ranking = ranked(trials, spec.search.objective)
+    ranking = ranked(trials, session.spec.search.objective)
+    best = best_runs(tracker, ranking)
     return LaunchReport(
-        study=spec.name,
+        study=session.spec.name,
         trials=trials,
         best=ranking[0] if ranking else None,
         choice=choice,
@@ -142,9 +143,7 @@ def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Consol
             "tracking_uri": redacted(settings.mlflow_uri),
             "experiment_id": tracker.experiment_id,
             "parent_run_id": tracker.parent_run_id,
-            "compare_url": compare_url(
-                settings.ui_address, tracker.experiment_id, best_runs(tracker, ranking)
-            ),
+            "compare_url": compare_url(settings.ui_address, tracker.experiment_id, best),
         },
         finals=study.finals(),
         out_of_time=study.out_of_time,

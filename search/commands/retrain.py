@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from core.datasets.dataset import Dataset, Splits, concatenate
 from core.trainer.result import Hyperparameters
 from search.commands.retrain_report import RetrainReport
+from search.commands.session import Session, open_session, results_of
 from search.commands.study_data import load_data
 from search.console import Console
 from search.errors import LockstepError, NothingToShowError
-from search.figures import curves as figures
-from search.figures import templates as images
+from search.figures import curves, templates
 from search.findings.choice import choose
 from search.findings.scores import validation_scores
-from search.model.fitting import Fit, compared, epochs_by_validation, fit
+from search.model.fitting import Fit, Fitter, compared, epochs_by_validation
 from search.model.registry import Validated, register_model
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
-from search.study.search_study import SearchStudy, open_study
+from search.study.search_study import SearchStudy
 from search.study.storage import check_launched
 from search.tracking import links
-from search.tracking.results import MissingResultError, read_result
+from search.tracking.names import NOTE_TAG, RETRAINED_TAG, TEMPLATES, TEST_SET_TAG, TEST_TIME_TAG
 from search.tracking.store import load_tracker
-from search.tracking.tracker import TEMPLATES, Artifact, Tracker
+from search.tracking.tracker import Artifact, Tracker
 from search.trials.finished_trial import FinishedTrial, ranked
+from search.trials.results import Results
 
 Rule = Literal["best", "one-se"]
 
@@ -50,13 +51,11 @@ def retrain(
     """
     check_launched(spec.name, settings)
     data = load_data(spec, settings, console.say)
-    with open_study(spec, settings, data.digest) as study:
+    with open_session(spec, data, settings, console) as session:
         tracker = load_tracker(spec, settings, "lockstep retrain")
-        trial = _choose(study, tracker, data, rule, number)
-        validated, epochs = _validated(spec, tracker, trial, data)
-        baseline_tried = None if spec.baseline is None else spec.baseline.hyperparameters()
-        same = baseline_tried == trial.hyperparameters and epochs == spec.model.epochs
-        separate = baseline_tried is not None and not same
+        results = results_of(tracker)
+        trial = _choose(session.study, results, data, rule, number)
+        validated, epochs = _validated(spec, results, trial, data)
         everything = concatenate(data.train, data.validation)
         how = f"--rule {rule}" if number is None else "--trial"
         console.say(
@@ -65,20 +64,7 @@ def retrain(
             + (", its best by validation" if epochs != trial.stopped_epoch else "")
             + (f", with {1 + seeds} seeds" if seeds else "")
         )
-        fits = 1 + seeds + separate
-        with console.progress(fits, fits * spec.model.epochs, what="fits") as progress:
-
-            def fitted(tried: Hyperparameters, epochs: int, extra_seed: int = 0) -> Fit:
-                seed = (spec.model.seed + extra_seed) % 2**32
-                found = fit(spec, tried, epochs, seed, everything, data.test, progress.trained)
-                progress.recorded("")
-                return found
-
-            chosen = fitted(trial.hyperparameters, epochs)
-            baseline = chosen if same else None
-            if baseline_tried is not None and not same:
-                baseline = fitted(baseline_tried, spec.model.epochs)
-            others = [fitted(trial.hyperparameters, epochs, 1 + k) for k in range(seeds)]
+        chosen, baseline, others = _fits(session, everything, trial, epochs, seeds)
         report = RetrainReport(
             study=spec.name,
             trial=trial.number,
@@ -88,12 +74,12 @@ def retrain(
             baseline=baseline,
             comparison=None if baseline is None else compared(chosen, baseline),
             seed_errors=[each.errors for each in others],
-            earlier_uses=len(study.test_evaluations()),
+            earlier_uses=len(session.study.test_evaluations()),
         )
-        tags = {"lockstep.retrained_trial": str(trial.number)}
+        tags = {RETRAINED_TAG: str(trial.number)}
         with tracker.run(f"retrain #{trial.number}", "retrain", tags) as run_id:
-            _record_test_use(study, tracker, run_id, report)
-            _log(tracker, run_id, spec, data, everything, report)
+            _record_test_use(session.study, tracker, run_id, report)
+            _log(session, tracker, run_id, everything, report)
             report.model = register_model(
                 tracker, run_id, spec.name, chosen.result.weights, everything, validated
             )
@@ -101,8 +87,47 @@ def retrain(
         return report
 
 
+class Fits(NamedTuple):
+    """The chosen configuration, the baseline if there is one, and the chosen one under other
+    seeds."""
+
+    chosen: Fit
+    baseline: Fit | None
+    others: list[Fit]
+
+
+def _fits(
+    session: Session, everything: Dataset, trial: FinishedTrial, epochs: int, seeds: int
+) -> Fits:
+    """Train what is to be judged. Raises InterruptedStudyError where the user asks to stop."""
+    spec, stop = session.spec, session.stop
+    baseline = None if spec.baseline is None else spec.baseline.hyperparameters()
+    same = baseline == trial.hyperparameters and epochs == spec.model.epochs
+    count = 1 + seeds + (baseline is not None and not same)
+    with session.console.progress(count, count * spec.model.epochs, what="fits") as progress:
+
+        def on_epoch(trained: int) -> bool:
+            progress.trained(trained)
+            return stop.made()
+
+        fitter = Fitter(spec, everything, session.data.test, on_epoch)
+
+        def fitted(tried: Hyperparameters, epochs: int, extra_seed: int = 0) -> Fit:
+            found = fitter.fit(tried, epochs, (spec.model.seed + extra_seed) % 2**32)
+            stop.honour()
+            progress.recorded("")
+            return found
+
+        chosen = fitted(trial.hyperparameters, epochs)
+        its = chosen if same else None
+        if baseline is not None and not same:
+            its = fitted(baseline, spec.model.epochs)
+        others = [fitted(trial.hyperparameters, epochs, 1 + k) for k in range(seeds)]
+    return Fits(chosen, its, others)
+
+
 def _choose(
-    study: SearchStudy, tracker: Tracker, data: Splits, rule: Rule, number: int | None
+    study: SearchStudy, results: Results, data: Splits, rule: Rule, number: int | None
 ) -> FinishedTrial:
     spec = study.spec
     ranking = ranked(study.finished(), spec.search.objective)
@@ -122,24 +147,22 @@ def _choose(
         finals = study.finals()
         best = finals.winner.trial if finals else ranking[0].number
         return next(trial for trial in ranking if trial.number == best)
-    scores = validation_scores(ranking, tracker, data.validation)
+    scores = validation_scores(ranking, results, data.validation)
     return choose(scores, spec.search.objective, spec.search.seed).one_se.trial
 
 
 def _validated(
-    spec: StudySpec, tracker: Tracker, trial: FinishedTrial, data: Splits
+    spec: StudySpec, results: Results, trial: FinishedTrial, data: Splits
 ) -> tuple[Validated, int]:
     """What validation said of the trial, and after how many epochs."""
     loss, accuracy, epochs = trial.val_loss, trial.val_accuracy, trial.stopped_epoch
-    try:
-        curves = read_result(tracker, trial.run_id)[1]
-    except MissingResultError:
-        pass  # its scores are in the study, the spread over examples is not
-    else:
-        losses = validation_scores([trial], tracker, data.validation).losses[0]
+    result = results.get(trial)
+    if result is not None:  # else its scores are in the study, the spread over examples is not
+        losses = validation_scores([trial], results, data.validation).losses[0]
         spread = float(losses.std(ddof=1, dtype=np.float64)) / len(losses) ** 0.5
         epochs = epochs_by_validation(trial, spread)
-        loss, accuracy = curves.val_loss[epochs - 1], curves.val_accuracy[epochs - 1]
+        loss = result.curves.val_loss[epochs - 1]
+        accuracy = result.curves.val_accuracy[epochs - 1]
     objective = spec.search.objective
     return Validated(trial.number, float(loss), float(accuracy), objective, data.digest), epochs
 
@@ -153,18 +176,14 @@ def _record_test_use(
     study.record_test_evaluation(
         {"time": now, "trial": report.trial, "run_id": run_id, "rule": report.rule, **errors}
     )
-    tags = {"lockstep.test_set": report.test_label, "lockstep.test_time": now}
+    tags = {TEST_SET_TAG: report.test_label, TEST_TIME_TAG: now}
     tracker.log_values(run_id, metrics={}, tags=tags)
 
 
 def _log(
-    tracker: Tracker,
-    run_id: str,
-    spec: StudySpec,
-    data: Splits,
-    everything: Dataset,
-    report: RetrainReport,
+    session: Session, tracker: Tracker, run_id: str, everything: Dataset, report: RetrainReport
 ) -> None:
+    spec, test = session.spec, session.data.test
     chosen, baseline = report.chosen, report.baseline
     parameters = spec.model.model_dump(mode="json") | {"epochs": report.epochs}
     tracker.log_values(
@@ -172,33 +191,33 @@ def _log(
         curves=chosen.result.curves,
         metrics=report.metrics(),
         params={**asdict(chosen.result.hyperparameters), **parameters, "rule": report.rule},
-        tags={"mlflow.note.content": report.markdown()},
+        tags={NOTE_TAG: report.markdown()},
     )
-    tracker.log_dataset(run_id, spec, "train + validation", everything)
-    tracker.log_dataset(run_id, spec, "test", data.test)
-    names, shape = data.test.class_names, data.test.image_shape
+    tracker.log_dataset(run_id, "train + validation", everything)
+    tracker.log_dataset(run_id, "test", test)
+    names, shape = test.class_names, test.image_shape
     weights = chosen.result.weights
-    confusion = figures.confusion_matrix(chosen.confusion(data.test), names)
+    confusion = curves.confusion_matrix(chosen.confusion(test), names)
     files = [
-        Artifact(TEMPLATES, images.templates(weights, names, shape)),
+        Artifact(TEMPLATES, templates.templates(weights, names, shape)),
         Artifact("accuracy_and_loss.png", _curves_figure(chosen)),
         Artifact("confusion_matrix.png", confusion),
     ]
     if baseline is not None:
         its_weights = baseline.result.weights
-        scale = max(map(images.largest_weight, (weights, its_weights)))
+        scale = max(map(templates.largest_weight, (weights, its_weights)))
         both = [(its_weights, "baseline"), (weights, f"trial #{report.trial}")]
         files += [
-            Artifact("weights_on_one_scale.png", images.side_by_side(both, names, shape, scale)),
-            Artifact(f"baseline/{TEMPLATES}", images.templates(its_weights, names, shape)),
+            Artifact("weights_on_one_scale.png", templates.side_by_side(both, names, shape, scale)),
+            Artifact(f"baseline/{TEMPLATES}", templates.templates(its_weights, names, shape)),
             Artifact("baseline/accuracy_and_loss.png", _curves_figure(baseline)),
         ]
     tracker.log_files(run_id, files)
 
 
 def _curves_figure(fit: Fit) -> bytes:
-    curves = fit.result.curves
-    return figures.retrain_curves(
-        fit.iterations[0], fit.iterations[1], curves.train_loss, curves.train_accuracy,
+    means = fit.result.curves
+    return curves.retrain_curves(
+        fit.iterations[0], fit.iterations[1], means.train_loss, means.train_accuracy,
         test_accuracy=fit.test_accuracy,
     )  # fmt: skip

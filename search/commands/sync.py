@@ -3,34 +3,25 @@ training them anew gives the same numbers."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from core.trainer.result import TrainingResult
-from core.trainer.training_data import TrainingData
-from search.commands.interrupts import InterruptedStudyError, stopping_politely
+from search.commands.report import write_report
+from search.commands.session import Session, open_session
 from search.commands.study_data import load_data
-from search.commands.study_report import write_report
 from search.console import Console
-from search.errors import LockstepError, NothingToShowError
+from search.errors import NothingToShowError
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
-from search.study.search_study import SearchStudy, open_study
+from search.study.search_study import SearchStudy
 from search.study.storage import check_launched
-from search.tracking.results import MissingResultError, read_result
-from search.tracking.store import answering, impatient, open_tracker
+from search.tracking.results import read_results
 from search.tracking.tracker import Tracker
-from search.training.cohort import CohortTraining
-from search.training.dask_cluster import open_executor
-from search.training.processes import Executor
-from search.training.stacks import PlannedTrial
 from search.trials.finished_trial import FinishedTrial
-from search.trials.outcome import Outcome
 
 CLOSE = 1e-3  # relative: numbers of other machines may differ by rounding
 
@@ -50,97 +41,66 @@ class SyncReport:
 
 
 def sync(spec: StudySpec, settings: Settings, console: Console) -> SyncReport:
-    """Raises NothingToShowError when no trial has finished, LockstepError and OSError."""
+    """Write the runs again that MLflow has lost. Raises NothingToShowError when no trial has
+    finished, LockstepError and OSError."""
     check_launched(spec.name, settings)
     data = load_data(spec, settings, console.say)
-    with ExitStack() as stack:
-        check = stack.enter_context(stopping_politely(console.say))
-        study = stack.enter_context(open_study(spec, settings, data.digest))
-        finished = {trial.number: trial for trial in study.finished()}
+    with open_session(spec, data, settings, console) as session:
+        finished = {trial.number: trial for trial in session.study.finished()}
         if not finished:
             raise NothingToShowError(f"study {spec.name} has no finished trial yet: launch it")
-        tracker = open_tracker(spec, settings, {n: each.run_id for n, each in finished.items()})
-        try:
-            with answering(settings):
-                whole = {n: each for n, each in finished.items() if _is_whole(tracker, each)}
-                lost = finished.keys() - whole.keys()
-                console.say(
-                    f"Study {spec.name}: {len(lost):,} of {len(finished):,} runs are to be written"
-                )
-                unlike: list[int] = []
-                # Runs without their weights are replaced.
-                there = (n for n in lost if finished[n].run_id in tracker.active)
-                tracker.leftovers |= {n: finished[n].run_id for n in there}
-                if lost:
-                    training = TrainingData.of(data.train, data.validation)
-                    executor = stack.enter_context(open_executor(training, settings, console.say))
-                    progress = stack.enter_context(
-                        console.progress(len(finished), None, len(whole), what="runs")
-                    )
-
-                    def tick(trained: int) -> None:
-                        progress.trained(trained)
-                        check()
-
-                    for trial, outcome in _retrained(study, whole, lost, executor, training, tick):
-                        stored = finished[trial.number]
-                        if not _alike(stored, outcome.result):
-                            unlike.append(trial.number)
-                        run_id = tracker.log_trial(
-                            spec, trial, outcome.result, data, outcome.spread
-                        )
-                        study.record_run(trial.number, run_id)
-                        progress.recorded("")
-                        check()
-                    _log_finals(study, tracker, lost)
-                write_report(study, tracker, data, settings)
-        except (InterruptedStudyError, LockstepError):
-            with contextlib.suppress(Exception), impatient():
-                tracker.stop()
-            raise
+        with session.tracker(finished) as tracker:
+            lost = _lost(tracker, finished)
+            console.say(
+                f"Study {spec.name}: {len(lost):,} of {len(finished):,} runs are to be written"
+            )
+            unlike = _write(session, tracker, finished, lost) if lost else []
+            _log_finals(session.study, tracker, lost)
+            write_report(session.study, tracker, data, settings)
     return SyncReport(spec.name, len(finished), len(lost), sorted(unlike))
 
 
-def _is_whole(tracker: Tracker, trial: FinishedTrial) -> bool:
-    """Whether its run is in MLflow, with its weights."""
-    if trial.run_id not in tracker.active:
-        return False
-    try:
-        read_result(tracker, trial.run_id)
-    except MissingResultError:
-        return False
-    return True
+def _lost(tracker: Tracker, finished: Mapping[int, FinishedTrial]) -> set[int]:
+    """Return the numbers of the trials whose runs are not in MLflow, or without their weights."""
+    trials = list(finished.values())
+    there = [trial for trial in trials if trial.run_id in tracker.known.active]
+    whole = {
+        trial.number
+        for trial, result in zip(there, read_results(tracker, there), strict=True)
+        if result is not None
+    }
+    return finished.keys() - whole
 
 
-def _retrained(
-    study: SearchStudy,
-    whole: Mapping[int, FinishedTrial],
-    lost: Collection[int],
-    executor: Executor,
-    data: TrainingData,
-    tick: Callable[[int], None],
-) -> Iterator[tuple[PlannedTrial, Outcome]]:
-    """The lost trials, trained again beside the others of their cohorts, as they were."""
-    spec = study.spec
-    for cohort in study.cohorts():
-        if not any(trial.number in lost for trial in cohort):
-            continue
-        training = CohortTraining(
-            trials=cohort,
-            schedule=study.schedule(cohort),
-            recorded={
-                trial.number: whole[trial.number] for trial in cohort if trial.number in whole
-            },
-            seeds=[spec.model.seed + r for r in range(spec.search.replicates)],
-            penalty=spec.model.penalty,
-            objective=spec.search.objective,
-            data=data,
-            executor=executor,
-            tick=tick,
-        )
-        for trial, outcome in training.outcomes():
-            if trial.number in lost:
-                yield trial, outcome
+def _write(
+    session: Session, tracker: Tracker, finished: Mapping[int, FinishedTrial], lost: Collection[int]
+) -> list[int]:
+    """Train the lost trials again, beside the others of their cohorts, as they were, and write
+    their runs. Return the numbers of those that came out otherwise."""
+    study = session.study
+    whole = {number: trial for number, trial in finished.items() if number not in lost}
+    unlike: list[int] = []
+    with (
+        session.console.progress(len(finished), None, len(whole), what="runs") as progress,
+        session.training(progress) as training,
+    ):
+        for cohort in study.cohorts():
+            if not any(trial.number in lost for trial in cohort):
+                continue
+            for trial, outcome in training.start(session.cohort(cohort, whole)).outcomes():
+                if trial.number not in lost:
+                    continue
+                stored = finished[trial.number]
+                if not _alike(stored, outcome.result):
+                    unlike.append(trial.number)
+                # A run without its weights is replaced.
+                there = stored.run_id if stored.run_id in tracker.known.active else None
+                run_id = tracker.log_trial(trial, outcome, session.data, replaces=there)
+                study.record_run(trial.number, run_id)
+                progress.recorded("")
+                session.stop.honour()
+            session.stop.honour()
+    return unlike
 
 
 def _alike(stored: FinishedTrial, result: TrainingResult) -> bool:

@@ -13,7 +13,7 @@ import urllib.request
 import webbrowser
 from collections.abc import Callable
 
-from search.commands.study_report import best_runs
+from search.commands.report import best_runs
 from search.errors import LockstepError
 from search.settings import Settings
 from search.spec.study_spec import StudySpec

@@ -3,91 +3,109 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-from optuna.trial import FrozenTrial
+
+from core.trainer.result import Hyperparameters, Status
+from search.spec.study_spec import Range, StudySpec
+from search.trials.finished_trial import FinishedTrial
 
 LEAST = 10  # trials; fewer say nothing
 MOST = 500  # trials that are looked at, drawn at random: the forest's cost grows with them
 TREES = 16
 
-
-def scored(trials: Sequence[FrozenTrial], rung: int | None = None) -> list[FrozenTrial]:
-    """Trials with a score: those that were completed, or, where a pruner chose at a rung, all that
-    reached it, with what they had there. The survivors alone would hide what the pruner chose by.
-    """
-    if rung is None:
-        return [trial for trial in trials if trial.state is optuna.trial.TrialState.COMPLETE]
-    return [
-        optuna.trial.create_trial(
-            value=trial.intermediate_values[rung],
-            params=trial.params,
-            distributions=trial.distributions,
-        )
-        for trial in trials
-        if trial.state.is_finished() and rung in trial.intermediate_values
-    ]
+Known = tuple[Hyperparameters, float]  # what was tried, and the objective that it reached
 
 
-def importances(known: Sequence[FrozenTrial], logarithm: bool, seed: int) -> dict[str, float]:
-    """Shares of the objective's variance, by hyperparameter, the largest first; empty where there
-    are too few trials, or they do not differ.
+@dataclass(frozen=True, slots=True)
+class Importances:
+    """shares: of the objective's variance, by hyperparameter, the largest first. trials: how many
+    were looked at; epoch: after which their scores were taken."""
 
-    known: trials with a value (see `scored`). logarithm: look at the objective's logarithm, so that
-    a few diverging losses do not drown the rest.
-    """
-    if len(known) > MOST:
-        drawn = np.random.default_rng(seed).choice(len(known), MOST, replace=False)
+    shares: Mapping[str, float]
+    trials: int
+    epoch: int
+
+
+def importances(spec: StudySpec, trials: Sequence[FinishedTrial]) -> Importances | None:
+    """Return how much each hyperparameter decides; None where there are too few trials, or they do
+    not differ."""
+    known = _known(spec, trials)
+    total = len(known)
+    if total > MOST:
+        drawn = np.random.default_rng(spec.search.seed).choice(total, MOST, replace=False)
         known = [known[place] for place in sorted(drawn)]
-
-    def target(trial: FrozenTrial) -> float:
-        value = trial.value or 0.0
-        return math.log(max(value, 1e-12)) if logarithm else value
-
-    varied = (
-        [name for name in known[0].params if len({t.params[name] for t in known}) > 1]
-        if known
-        else []
-    )
-    if len(known) < LEAST or len(set(map(target, known))) == 1 or not varied:
-        return {}
-    places = {name: [_place(trial, name) for trial in known] for name in varied}
+    targets = [_target(spec, value) for _, value in known]
+    rows = [asdict(tried) for tried, _ in known]
+    varied = [name for name in rows[0] if len({row[name] for row in rows}) > 1] if rows else []
+    if len(known) < LEAST or len(set(targets)) == 1 or not varied:
+        return None
+    places = {name: [_place(spec, name, row[name]) for row in rows] for name in varied}
     axes: dict[str, BaseDistribution] = {name: _axis(found) for name, found in places.items()}
     study = optuna.create_study()
     study.add_trials(
         [
             optuna.trial.create_trial(
-                value=target(trial),
+                value=target,
                 params={name: places[name][k] for name in varied},
                 distributions=axes,
             )
-            for k, trial in enumerate(known)
+            for k, target in enumerate(targets)
         ]
     )
-    found = get_param_importances(
-        study, evaluator=FanovaImportanceEvaluator(n_trees=TREES, seed=seed)
-    )
-    return {name: float(share) for name, share in found.items()}
+    evaluator = FanovaImportanceEvaluator(n_trees=TREES, seed=spec.search.seed)
+    found = get_param_importances(study, evaluator=evaluator)
+    shares = {name: float(share) for name, share in found.items()}
+    return Importances(shares, total, _epoch(spec))
 
 
-def _place(trial: FrozenTrial, name: str) -> float:
-    """A value on the axis that was searched: its logarithm, or its place in a list.
+def _known(spec: StudySpec, trials: Sequence[FinishedTrial]) -> list[Known]:
+    """Return the trials with a score: those that were completed, or, where a pruner chose at a
+    rung, all that reached the first one, with what they had there. The survivors alone would hide
+    what the pruner chose by."""
+    objective = spec.search.objective
+    if spec.search.pruner == "none":
+        completed = (each for each in trials if each.status is Status.COMPLETED)
+        return [(trial.hyperparameters, objective.of(trial)) for trial in completed]
+    return [
+        (trial.hyperparameters, objective.of(rung))
+        for trial in trials
+        for rung in trial.rungs
+        if rung.epoch == _epoch(spec)
+    ]
+
+
+def _epoch(spec: StudySpec) -> int:
+    return spec.search.rungs(spec.model.epochs)[0]
+
+
+def _target(spec: StudySpec, value: float) -> float:
+    """Return a loss as its logarithm, so that a few diverging ones do not drown the rest."""
+    return math.log(max(value, 1e-12)) if spec.search.objective.is_loss else value
+
+
+def _place(spec: StudySpec, name: str, value: float) -> float:
+    """Return where a value lies on the axis that was searched: its logarithm, or its place in a
+    list.
 
     Optuna's fANOVA averages over the values themselves: of a logarithmic axis the last decade alone
     would then be nine tenths of the space.
     """
-    value, distribution = trial.params[name], trial.distributions[name]
-    if isinstance(distribution, FloatDistribution):
-        return math.log10(value) if distribution.log else float(value)
-    return float(distribution.to_internal_repr(value))
+    axis: Any = getattr(spec.space, name)
+    if isinstance(axis, Range):
+        return math.log10(value) if axis.log else float(value)
+    return float(axis.index(value))
 
 
 def _axis(places: Sequence[float]) -> FloatDistribution:
-    """Half a step longer at either end, so that the outer values of a grid weigh as the others."""
+    """Return an axis half a step longer at either end, so that the outer values of a grid weigh as
+    the others."""
     low, high = min(places), max(places)
     margin = (high - low) / (2 * (len(set(places)) - 1))
     return FloatDistribution(low - margin, high + margin)

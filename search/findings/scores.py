@@ -9,7 +9,6 @@ Notation: K trials, M validation examples, C classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +16,10 @@ import numpy.typing as npt
 
 from core.datasets.dataset import Dataset
 from search.errors import LockstepError
-from search.tracking.results import MissingResultError, is_local, read_result
-from search.tracking.tracker import Tracker
 from search.trials.finished_trial import FinishedTrial
+from search.trials.results import Results
 
 _AT_ONCE = 64  # trials whose weights and logits are held in memory
-_READERS = 8  # at a time, from a server; a disk is quicker one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ class ValidationScores:
 
 
 def validation_scores(
-    ranking: Sequence[FinishedTrial], tracker: Tracker, validation: Dataset
+    ranking: Sequence[FinishedTrial], results: Results, validation: Dataset
 ) -> ValidationScores:
     """ranking: completed trials, best first. Raises LockstepError when no run has its weights."""
     trials: list[FinishedTrial] = []
@@ -45,9 +42,10 @@ def validation_scores(
     losses = np.empty((len(ranking), len(validation)), np.float32)
     errors = np.empty(losses.shape, np.bool_)
     for start in range(0, len(ranking), _AT_ONCE):
-        read = _weights(ranking[start : start + _AT_ONCE], tracker)
-        missing += [trial for trial, weights in read if weights is None]
-        found = [(trial, weights) for trial, weights in read if weights is not None]
+        block = ranking[start : start + _AT_ONCE]
+        read = list(zip(block, results.of(block), strict=True))
+        missing += [trial for trial, result in read if result is None]
+        found = [(trial, result.weights) for trial, result in read if result is not None]
         if found:
             rows = slice(len(trials), len(trials) + len(found))
             losses[rows], errors[rows] = _scored([each for _, each in found], validation)
@@ -58,21 +56,6 @@ def validation_scores(
             "`lockstep sync` on its file writes them again"
         )
     return ValidationScores(trials, losses[: len(trials)], errors[: len(trials)], missing)
-
-
-def _weights(
-    trials: Sequence[FinishedTrial], tracker: Tracker
-) -> list[tuple[FinishedTrial, npt.NDArray[np.float32] | None]]:
-    def read(trial: FinishedTrial) -> tuple[FinishedTrial, npt.NDArray[np.float32] | None]:
-        try:
-            return trial, read_result(tracker, trial.run_id)[0]
-        except MissingResultError:
-            return trial, None
-
-    if is_local(tracker):
-        return [read(trial) for trial in trials]
-    with ThreadPoolExecutor(_READERS) as pool:
-        return list(pool.map(read, trials))
 
 
 def _scored(

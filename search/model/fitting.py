@@ -57,32 +57,37 @@ class Fit:
         return counts
 
 
-def fit(
-    spec: StudySpec,
-    tried: Hyperparameters,
-    epochs: int,
-    seed: int,
-    train: Dataset,
-    test: Dataset,
-    on_epoch: Callable[[int], None],
-) -> Fit:
-    """Train on all of ``train``; predict the test set with the weights of the last epoch.
+class Fitter:
+    """Trains configurations on all of a dataset, one at a time, and judges them on a test set.
 
-    seed: of the order of the examples. Raises LockstepError when the training diverges.
+    on_epoch: called after each epoch with 1; where it returns true, training stops there.
     """
-    data = TrainingData.of(train)
-    stack = Stack((tried,), spec.model.penalty, seed, record_steps=True)
-    with threadpool_limits(1):
-        stack.advance(data, epochs, on_epoch)
-        result = stack.results(data)[0]
-        predicted = predictions(logits(test.X, result.weights))
-    if result.status is Status.DIVERGED:
-        raise LockstepError(
-            f"the configuration diverged in epoch {result.stopped_epoch} on train + validation: "
-            "choose another one with --trial"
-        )
-    iterations = np.array(stack.steps)[:, :, 0].T
-    return Fit(result, iterations, predicted, predicted == test.y)
+
+    def __init__(
+        self, spec: StudySpec, train: Dataset, test: Dataset, on_epoch: Callable[[int], object]
+    ) -> None:
+        self._penalty = spec.model.penalty
+        self._data = TrainingData.of(train)
+        self._test = test
+        self._on_epoch = on_epoch
+
+    def fit(self, tried: Hyperparameters, epochs: int, seed: int) -> Fit:
+        """Train a configuration; predict the test set with the weights of its last epoch.
+
+        seed: of the order of the examples. Raises LockstepError when the training diverges.
+        """
+        stack = Stack((tried,), self._penalty, seed, record_steps=True)
+        with threadpool_limits(1):
+            stack.advance(self._data, epochs, self._on_epoch)
+            result = stack.results(self._data)[0]
+            predicted = predictions(logits(self._test.X, result.weights))
+        if result.status is Status.DIVERGED:
+            raise LockstepError(
+                f"the configuration diverged in epoch {result.stopped_epoch} on train + "
+                "validation: choose another one with --trial"
+            )
+        iterations = np.array(stack.steps)[:, :, 0].T
+        return Fit(result, iterations, predicted, predicted == self._test.y)
 
 
 def epochs_by_validation(trial: FinishedTrial, loss_error: float) -> int:

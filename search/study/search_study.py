@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
@@ -30,7 +30,6 @@ from search.study.storage import (
     open_storage,
     remove_study,
 )
-from search.training.stacks import PlannedTrial
 from search.trials.finals import Finals, due
 from search.trials.finished_trial import (
     RESULT_ATTRIBUTE,
@@ -38,6 +37,7 @@ from search.trials.finished_trial import (
     URL_ATTRIBUTE,
     FinishedTrial,
 )
+from search.trials.trial import PlannedTrial
 
 SPEC_ATTRIBUTE = "lockstep.spec"
 DATA_ATTRIBUTE = "lockstep.data_digest"
@@ -197,7 +197,7 @@ class SearchStudy:
             elif isinstance(distribution, CategoricalDistribution):
                 live.suggest_categorical(name, distribution.choices)
 
-    def schedule(self, cohort: list[PlannedTrial]) -> Schedule:
+    def schedule(self, cohort: Sequence[PlannedTrial]) -> Schedule:
         """How far the trials of a cohort train."""
         search = self.spec.search
         numbers = [trial.number for trial in cohort]

@@ -5,25 +5,36 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import numpy.typing as npt
 
 from core.trainer.result import Curves
-from search.errors import LockstepError
-from search.tracking.tracker import RESULT, Tracker
+from search.tracking.names import RESULT
+from search.tracking.tracker import Tracker
 from search.trials.finished_trial import FinishedTrial
+from search.trials.results import Result
+
+READERS = 8  # at a time, from a server; a disk is quicker one by one
 
 
-class MissingResultError(LockstepError):
-    """A run without its weights and curves: the store was cleaned, or a file deleted by hand."""
+def read_results(tracker: Tracker, trials: Sequence[FinishedTrial]) -> list[Result | None]:
+    """Return the results of these trials, in their order; None where a run has lost its own."""
+
+    def read(trial: FinishedTrial) -> Result | None:
+        return read_result(tracker, trial.run_id)
+
+    if tracker.is_local:
+        return list(map(read, trials))
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(read, trials))
 
 
-def read_result(tracker: Tracker, run_id: str) -> tuple[npt.NDArray[np.float32], Curves]:
-    """A trial's weights, (D, C), and its curves, every epoch of them.
+def read_result(tracker: Tracker, run_id: str) -> Result | None:
+    """Return a run's result; None if it is not there: deleted by hand, or the store was cleaned.
 
-    Read at the address that MLflow gives a run's files: asking for it costs ten milliseconds a run,
-    thirty times the reading. Raises MissingResultError.
+    It is read at the address that MLflow gives a run's files: asking for it costs ten milliseconds
+    a run, thirty times the reading.
     """
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
@@ -31,18 +42,15 @@ def read_result(tracker: Tracker, run_id: str) -> tuple[npt.NDArray[np.float32],
     file = f"{tracker.artifacts}/{run_id}/artifacts/{RESULT}"
     with contextlib.ExitStack() as stack:
         # What lies on this machine is read where it is.
-        folder = None if is_local(tracker) else stack.enter_context(tempfile.TemporaryDirectory())
+        folder = None
+        if not tracker.is_local:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
         try:
             path = download_artifacts(file, dst_path=folder, tracking_uri=tracker.uri)
             arrays = stack.enter_context(np.load(path, allow_pickle=False))
-        except (OSError, MlflowException) as error:
-            raise MissingResultError(f"MLflow run {run_id} has no {RESULT}") from error
-        return arrays["W"], Curves(**{name: arrays[name] for name in Curves.names()})
-
-
-def is_local(tracker: Tracker) -> bool:
-    """Whether the runs' files lie on this machine's disk."""
-    return tracker.artifacts.startswith(("file:", "/"))
+        except (OSError, MlflowException):
+            return None
+        return Result(arrays["W"], Curves(**{name: arrays[name] for name in Curves.names()}))
 
 
 def present(tracker: Tracker, trials: Sequence[FinishedTrial], most: int) -> list[FinishedTrial]:

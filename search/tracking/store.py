@@ -15,13 +15,16 @@ from search.settings import Settings, redacted
 from search.spec.study_spec import StudySpec
 from search.study.postgres_storage import check_reachable, is_postgres
 from search.tracking.explanations import explained
+from search.tracking.names import NOTE_TAG, PARENT_TAG, ROLE_TAG, SOURCE_TAG, TRIAL_TAG
 from search.tracking.sqlite_file import make_store
-from search.tracking.tracker import NOTE_TAG, PARENT_TAG, ROLE_TAG, TRIAL_TAG, Tracker
+from search.tracking.tracker import KnownRuns, Place, Tracker
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment, Run
 
+QUIET_SECONDS = 60.0  # without a failure, after which the next one is told
+LAUNCH = "lockstep launch"  # the source of a study's runs, as the UI shows it
 MAX_PARAMETER = 6000  # characters of MLflow, in one parameter
 
 
@@ -32,9 +35,9 @@ def _client(settings: Settings) -> MlflowClient:
     from mlflow import MlflowClient
 
     retries = logging.getLogger("urllib3.connectionpool")
-    if _say_once not in retries.filters:
-        retries.addFilter(_say_once)
-    # Their tracebacks too: errors are raised, and told by us.
+    if not any(isinstance(each, _OneLine) for each in retries.filters):
+        retries.addFilter(_OneLine())
+    # Silence their tracebacks: the errors are raised, and Lockstep reports them.
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if settings.tracking_uri is None:
@@ -79,15 +82,18 @@ def answering(settings: Settings) -> Iterator[None]:
         ) from error
 
 
-def _say_once(record: logging.LogRecord) -> bool:
-    """Of the client's retries, one line that a user understands."""
-    first = time.monotonic() - _said[0] > 60
-    _said[0] = time.monotonic()
-    record.msg, record.args = "MLflow does not answer; trying again …", ()
-    return first
+class _OneLine(logging.Filter):
+    """Shows the retries of MLflow's client as one line that a user understands."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = -math.inf  # when the server last did not answer
 
-_said = [-math.inf]  # when it last did not answer
+    def filter(self, record: logging.LogRecord) -> bool:
+        first = time.monotonic() - self._last > QUIET_SECONDS
+        self._last = time.monotonic()
+        record.msg, record.args = "MLflow does not answer; trying again …", ()
+        return first
 
 
 def delete_strays(tracker: Tracker, recorded: Mapping[int, str]) -> None:
@@ -138,27 +144,39 @@ def open_tracker(spec: StudySpec, settings: Settings, recorded: Mapping[int, str
                     run_name=f"{spec.name} (study)",
                     tags={
                         ROLE_TAG: "study",
-                        "mlflow.source.name": "lockstep launch",
+                        SOURCE_TAG: LAUNCH,
                         NOTE_TAG: spec.description,
                     },
                 ).info.run_id
             )
-        tracker = Tracker(client, settings, experiment, run_id, "lockstep launch")
+        place = Place(experiment_id, _artifacts(experiment), run_id, LAUNCH)
+        known = _known_runs(client, experiment_id, recorded)
+        tracker = Tracker(client, spec, settings, place, known)
         if parent is None:
             flat = _flat(spec.defining()).items()
             params = {key: value[:MAX_PARAMETER] for key, value in flat}
             tracker.log_values(run_id, metrics={}, params=params)
             for orphan in _find(client, experiment_id, f"tags.`{PARENT_TAG}` != '{run_id}'"):
                 client.set_tag(orphan.info.run_id, PARENT_TAG, run_id)
-        for run in _find(client, experiment_id, f"tags.`{ROLE_TAG}` = 'trial'"):
-            number, trial_run = int(run.data.tags[TRIAL_TAG]), str(run.info.run_id)
-            if number not in recorded:
-                tracker.leftovers[number] = trial_run
-            elif recorded[number] == trial_run:
-                tracker.active.add(trial_run)
-            else:  # written again, but killed before that was recorded
-                client.delete_run(trial_run)
         return tracker
+
+
+def _known_runs(client: MlflowClient, experiment_id: str, recorded: Mapping[int, str]) -> KnownRuns:
+    active: set[str] = set()
+    leftovers: dict[int, str] = {}
+    for run in _find(client, experiment_id, f"tags.`{ROLE_TAG}` = 'trial'"):
+        number, run_id = int(run.data.tags[TRIAL_TAG]), str(run.info.run_id)
+        if number not in recorded:
+            leftovers[number] = run_id
+        elif recorded[number] == run_id:
+            active.add(run_id)
+        else:  # written again, but killed before that was recorded
+            client.delete_run(run_id)
+    return KnownRuns(frozenset(active), leftovers)
+
+
+def _artifacts(experiment: Experiment) -> str:
+    return str(experiment.artifact_location).rstrip("/")
 
 
 def _parent(client: MlflowClient, experiment_id: str) -> Run | None:
@@ -187,13 +205,13 @@ def load_tracker(spec: StudySpec, settings: Settings, source: str) -> Tracker:
         )
         if experiment is None or not parent:
             raise LockstepError(_no_runs(spec, settings))
-        return Tracker(
-            client,
-            settings,
-            experiment,
+        place = Place(
+            str(experiment.experiment_id),
+            _artifacts(experiment),
             str(parent[0].info.run_id),
             source,
         )
+        return Tracker(client, spec, settings, place, KnownRuns())
 
 
 def _no_runs(spec: StudySpec, settings: Settings) -> str:

@@ -12,7 +12,7 @@ import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,31 +21,30 @@ import numpy as np
 
 from core.datasets.dataset import Dataset, Splits
 from core.trainer.result import Curves, Hyperparameters, Status, TrainingResult
-from search.figures import templates as images
+from search.figures import templates
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
-from search.training.stacks import PlannedTrial
-from search.trials.finished_trial import FinishedTrial, Spread
+from search.tracking.names import (
+    NOTE_TAG,
+    PARENT_TAG,
+    RANKED_METRIC,
+    RESULT,
+    ROLE_TAG,
+    SOURCE_TAG,
+    STATUS_TAG,
+    SUMMARY_METRICS,
+    TEMPLATES,
+    TRIAL_TAG,
+)
+from search.trials.finished_trial import FinishedTrial
+from search.trials.outcome import Outcome
+from search.trials.trial import PlannedTrial
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput, Experiment, Metric
+    from mlflow.entities import DatasetInput, Metric
 
 MAX_METRICS = 1000  # of MLflow, in one log_batch
-SUMMARY_METRICS = ("best_epoch", "best_val_loss", "stopped_epoch")
-RANKED_METRIC = "objective"  # that of completed trials alone: what the run table is sorted by
-
-TEMPLATES = "templates.png"  # the same path in every run: that is what Compare shows side by side
-RESULT = "result.npz"  # weights and curves, for figures and for whoever wants them
-
-NOTE_TAG = "mlflow.note.content"  # the run's description, in Markdown
-PARENT_TAG = "mlflow.parentRunId"
-ROLE_TAG = "lockstep.role"
-TRIAL_TAG = "lockstep.trial"
-STATUS_TAG = "lockstep.status"
-
-# Of trials with several seeds.
-SPREAD_METRICS = tuple(field.name for field in fields(Spread))
 
 _RUN_STATUS = {Status.COMPLETED: "FINISHED", Status.PRUNED: "KILLED", Status.DIVERGED: "FAILED"}
 
@@ -71,72 +70,98 @@ class Artifact:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a study's runs are. artifacts: the address of a folder with one folder a run; source:
+    the command that writes, as the UI shows it."""
+
+    experiment_id: str
+    artifacts: str
+    parent_run_id: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRuns:
+    """The runs of trials that were there when the store was opened.
+
+    active: ids of runs whose trials are committed. leftovers: by trial number, runs that a killed
+    driver wrote and did not commit; they are replaced.
+    """
+
+    active: frozenset[str] = frozenset()
+    leftovers: Mapping[int, str] = field(default_factory=dict)
+
+
 class Tracker:
     """Writes one study's runs with explicit run ids: no active run, no global state."""
 
     def __init__(
         self,
         client: MlflowClient,
+        spec: StudySpec,
         settings: Settings,
-        experiment: Experiment,
-        parent_run_id: str,
-        source: str,
+        place: Place,
+        known: KnownRuns,
     ) -> None:
         self.client = client
         self.uri = settings.mlflow_uri
-        self.artifacts = experiment.artifact_location.rstrip("/")  # holds a folder a run
-        self.every_epoch = settings.every_epoch
-        self.experiment_id = str(experiment.experiment_id)
-        self.parent_run_id = parent_run_id
-        self.active: set[str] = set()  # runs of trials that were there when it was opened
-        self.leftovers: dict[int, str] = {}  # runs by trial number, never committed: to be replaced
-        self._source = source
+        self.artifacts = place.artifacts
+        self.experiment_id = place.experiment_id
+        self.parent_run_id = place.parent_run_id
+        self.known = known
+        self._every_epoch = settings.every_epoch
+        self._spec = spec
+        self._source = place.source
         self._datasets: list[DatasetInput] = []
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the runs' files lie on this machine's disk."""
+        return self.artifacts.startswith(("file:", "/"))
 
     # -- trials --------------------------------------------------------------------------------
 
     def log_trial(
-        self,
-        spec: StudySpec,
-        trial: PlannedTrial,
-        result: TrainingResult,
-        data: Splits,
-        spread: Spread | None = None,
+        self, trial: PlannedTrial, outcome: Outcome, data: Splits, replaces: str | None = None
     ) -> str:
-        """Write a trial's run, whole; returns its id.
+        """Write a trial's run, whole; return its id.
 
-        A run of the same trial that a killed driver left behind is replaced.
+        replaces: a run of the same trial that is deleted first; by default the one that a killed
+        driver left behind, if it did.
         """
-        leftover = self.leftovers.pop(trial.number, None)
-        if leftover is not None:
-            self.client.delete_run(leftover)
+        replaced = replaces or self.known.leftovers.get(trial.number)
+        if replaced is not None:
+            self.client.delete_run(replaced)
+        result, spread = outcome.result, outcome.spread
         tags = {TRIAL_TAG: str(trial.number), STATUS_TAG: _status_sentence(result)}
         run_id = self.start_run(run_name(trial, result), "trial", tags)
         summary = FinishedTrial.of(trial.number, result, run_id)
         self.log_values(
             run_id,
             curves=result.curves,
-            metrics=_summary_metrics(summary, spec) | (asdict(spread) if spread else {}),
-            params=_parameters(trial.hyperparameters, spec),
+            metrics=_summary_metrics(summary, self._spec) | (asdict(spread) if spread else {}),
+            params=_parameters(trial.hyperparameters, self._spec),
         )
-        self.client.log_inputs(run_id, self._dataset_inputs(spec, data))
+        self.client.log_inputs(run_id, self._dataset_inputs(data))
         classes, shape = data.train.class_names, data.train.image_shape
         self.log_files(
             run_id,
             [
-                Artifact(TEMPLATES, images.templates(result.weights, classes, shape)),
+                Artifact(TEMPLATES, templates.templates(result.weights, classes, shape)),
                 Artifact(RESULT, _npz(result)),
             ],
         )
         self.client.set_terminated(run_id, _RUN_STATUS[result.status])
         return run_id
 
-    def log_study_data(self, spec: StudySpec, data: Splits) -> None:
-        """Onto the parent run; what is there already is not written twice."""
-        self.client.log_inputs(self.parent_run_id, self._dataset_inputs(spec, data))
+    def log_study_data(self, data: Splits) -> None:
+        """Write which data the study uses; what is there already is not written twice."""
+        self.client.log_inputs(self.parent_run_id, self._dataset_inputs(data))
 
-    def log_dataset(self, run_id: str, spec: StudySpec, context: str, data: Dataset) -> None:
-        self.client.log_inputs(run_id, [_dataset_input(spec, context, data)])
+    def log_dataset(self, run_id: str, context: str, data: Dataset) -> None:
+        """Write which data a run uses; context: what for, in a word or two."""
+        self.client.log_inputs(run_id, [_dataset_input(self._spec, context, data)])
 
     # -- any run -------------------------------------------------------------------------------
 
@@ -147,7 +172,7 @@ class Tracker:
             run_name=name,
             tags={
                 PARENT_TAG: self.parent_run_id,
-                "mlflow.source.name": self._source,
+                SOURCE_TAG: self._source,
                 ROLE_TAG: role,
                 **tags,
             },
@@ -178,7 +203,7 @@ class Tracker:
         from mlflow.entities import Metric, Param, RunTag
 
         now = int(time.time() * 1000)
-        points = [] if curves is None else _curve_points(curves, now, self.every_epoch)
+        points = [] if curves is None else _curve_points(curves, now, self._every_epoch)
         points += [Metric(key, value, now, 0) for key, value in metrics.items()]
         for start in range(0, max(len(points), 1), MAX_METRICS):
             first = start == 0
@@ -198,11 +223,11 @@ class Tracker:
                 path.write_bytes(file.content)
             self.client.log_artifacts(run_id, folder)
 
-    def _dataset_inputs(self, spec: StudySpec, data: Splits) -> list[DatasetInput]:
+    def _dataset_inputs(self, data: Splits) -> list[DatasetInput]:
         if not self._datasets:
             self._datasets = [
-                _dataset_input(spec, "train", data.train),
-                _dataset_input(spec, "validation", data.validation),
+                _dataset_input(self._spec, "train", data.train),
+                _dataset_input(self._spec, "validation", data.validation),
             ]
         return self._datasets
 

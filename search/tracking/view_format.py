@@ -16,11 +16,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from search.spec.objective import Objective
-from search.tracking.tracker import RANKED_METRIC, STATUS_TAG
+from search.tracking.names import PARENT_TAG, RANK_TAG, RANKED_METRIC, ROLE_TAG, STATUS_TAG
 
 TAG_PREFIX = "mlflow.sharedViewState."
-RANK_TAG = "lockstep.rank"  # of the runs in the image grid, 01 the best
-COLOUR_TAG = "mlflow.runColor"  # of a run wherever the UI draws it; its own choice may repeat
 # Of the runs in the image grid, best first: Okabe and Ito's, and two more.
 COLOURS = (
     "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#5B3A8E", "#7F7F7F",
@@ -85,7 +83,7 @@ def search_view(
 ) -> dict[str, Any]:
     """Parallel coordinates over the completed trials that the UI loads; curves of the best."""
     drawn = f"the best {LOADED_RUNS} of {completed:,}" if completed > LOADED_RUNS else "all"
-    condition = f"tags.`mlflow.parentRunId` = '{parent_run_id}' AND attributes.status = 'FINISHED'"
+    condition = f"tags.`{PARENT_TAG}` = '{parent_run_id}' AND attributes.status = 'FINISHED'"
     view = _view(condition, f"metrics.`{objective.value}`", ascending=objective.is_loss)
     sections = [
         _section("search", f"Hyperparameters of {drawn} completed trials", 1, 420),
@@ -106,7 +104,7 @@ def search_view(
 
 def table_view(parent_run_id: str, objective: Objective) -> dict[str, Any]:
     """The table of all trials, the ranked ones first, best first, with what one compares."""
-    condition = f"tags.`mlflow.parentRunId` = '{parent_run_id}' AND tags.`lockstep.role` = 'trial'"
+    condition = f"tags.`{PARENT_TAG}` = '{parent_run_id}' AND tags.`{ROLE_TAG}` = 'trial'"
     order = f"metrics.`{RANKED_METRIC}`"
     columns = [
         *(f"metrics.`{metric}`" for metric in CURVES),

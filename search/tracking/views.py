@@ -5,20 +5,29 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from core.datasets.dataset import Splits
 from core.trainer.result import Curves
-from search.figures import templates as images
+from search.figures import templates
 from search.spec.objective import Objective
-from search.tracking import links
-from search.tracking import view_format as shared_view
-from search.tracking.results import read_result
-from search.tracking.tracker import RANKED_METRIC, SPREAD_METRICS, SUMMARY_METRICS, Tracker
-from search.trials.finals import FRESH_METRICS
+from search.tracking import links, view_format
+from search.tracking.names import (
+    COLOUR_TAG,
+    FRESH_METRICS,
+    IMAGES_TAG,
+    RANK_TAG,
+    RANKED_METRIC,
+    SPREAD_METRICS,
+    SUMMARY_METRICS,
+)
+from search.tracking.tracker import Tracker
 from search.trials.finished_trial import FinishedTrial
 
-IMAGES_TAG = "lockstep.weight_images"
 _NAMES = {  # in the UI's Views menu
     links.BEST_VIEW: "Best trials",
     links.SEARCH_VIEW: "Coordinates",
@@ -26,26 +35,34 @@ _NAMES = {  # in the UI's Views menu
 }
 
 
+@dataclass(frozen=True, slots=True)
+class ScaledWeights:
+    """Weights (D, C) of one of the best trials; scale: the |w| of full colour; rank: 1 the best."""
+
+    weights: npt.NDArray[np.float32]
+    scale: float
+    rank: int
+
+
 def log_weight_images(
-    tracker: Tracker, trial: FinishedTrial, data: Splits, scale: float, rank: int
+    tracker: Tracker, trial: FinishedTrial, data: Splits, best: ScaledWeights
 ) -> None:
-    """The form of the weight images that the UI's chart view shows as a grid; rank: 1 the best."""
-    colour = shared_view.COLOURS[(rank - 1) % len(shared_view.COLOURS)]
-    tags = {shared_view.RANK_TAG: f"{rank:02d}", shared_view.COLOUR_TAG: colour}
+    """Log the weight images in the form that the UI's chart view shows as a grid."""
+    colour = view_format.COLOURS[(best.rank - 1) % len(view_format.COLOURS)]
+    tags = {RANK_TAG: f"{best.rank:02d}", COLOUR_TAG: colour}
     tracker.log_values(trial.run_id, metrics={}, tags=tags)
     run = tracker.client.get_run(trial.run_id)
     if IMAGES_TAG in run.data.tags:
         return
-    weights, _ = read_result(tracker, trial.run_id)
     for c, name in enumerate(data.train.class_names):
-        image = images.class_image(weights[:, c], data.train.image_shape, scale)
+        image = templates.class_image(best.weights[:, c], data.train.image_shape, best.scale)
         tracker.client.log_image(trial.run_id, image, key=image_key(name), step=0, synchronous=True)
-    tracker.client.set_tag(trial.run_id, IMAGES_TAG, repr(scale))
+    tracker.client.set_tag(trial.run_id, IMAGES_TAG, repr(best.scale))
 
 
 def share_table(tracker: Tracker, objective: Objective) -> None:
     """The preset of the run table, which needs no result."""
-    _share(tracker, links.TABLE_VIEW, shared_view.table_view(tracker.parent_run_id, objective))
+    _share(tracker, links.TABLE_VIEW, view_format.table_view(tracker.parent_run_id, objective))
 
 
 def share_views(
@@ -62,16 +79,16 @@ def share_views(
         RANKED_METRIC,
     ]
     keys = [image_key(name) for name in class_names]
-    best = shared_view.best_view(run_ids, keys, objective, others)
+    best = view_format.best_view(run_ids, keys, objective, others)
     _share(tracker, links.BEST_VIEW, best)
-    search = shared_view.search_view(tracker.parent_run_id, completed, keys, objective, others)
+    search = view_format.search_view(tracker.parent_run_id, completed, keys, objective, others)
     _share(tracker, links.SEARCH_VIEW, search)
 
 
 def _share(tracker: Tracker, key: str, view: dict[str, Any]) -> None:
-    value = shared_view.tag_value(view, _NAMES[key])
-    if len(value) <= shared_view.MAX_TAG:  # with very many classes there is no preset
-        tag = f"{shared_view.TAG_PREFIX}{key}"
+    value = view_format.tag_value(view, _NAMES[key])
+    if len(value) <= view_format.MAX_TAG:  # with very many classes there is no preset
+        tag = f"{view_format.TAG_PREFIX}{key}"
         tracker.client.set_experiment_tag(tracker.experiment_id, tag, value)
 
 

@@ -12,11 +12,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from core.trainer.training_data import TrainingData
 from search.errors import LockstepError, first_line
 from search.settings import Settings, redacted
-from search.training.dask_executor import DaskExecutor
-from search.training.processes import Executor, processes
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -28,32 +25,7 @@ _ADDRESS = re.compile(r"(?:tcp|tls)://(\[[0-9a-fA-F:.]+\]|[^\[\]:/@\s]+):\d{1,5}
 
 
 @contextlib.contextmanager
-def open_executor(
-    data: TrainingData, settings: Settings, say: Callable[[str], None]
-) -> Iterator[Executor]:
-    """Where the settings want stacks to be trained. Raises LockstepError."""
-    if settings.cluster is None:
-        with processes(data, settings.workers) as executor:
-            yield executor
-        return
-    with _connected(settings, say) as client:
-        yield DaskExecutor(data, client, settings.cluster)
-
-
-def where_trained(settings: Settings) -> str:
-    """For people."""
-    processes = _counted(settings.workers, "training process", "es")
-    if settings.cluster is None:
-        return processes
-    return (
-        f"{processes} of Dask"
-        if settings.cluster == LOCAL
-        else f"Dask at {redacted(settings.cluster)}"
-    )
-
-
-@contextlib.contextmanager
-def _connected(settings: Settings, say: Callable[[str], None]) -> Iterator[Client]:
+def connected(settings: Settings, say: Callable[[str], None]) -> Iterator[Client]:
     address = settings.cluster
     assert address is not None
     check_address(address)
@@ -85,11 +57,11 @@ def _connected(settings: Settings, say: Callable[[str], None]) -> Iterator[Clien
         stack.callback(client.close, timeout=2)
         _check_workers(client, address)
         if address != LOCAL:
-            say(f"  cluster {_counted(len(client.nthreads()), 'worker')}")
+            say(f"  cluster {counted(len(client.nthreads()), 'worker')}")
         yield client
 
 
-def _counted(n: int, word: str, plural: str = "s") -> str:
+def counted(n: int, word: str, plural: str = "s") -> str:
     return f"{n:,} {word}{plural * (n != 1)}"
 
 

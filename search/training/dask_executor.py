@@ -13,7 +13,14 @@ from threadpoolctl import threadpool_limits
 from core.trainer.stack import Stack
 from core.trainer.training_data import TrainingData
 from search.errors import LockstepError
-from search.training.processes import MAX_RESTARTS, POLL_SECONDS, StackJob, Ticker, run_job
+from search.training.executor import (
+    MAX_RESTARTS,
+    POLL_SECONDS,
+    Progress,
+    StackJob,
+    Watch,
+    run_job,
+)
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -57,7 +64,8 @@ class DaskExecutor:
             "same command continues"
         )
 
-    def run(self, jobs: Sequence[StackJob], tick: Callable[[int], None]) -> Iterator[Stack]:
+    def run(self, jobs: Sequence[StackJob], watch: Watch) -> Iterator[Stack]:
+        """Train the jobs; see `Executor.run`."""
         started = time.perf_counter()
         self.training_seconds = 0.0
         trained = [0] * len(jobs)  # trial epochs by job
@@ -82,19 +90,19 @@ class DaskExecutor:
             self.training_seconds = time.perf_counter() - started
 
         self._client.subscribe_topic(topic, hear)
-        return self._results(submit, submit(0), trained, Ticker(trained, tick))
+        return self._results(submit, submit(0), trained, Progress(trained, watch))
 
     def _results(
         self,
         submit: Callable[[int], list[Future]],
         futures: list[Future],
         trained: list[int],
-        tell: Ticker,
+        progress: Progress,
     ) -> Iterator[Stack]:
         done = restarts = 0
         while done < len(trained):
             try:
-                stack, trained[done] = self._result(futures[0], tell)
+                result = self._result(futures[0], progress)
             except _GoneError as error:
                 restarts += 1
                 if restarts > MAX_RESTARTS:
@@ -102,13 +110,17 @@ class DaskExecutor:
                 self._scattered = self._scatter()
                 futures = submit(done)
                 continue
+            if result is None:
+                return
+            stack, trained[done] = result
             del futures[0]  # the worker need not keep it
             done, restarts = done + 1, 0
-            tell()
+            progress.tell()
             yield stack
 
-    def _result(self, future: Future, tell: Ticker) -> tuple[Stack, int]:
-        """Raises _GoneError when the work has to be submitted again."""
+    def _result(self, future: Future, progress: Progress) -> tuple[Stack, int] | None:
+        """Return the stack and its epochs; None where the training shall stop. Raises _GoneError
+        when the work has to be submitted again."""
         from distributed import KilledWorker
 
         ended = threading.Event()
@@ -116,7 +128,9 @@ class DaskExecutor:
         looked = manned = time.monotonic()
         while future.status != "finished":
             ended.wait(POLL_SECONDS)
-            tell()
+            progress.tell()
+            if progress.stopping:
+                return None
             now = time.monotonic()
             if future.status == "error":
                 failure: BaseException = future.exception()
@@ -154,15 +168,22 @@ def train_on_worker(data: TrainingData, job: StackJob, topic: str, place: int) -
     key = worker.get_current_task()
     trained, told = 0, time.monotonic()
 
-    def on_epoch(epochs: int) -> None:
+    def on_epoch(epochs: int) -> bool:
         nonlocal trained, told
         trained += epochs
         if time.monotonic() - told < TELL_SECONDS:
-            return
+            return False
         told = time.monotonic()
-        task = worker.state.tasks.get(key)
-        if task is None or task.state == "cancelled":
-            raise _GoneError
+        if not wanted():
+            return True
         worker.log_event(topic, (place, trained))
+        return False
 
-    return run_job(data, job, on_epoch), trained
+    def wanted() -> bool:
+        task = worker.state.tasks.get(key)
+        return task is not None and task.state != "cancelled"
+
+    stack = run_job(data, job, on_epoch)
+    if not wanted():
+        raise _GoneError
+    return stack, trained

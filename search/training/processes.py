@@ -1,72 +1,29 @@
-"""Where stacks are trained. An executor carries core types only, and jobs are stateless: the same
-stack gives the same outcome, so a job that was lost is simply run again."""
+"""Stacks trained in processes on this machine."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, TimeoutError
-from typing import Any, Protocol
-
-from threadpoolctl import threadpool_limits
 
 from core.trainer.stack import Stack
 from core.trainer.training_data import TrainingData
 from search.errors import LockstepError
-from search.training.worker import StackJob as StackJob
+from search.training.executor import (
+    MAX_RESTARTS,
+    POLL_SECONDS,
+    Executor,
+    Progress,
+    StackJob,
+    Watch,
+)
 from search.training.worker import Worker, WorkerDiedError, counters
-from search.training.worker import run_job as run_job
 
-MAX_RESTARTS = 3  # of workers at the same job
-POLL_SECONDS = 0.2
 SLOTS = 4096  # of jobs in one run
 
-
-class Executor(Protocol):
-    training_seconds: float  # from the start of the last run to its last finished job
-
-    def run(self, jobs: Sequence[StackJob], tick: Callable[[int], None]) -> Iterator[Stack]:
-        """Train the jobs; yield their stacks in the order of ``jobs``. Processes start at once.
-
-        tick is called a few times a second with the epochs trained since the last call, summed over
-        trials; what it raises stops the work.
-        """
-
-
-class InProcess:
-    """One stack after another, here."""
-
-    def __init__(self, data: TrainingData) -> None:
-        self._data = data
-        self.training_seconds = 0.0
-
-    def run(self, jobs: Sequence[StackJob], tick: Callable[[int], None]) -> Iterator[Stack]:
-        self.training_seconds = 0.0
-        for job in jobs:
-            started = time.perf_counter()
-            with threadpool_limits(1):
-                stack = run_job(self._data, job, tick)
-            self.training_seconds += time.perf_counter() - started
-            yield stack
-
-
 Futures = list[Future[Stack]]
-
-
-class Ticker:
-    """Tells of the epochs trained since it was last called."""
-
-    def __init__(self, counts: Any, tick: Callable[[int], None]) -> None:
-        self._counts = counts
-        self._tick = tick
-        self._told = 0
-
-    def __call__(self) -> None:
-        trained = max(self._told, sum(self._counts))
-        new, self._told = trained - self._told, trained
-        self._tick(new)
 
 
 class Processes:
@@ -82,7 +39,8 @@ class Processes:
         self._closed = False
         self.training_seconds = 0.0
 
-    def run(self, jobs: Sequence[StackJob], tick: Callable[[int], None]) -> Iterator[Stack]:
+    def run(self, jobs: Sequence[StackJob], watch: Watch) -> Iterator[Stack]:
+        """Train the jobs; see `Executor.run`."""
         started = time.perf_counter()
         self.training_seconds = 0.0
         self._trained[:] = [0] * SLOTS
@@ -96,30 +54,35 @@ class Processes:
         ]
         for future in futures:
             future.add_done_callback(note_time)
-        return self._results(futures, Ticker(self._trained, tick))
+        return self._results(futures, Progress(self._trained, watch))
 
-    def _results(self, futures: Futures, ticker: Ticker) -> Iterator[Stack]:
+    def _results(self, futures: Futures, progress: Progress) -> Iterator[Stack]:
         try:
             for future in futures:
-                yield self._wait(future, ticker)
+                stack = self._wait(future, progress)
+                if stack is None:
+                    return
+                yield stack
         finally:
             for future in futures:
                 future.cancel()  # where the rest is not wanted
 
-    def _wait(self, future: Future[Stack], ticker: Ticker) -> Stack:
-        while True:
+    def _wait(self, future: Future[Stack], progress: Progress) -> Stack | None:
+        """Return the stack; None where the training shall stop."""
+        while not progress.stopping:
             try:
                 stack = future.result(timeout=POLL_SECONDS)
             except TimeoutError:
-                ticker()
+                progress.tell()
                 continue
             except MemoryError as error:
                 raise LockstepError(
                     "a training process ran out of memory: use fewer --workers (finished trials "
                     "are kept)"
                 ) from error
-            ticker()
+            progress.tell()
             return stack
+        return None
 
     def _survive(self, job: StackJob, slot: int) -> Stack:
         """Train in this thread's worker; one that dies is replaced, and trains the job again."""

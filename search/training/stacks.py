@@ -10,22 +10,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from core.trainer.result import Hyperparameters
+from search.trials.trial import PlannedTrial
 
 MIN_STACKS = 4  # so that a few workers all have something to do
 MIN_STACK_TRIALS = 32  # below this a stack gains too little from being one
 MIN_SURVIVORS = 8  # the same at later rungs, where most workers would have nothing to do
 MAX_STACK_TRIALS = 256  # beyond this it gains nothing more, and progress comes in lumps
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedTrial:
-    """A trial of the study: its Optuna number and what it tries."""
-
-    number: int
-    hyperparameters: Hyperparameters
 
 
 def stacks(

@@ -8,15 +8,12 @@ Here each has a pipe of its own, whose other end closes with the process, whenev
 from __future__ import annotations
 
 import contextlib
-import copy
 import multiprocessing
 import os
 import pickle
 import signal
 import threading
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -24,26 +21,10 @@ from threadpoolctl import threadpool_limits
 
 from core.trainer.stack import Stack
 from core.trainer.training_data import TrainingData
+from search.training.executor import StackJob, run_job
 
 _context = multiprocessing.get_context("spawn")
 _NO_MEMORY = pickle.dumps(MemoryError())  # made while there is some
-
-
-@dataclass(frozen=True, slots=True)
-class StackJob:
-    """A stack, and the epochs that it is to be trained further; the data is with the executor."""
-
-    stack: Stack
-    epochs: int
-
-
-def run_job(
-    data: TrainingData, job: StackJob, on_epoch: Callable[[int], None] = lambda trained: None
-) -> Stack:
-    """The stack after the job; the job's own stays as it is."""
-    stack = copy.deepcopy(job.stack)
-    stack.advance(data, job.epochs, on_epoch)
-    return stack
 
 
 class WorkerDiedError(Exception):

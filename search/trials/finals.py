@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from core.trainer.result import Status
@@ -35,9 +35,6 @@ class Finalist:
         values = asdict(self)
         del values["trial"]
         return {f"fresh_{k}": value for k, value in values.items() if math.isfinite(value)}
-
-
-FRESH_METRICS = tuple(f"fresh_{field.name}" for field in fields(Finalist) if field.name != "trial")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ import pytest
 from cluster_driver import Problem, Recorded, Written
 from cluster_simulation import StackTime
 from cluster_tables import Trained
+from measure import Unwatched
 
 if TYPE_CHECKING:
-    from search.training.processes import Executor, StackJob
+    from search.training.executor import Executor, StackJob
 
 EMPTY_TASKS = 200
 SHARE = {"mnist-3v6": 0.2, "mnist-10": 0.1}  # of the study's epochs that its stacks are trained for
@@ -98,8 +99,8 @@ def _problem(name: str, data_dir: Path | None, say: Say) -> Problem:
 def _executors(problem: Problem) -> Iterator[Mapping[str, Executor]]:
     from core.trainer.training_data import TrainingData
     from search.settings import Settings
-    from search.training.dask_cluster import open_executor
-    from search.training.processes import InProcess
+    from search.training.choose import open_executor
+    from search.training.in_process import InProcess
 
     data = TrainingData.of(problem.data.train, problem.data.validation)
     with (
@@ -111,7 +112,7 @@ def _executors(problem: Problem) -> Iterator[Mapping[str, Executor]]:
 
 def _seconds(executor: Executor, jobs: Sequence[StackJob]) -> float:
     started = time.perf_counter()
-    for _ in executor.run(jobs, lambda trained: None):
+    for _ in executor.run(jobs, Unwatched()):
         pass
     return time.perf_counter() - started
 
@@ -121,9 +122,9 @@ def _empty(executor: Executor, rounds: int) -> list[float]:
     from core.trainer.result import Hyperparameters
     from core.trainer.softmax import Penalty
     from core.trainer.stack import Stack
-    from search.training.processes import StackJob
+    from search.training.executor import StackJob
 
-    jobs = [StackJob(Stack((Hyperparameters(0.1, 0.0, 100),), Penalty.NORM, 0, 1), 0)] * EMPTY_TASKS
+    jobs = [StackJob(Stack((Hyperparameters(0.1, 0.0, 100),), Penalty.NORM, 0), 0)] * EMPTY_TASKS
     return [_seconds(executor, jobs) / EMPTY_TASKS for _ in range(rounds + 1)][1:]
 
 
@@ -133,8 +134,9 @@ def _trained(
     """The study's own stacks, each twice so that two workers have as much to do."""
     from core.trainer.stack import Stack
     from search.spec.space import grid
-    from search.training.processes import StackJob
-    from search.training.stacks import PlannedTrial, stacks
+    from search.training.executor import StackJob
+    from search.training.stacks import stacks
+    from search.trials.trial import PlannedTrial
 
     spec = problem.spec
     cohort = [PlannedTrial(*each) for each in enumerate(grid(spec.space))]

@@ -187,7 +187,7 @@ def written(
     spec, settings = load(study), Settings(home=folder, tracking_uri=up.mlflow)
     # As a launch does, and so that no two clients make the same experiment or data set.
     tracker = open_tracker(spec, settings, {})
-    tracker.log_study_data(spec, load_data(spec, settings, lambda text: None))
+    tracker.log_study_data(load_data(spec, settings, lambda text: None))
     found = []
     with ProcessPoolExecutor(
         max(clients), get_context("spawn"), _open_client, (study, up.mlflow, folder)
@@ -218,7 +218,8 @@ def _open_client(study: Path, uri: str, home: Path) -> None:
     from search.spec.space import grid
     from search.spec.study_spec import load
     from search.tracking.store import load_tracker
-    from search.training.stacks import PlannedTrial
+    from search.trials.outcome import Outcome
+    from search.trials.trial import PlannedTrial
 
     spec = load(study)
     data = load_data(spec, Settings(), lambda text: None)
@@ -229,7 +230,7 @@ def _open_client(study: Path, uri: str, home: Path) -> None:
     )
     settings = Settings(home=home, tracking_uri=uri)
     _client["tracker"] = load_tracker(spec, settings, "benchmark")
-    _client["arguments"] = spec, PlannedTrial(0, tried), result, data
+    _client["arguments"] = PlannedTrial(0, tried), Outcome(result), data
 
 
 def _write_until(ends: float) -> int:

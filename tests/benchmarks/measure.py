@@ -167,3 +167,16 @@ def _proportional_bytes(pid: int) -> int:
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024
     return 0
+
+
+class Unwatched:
+    """Follows no training and never stops it: what an executor asks for."""
+
+    def trained(self, epochs: int) -> None:
+        pass
+
+    def repeated(self, epochs: int) -> None:
+        pass
+
+    def stopping(self) -> bool:
+        return False

@@ -15,8 +15,8 @@ from core.trainer.result import Status
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.study.search_study import SearchStudy, open_study
-from search.training.stacks import PlannedTrial
 from search.trials.finished_trial import FinishedTrial
+from search.trials.trial import PlannedTrial
 
 DECAYS = 10  # values of weight decay; the learning rates fill up
 

@@ -23,11 +23,12 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"  # before NumPy is imported
 
 import numpy as np  # noqa: E402
+from measure import Unwatched  # noqa: E402
 
 if TYPE_CHECKING:
     from core.datasets.dataset import Splits
     from search.spec.study_spec import StudySpec
-    from search.training.processes import Executor
+    from search.training.executor import Executor
 
 # Heavy imports happen inside functions: training processes import this file too, as any program
 # that starts them.
@@ -113,28 +114,24 @@ def outcomes(
     from core.trainer.training_data import TrainingData
     from search.settings import Settings
     from search.study.search_study import open_study
-    from search.training.cohort import CohortTraining
+    from search.training.cohort import Cohort, Training
     from search.trials.finished_trial import FinishedTrial
 
-    training = TrainingData.of(data.train, data.validation)
+    training = Training(
+        penalty=study_spec.model.penalty,
+        objective=study_spec.search.objective,
+        data=TrainingData.of(data.train, data.validation),
+        executor=executor,
+        watch=Unwatched(),
+    )
     with (
         tempfile.TemporaryDirectory() as folder,
         open_study(study_spec, Settings(home=Path(folder)), data.digest) as study,
     ):
         started = time.perf_counter()
         while trials := study.next_cohort():
-            cohort = CohortTraining(
-                trials=trials,
-                schedule=study.schedule(trials),
-                recorded={},
-                seeds=[study_spec.model.seed],
-                penalty=study_spec.model.penalty,
-                objective=study_spec.search.objective,
-                data=training,
-                executor=executor,
-                tick=lambda trained: None,
-            )
-            for trial, outcome in cohort.outcomes():
+            cohort = Cohort(trials, study.schedule(trials), [study_spec.model.seed])
+            for trial, outcome in training.start(cohort).outcomes():
                 finished = FinishedTrial.of(trial.number, outcome.result, "", outcome.rungs)
                 study.record(finished)
                 yield time.perf_counter() - started, finished
@@ -260,10 +257,10 @@ def _warm_up(executor: Executor) -> None:
     from core.trainer.result import Hyperparameters
     from core.trainer.softmax import Penalty
     from core.trainer.stack import Stack
-    from search.training.processes import StackJob
+    from search.training.executor import StackJob
 
-    stack = Stack((Hyperparameters(0.1, 0.0, 400),), Penalty.NORM, 0, 1)
-    for _ in executor.run([StackJob(stack, 1)] * WORKERS, lambda trained: None):
+    stack = Stack((Hyperparameters(0.1, 0.0, 400),), Penalty.NORM, 0)
+    for _ in executor.run([StackJob(stack, 1)] * WORKERS, Unwatched()):
         pass
 
 

@@ -9,120 +9,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution
-from optuna.trial import FrozenTrial, TrialState, create_trial
 from PIL import Image
 
 from core.trainer.result import Hyperparameters, Status
-from search.commands.study_figures import expected
 from search.figures.budget import Course, expected_best_figure, importances_figure, pruning_figure
-from search.findings.importances import MOST, importances, scored
+from search.findings.expected import expected_search, sentence
 from search.spec.objective import Objective
 from search.spec.study_spec import StudySpec
 from search.trials.finished_trial import FinishedTrial
-
-SPACE: dict[str, Any] = {
-    "learning_rate": FloatDistribution(1e-4, 1.0, log=True),
-    "weight_decay": FloatDistribution(1e-6, 1e-1, log=True),
-    "batch_size": CategoricalDistribution([16, 32]),
-}
-
-
-def trials(n: int, loss: Callable[[float, float, int], float]) -> list[FrozenTrial]:
-    rng = np.random.default_rng(0)
-    made = []
-    for _ in range(n):
-        rate, decay, batch = (
-            10 ** rng.uniform(-4, 0),
-            10 ** rng.uniform(-6, -1),
-            rng.choice([16, 32]),
-        )
-        params = {"learning_rate": rate, "weight_decay": decay, "batch_size": int(batch)}
-        made.append(
-            create_trial(params=params, distributions=SPACE, value=loss(rate, decay, int(batch)))
-        )
-    return made
-
-
-def test_importances_find_what_decides() -> None:
-    found = importances(trials(80, lambda rate, decay, batch: rate**0.5 * decay**0.05), True, 0)
-    assert next(iter(found)) == "learning_rate"
-    assert found["learning_rate"] > 0.8
-    assert sum(found.values()) == pytest.approx(1)
-    assert found == importances(
-        trials(80, lambda rate, decay, batch: rate**0.5 * decay**0.05), True, 0
-    ), "the same seed, the same shares"
-
-
-def test_importances_are_shares_of_the_axes_that_were_searched() -> None:
-    """A logarithmic axis counts by decades: these are the variances of the grid's own means."""
-    grid = [
-        create_trial(
-            params={"learning_rate": rate, "weight_decay": decay, "batch_size": batch},
-            distributions=SPACE,
-            value=1 + abs(np.log10(rate) + 2) + 0.1 * np.log10(decay),
-        )
-        for rate in np.geomspace(1e-4, 1, 9)
-        for decay in np.geomspace(1e-6, 1e-1, 6)
-        for batch in (16, 32)
-    ]
-    found = importances(grid, False, 0)
-    rates = np.var(np.abs(np.linspace(-2, 2, 9)))
-    decays = np.var(0.1 * np.linspace(-6, -1, 6))
-    assert found["learning_rate"] == pytest.approx(rates / (rates + decays), abs=0.05)
-
-
-def test_importances_of_a_large_study_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.findings.importances.MOST", 40)
-    assert MOST >= 100
-    assert next(iter(importances(trials(300, lambda rate, decay, batch: decay), True, 0))) == (
-        "weight_decay"
-    )
-
-
-def test_importances_of_nothing() -> None:
-    assert importances([], True, 0) == {}
-    assert importances(trials(9, lambda rate, decay, batch: rate), True, 0) == {}
-    assert importances(trials(30, lambda rate, decay, batch: 1.0), True, 0) == {}
-    pruned = [
-        create_trial(state=TrialState.PRUNED, params=each.params, distributions=SPACE)
-        for each in trials(30, lambda rate, decay, batch: rate)
-    ]
-    assert importances(scored(pruned), True, 0) == {}
-
-
-def test_importances_where_a_pruner_chose_are_those_of_all_that_it_chose_from() -> None:
-    """Survivors are alike in what decided; a trial that diverged before the rung has no score."""
-    every = trials(90, lambda rate, decay, batch: abs(np.log10(rate) + 2) + 0.02 * batch / 32)
-    least = sorted(each.value or 0.0 for each in every)[30]
-    states = [
-        TrialState.COMPLETE if (each.value or 0.0) < least else TrialState.PRUNED for each in every
-    ]
-    halved = [
-        create_trial(
-            state=state, value=each.value, params=each.params, distributions=SPACE,
-            intermediate_values={3: each.value or 0.0},
-        )
-        for state, each in zip(states, every, strict=True)
-    ]  # fmt: skip
-    failed = create_trial(state=TrialState.FAIL, params=every[0].params, distributions=SPACE)
-    known = scored([*halved, failed], 3)
-    assert len(known) == 90
-    assert len(scored([*halved, failed])) == 30
-    assert importances(known, False, 0) == importances(every, False, 0)
-    survivors = importances(scored(halved), False, 0)
-    assert importances(known, False, 0)["learning_rate"] > survivors["learning_rate"]
-
-
-def test_a_hyperparameter_with_one_value_has_no_importance() -> None:
-    alike = [
-        create_trial(params=each.params | {"batch_size": 16}, distributions=SPACE, value=each.value)
-        for each in trials(30, lambda rate, decay, batch: rate)
-    ]
-    assert "batch_size" not in importances(alike, True, 0)
-    assert optuna.logging.get_verbosity() >= optuna.logging.INFO
 
 
 def image(png: bytes) -> Image.Image:
@@ -201,25 +96,23 @@ def test_the_sentence_about_fewer_trials(
     make_spec: Callable[..., StudySpec], finished: list[FinishedTrial]
 ) -> None:
     spec = make_spec()
-    found = expected(spec, finished)
+    found = expected_search(spec, finished)
     assert found is not None
     assert len(found.scores) == 101
     assert found.scores.max() == 1.0, "what diverged counts as the worst"
     # E of the least of n draws from 1..N is about N / (n + 1); here n = 20.
-    sentence = found.sentence(spec)
-    assert sentence is not None
-    assert sentence.startswith(
-        "budget   20 random trials of this grid would be expected to reach a"
-    )
-    told = float(sentence.split("a loss of ")[1].split(" ")[0])
+    told_so = sentence(found, spec)
+    assert told_so is not None
+    assert told_so.startswith("budget   20 random trials of this grid would be expected to reach a")
+    told = float(told_so.split("a loss of ")[1].split(" ")[0])
     assert told == pytest.approx(sum((1 - i / 101) ** 20 for i in range(101)) / 100, rel=0.02)
-    assert f"{found.needed:,} come within 5 % of it" in sentence
+    assert f"{found.needed:,} come within 5 % of it" in told_so
 
     by_accuracy = make_spec(('"val_loss"', '"val_accuracy"'))
-    found = expected(by_accuracy, finished)
+    found = expected_search(by_accuracy, finished)
     assert found is not None
     # An error rate is half the loss here.
-    assert f"an accuracy of {100 * (1 - told / 2):.2f} %" in (found.sentence(by_accuracy) or "")
+    assert f"an accuracy of {100 * (1 - told / 2):.2f} %" in (sentence(found, by_accuracy) or "")
 
 
 def test_no_sentence_where_trials_were_not_independent(
@@ -227,11 +120,11 @@ def test_no_sentence_where_trials_were_not_independent(
 ) -> None:
     for change in ('"tpe"\ntrials = 100', '"grid"\npruner = "halving"'):
         spec = make_spec(('sampler = "grid"', f"sampler = {change}"))
-        found = expected(spec, finished)
+        found = expected_search(spec, finished)
         assert found is not None
-        assert found.sentence(spec) is None
+        assert sentence(found, spec) is None
     spec = make_spec()
-    assert expected(spec, finished[:1]) is None
-    few = expected(spec, finished[:10])
+    assert expected_search(spec, finished[:1]) is None
+    few = expected_search(spec, finished[:10])
     assert few is not None
-    assert few.sentence(spec) is None
+    assert sentence(few, spec) is None

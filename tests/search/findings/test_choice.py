@@ -8,6 +8,7 @@ import pytest
 from core.trainer.result import Hyperparameters, Status
 from search.findings.choice import Choice, choose, sentences
 from search.findings.scores import ValidationScores
+from search.findings.sentences import choice_sentences
 from search.spec.objective import Objective
 from search.trials.finished_trial import FinishedTrial
 
@@ -85,7 +86,7 @@ def test_sentences_of_several_trials() -> None:
 
 def test_one_trial_has_nothing_to_be_compared_with() -> None:
     choice, _ = made([0.0], grid((0.1, 0.01)), 0.1, Objective.ACCURACY)
-    assert sentences(choice) == []
+    assert choice_sentences(choice) == []
     assert choice.one_se is choice.best
     assert choice.as_json()["indistinguishable_from_best"] == 1
 

@@ -20,15 +20,16 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from core.trainer.result import Curves, Hyperparameters, Status, TrainingResult
-from search.commands.study_report import note
+from search.commands.report import note
 from search.errors import LockstepError, NothingToShowError, StudyBusyError, StudyChangedError
 from search.settings import Settings
 from search.spec.objective import Objective
 from search.spec.space import distributions, grid
 from search.spec.study_spec import StudySpec
 from search.study.search_study import SearchStudy, load_study, open_study
-from search.training.stacks import PlannedTrial, stacks
+from search.training.stacks import stacks
 from search.trials.finished_trial import FinishedTrial, ranked
+from search.trials.trial import PlannedTrial
 
 MakeSpec = Callable[..., StudySpec]
 MakeResult = Callable[..., TrainingResult]

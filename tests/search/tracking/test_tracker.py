@@ -37,9 +37,16 @@ from search.tracking.tracker import (
     run_name,
 )
 from search.tracking.view_format import TAG_PREFIX
-from search.tracking.views import image_key, log_weight_images, share_table, share_views
-from search.training.stacks import PlannedTrial
+from search.tracking.views import (
+    ScaledWeights,
+    image_key,
+    log_weight_images,
+    share_table,
+    share_views,
+)
 from search.trials.finished_trial import FinishedTrial
+from search.trials.outcome import Outcome
+from search.trials.trial import PlannedTrial
 
 MakeSpec = Callable[..., StudySpec]
 MakeSplits = Callable[..., Splits]
@@ -110,7 +117,7 @@ def test_finishing_writes_note_data_figures_and_metrics(
 ) -> None:
     for n in (1, 2):  # a launch that is repeated writes it all again
         figure = Artifact("figures/heat_maps.png", f"picture {n}".encode())
-        tracker.log_study_data(spec, splits)
+        tracker.log_study_data(splits)
         tracker.finish(f"**note {n}**", [figure], {"best_val_loss": n / 4})
         (parent,) = runs(tracker, "study")
         assert parent.info.status == "FINISHED"
@@ -144,7 +151,7 @@ def test_a_trial_is_logged_whole(
 ) -> None:
     trial = planned(spec, 4)
     result = make_result(trial.hyperparameters, status, epochs=5)
-    run_id = tracker.log_trial(spec, trial, result, splits)
+    run_id = tracker.log_trial(trial, Outcome(result), splits)
     (run,) = runs(tracker, "trial")
     assert run.info.run_id == run_id
     assert (
@@ -197,7 +204,9 @@ def test_a_trial_is_logged_whole(
 
     with Image.open(io.BytesIO(artifact(tracker, run_id, TEMPLATES, tmp_path))) as picture:
         assert picture.format == "PNG"
-    weights, curves = read_result(tracker, run_id)
+    kept = read_result(tracker, run_id)
+    assert kept is not None
+    weights, curves = kept.weights, kept.curves
     np.testing.assert_array_equal(weights, result.weights, strict=True)
     for name in Curves.names():
         np.testing.assert_array_equal(getattr(curves, name), getattr(result.curves, name))
@@ -213,7 +222,7 @@ def test_a_trial_that_diverged_at_once(
     result.weights[:] = math.nan
     for name in Curves.names():
         getattr(result.curves, name)[:] = math.inf
-    tracker.log_trial(spec, trial, result, splits)
+    tracker.log_trial(trial, Outcome(result), splits)
     (run,) = runs(tracker, "trial")
     assert run.info.status == "FAILED"
     assert set(run.data.metrics) == {"best_epoch", "stopped_epoch"}
@@ -224,7 +233,7 @@ def test_a_weight_decay_of_zero_has_no_logarithm(
 ) -> None:
     trial = planned(spec, 0)
     assert trial.hyperparameters.weight_decay == 0
-    tracker.log_trial(spec, trial, make_result(trial.hyperparameters), splits)
+    tracker.log_trial(trial, Outcome(make_result(trial.hyperparameters)), splits)
     (run,) = runs(tracker, "trial")
     assert run.data.params["weight_decay"] == "0.0"
     assert "log10_weight_decay" not in run.data.params
@@ -236,7 +245,7 @@ def test_more_points_than_one_call_takes(
     epochs = MAX_METRICS // 4 + 3
     trial = planned(spec, 0)
     result = make_result(trial.hyperparameters, epochs=epochs)
-    run_id = tracker.log_trial(spec, trial, result, splits)
+    run_id = tracker.log_trial(trial, Outcome(result), splits)
     for name in Curves.names():
         points = tracker.client.get_metric_history(run_id, name)
         assert [point.value for point in points] == list(getattr(result.curves, name))
@@ -252,13 +261,15 @@ def test_thinned_curves(
     tracker = open_tracker(spec, replace(store, every_epoch=False), {})
     trial = planned(spec, 0)
     result = make_result(trial.hyperparameters, epochs=22)
-    run_id = tracker.log_trial(spec, trial, result, splits)
+    run_id = tracker.log_trial(trial, Outcome(result), splits)
     points = tracker.client.get_metric_history(run_id, "val_loss")
     expected = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20, 22]
     assert [point.step for point in points] == expected
     assert [point.value for point in points] == [result.curves.val_loss[e - 1] for e in expected]
     assert tracker.client.get_run(run_id).data.metrics["val_loss"] == result.curves.val_loss[-1]
-    assert len(read_result(tracker, run_id)[1]) == 22
+    kept = read_result(tracker, run_id)
+    assert kept is not None
+    assert len(kept.curves) == 22
 
 
 @pytest.mark.parametrize("n_epochs", [1, 2, 9, 10, 11, 15, 99, 100])
@@ -281,22 +292,24 @@ def test_runs_that_were_never_committed_are_replaced(
     trials = [planned(spec, number) for number in range(3)]
     results = [make_result(trial.hyperparameters) for trial in trials]
     whole = [
-        first.log_trial(spec, *each, splits) for each in zip(trials[:2], results[:2], strict=True)
+        first.log_trial(trial, Outcome(result), splits)
+        for trial, result in zip(trials[:2], results[:2], strict=True)
     ]
     # Number 0 was committed; 1 is whole but was not; 2 was killed in the middle.
     half = first.start_run(run_name(trials[2], results[2]), "trial", {"lockstep.trial": "2"})
 
     second = open_tracker(spec, store, {0: whole[0]})
-    assert second.leftovers == {1: whole[1], 2: half}
+    assert second.known.leftovers == {1: whole[1], 2: half}
     written = [
-        second.log_trial(spec, *each, splits) for each in zip(trials[1:], results[1:], strict=True)
+        second.log_trial(trial, Outcome(result), splits)
+        for trial, result in zip(trials[1:], results[1:], strict=True)
     ]
     found = runs(second, "trial")
     assert {run.info.run_id for run in found} == {whole[0], *written}
     assert sorted(run.data.tags["lockstep.trial"] for run in found) == ["0", "1", "2"]
     assert {run.info.status for run in found} == {"FINISHED"}
     committed = dict(enumerate([whole[0], *written]))
-    assert open_tracker(spec, store, committed).leftovers == {}
+    assert open_tracker(spec, store, committed).known.leftovers == {}
 
 
 def test_an_aborted_run_is_failed(tracker: Tracker) -> None:
@@ -335,9 +348,9 @@ def test_weight_images_of_different_classes_are_apart(
     splits = make_splits(names)
     trial = planned(spec, 0)
     result = make_result(trial.hyperparameters, n_classes=len(names))
-    run_id = tracker.log_trial(spec, trial, result, splits)
+    run_id = tracker.log_trial(trial, Outcome(result), splits)
     finished = FinishedTrial.of(0, result, run_id)
-    log_weight_images(tracker, finished, splits, 1.0, 1)
+    log_weight_images(tracker, finished, splits, ScaledWeights(result.weights, 1.0, 1))
     assert len(image_keys(tracker, run_id)) == len(names)
 
 
@@ -354,9 +367,9 @@ def test_weight_images_are_logged_once(
     splits = make_splits(ODD_NAMES)
     trial = planned(spec, 0)
     result = make_result(trial.hyperparameters, n_classes=len(ODD_NAMES))
-    run_id = tracker.log_trial(spec, trial, result, splits)
+    run_id = tracker.log_trial(trial, Outcome(result), splits)
     finished = FinishedTrial.of(0, result, run_id)
-    log_weight_images(tracker, finished, splits, 1.5, 1)
+    log_weight_images(tracker, finished, splits, ScaledWeights(result.weights, 1.5, 1))
     files = [file.path for file in tracker.client.list_artifacts(run_id, "images")]
     assert len(image_keys(tracker, run_id)) == len(ODD_NAMES)
     for again in (tracker, open_tracker(spec, store_of(tracker), {0: run_id})):
@@ -415,7 +428,7 @@ def test_the_filters_of_the_presets_find_their_runs(
     for number, status in enumerate((Status.COMPLETED, Status.DIVERGED, Status.COMPLETED)):
         trial = planned(spec, number)
         result = make_result(trial.hyperparameters, status)
-        run_ids.append(tracker.log_trial(spec, trial, result, splits))
+        run_ids.append(tracker.log_trial(trial, Outcome(result), splits))
     best = [run_ids[2], run_ids[0]]
     share_views(tracker, best, len(best), splits.train.class_names, Objective.LOSS)
     share_table(tracker, Objective.LOSS)

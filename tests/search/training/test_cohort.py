@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import diverging_trial, make_problem
+from watching import Watching
 
 from core.trainer.pruning import Schedule, kept
 from core.trainer.result import Curves, Hyperparameters, Status
 from core.trainer.softmax import Penalty
 from core.trainer.stack import train
 from search.spec.objective import Objective
-from search.training.cohort import CohortTraining
-from search.training.processes import InProcess
-from search.training.stacks import PlannedTrial
+from search.training.cohort import Cohort, Training
+from search.training.executor import Executor
+from search.training.in_process import InProcess
 from search.trials.finished_trial import FinishedTrial
 from search.trials.outcome import Outcome
+from search.trials.trial import PlannedTrial
 
 PROBLEM = make_problem(3)
 RUNGS = (1, 3, 9)
@@ -48,21 +49,13 @@ def schedule(hyperband: bool = False, rungs: tuple[int, ...] = RUNGS) -> Schedul
     return Schedule.of(range(12), rungs, 3, hyperband=hyperband, seed=(0, 0))
 
 
-def training(
-    plan: Schedule,
-    recorded: Mapping[int, FinishedTrial] | None = None,
-    seeds: tuple[int, ...] = (5,),
-) -> CohortTraining:
-    return CohortTraining(
-        trials=cohort(),
-        schedule=plan,
-        recorded=recorded or {},
-        seeds=seeds,
+def training(executor: Executor | None = None, watch: Watching | None = None) -> Training:
+    return Training(
         penalty=Penalty.SQUARED,
         objective=Objective.LOSS,
         data=PROBLEM.data,
-        executor=InProcess(PROBLEM.data),
-        tick=lambda trained: None,
+        executor=executor or InProcess(PROBLEM.data),
+        watch=watch or Watching(),
     )
 
 
@@ -70,8 +63,14 @@ def finished(trial: PlannedTrial, outcome: Outcome) -> FinishedTrial:
     return FinishedTrial.of(trial.number, outcome.result, "run", outcome.rungs, outcome.spread)
 
 
-def run(*arguments: object, **others: object) -> dict[int, Outcome]:
-    found = list(training(*arguments, **others).outcomes())  # type: ignore[arg-type]
+def run(
+    plan: Schedule,
+    recorded: Mapping[int, FinishedTrial] | None = None,
+    seeds: tuple[int, ...] = (5,),
+    watch: Watching | None = None,
+) -> dict[int, Outcome]:
+    started = training(watch=watch).start(Cohort(cohort(), plan, seeds, recorded or {}))
+    found = list(started.outcomes())
     assert len({trial.number for trial, _ in found}) == len(found), "each trial once"
     return {trial.number: outcome for trial, outcome in found}
 
@@ -176,17 +175,43 @@ def test_resumed_with_any_part_of_it(data: st.DataObject) -> None:
     assert all(equal(rest[number], outcomes[number]) for number in kept_back)
 
 
+def test_what_is_trained_again_is_said() -> None:
+    """The epochs of recorded trials that are trained for the sake of others in their stacks."""
+    plan = schedule(rungs=RUNGS[-1:])
+    outcomes = run(plan)
+    planned = {trial.number: trial for trial in cohort()}
+    lost = next(n for n, each in outcomes.items() if each.result.hyperparameters.batch_size == 8)
+    recorded = {n: finished(planned[n], each) for n, each in outcomes.items() if n != lost}
+    watch = Watching()
+    assert run(plan, recorded, watch=watch).keys() == {lost}
+    neighbours = [
+        each.result for n, each in outcomes.items()
+        if n != lost and each.result.hyperparameters.batch_size == 8
+    ]  # fmt: skip
+    assert watch.again == sum(result.stopped_epoch for result in neighbours)
+
+
+@pytest.mark.parametrize("recorded", [0, 3])
+def test_a_request_to_stop_ends_a_cohort_early(recorded: int) -> None:
+    watch = Watching()
+    outcomes = training(watch=watch).start(Cohort(cohort(), schedule(), (5,))).outcomes()
+    for _ in range(recorded):
+        next(outcomes)
+    watch.stop = True
+    assert len(list(outcomes)) < 12 - recorded
+
+
 def test_leavers_are_handed_on_while_the_others_train() -> None:
     """The next rung is submitted before those that leave are recorded."""
     submitted: list[int] = []
 
     class Watched(InProcess):
-        def run(self, jobs, tick):  # type: ignore[no-untyped-def]
+        def run(self, jobs, watch):  # type: ignore[no-untyped-def]
             submitted.append(len(jobs))
-            return super().run(jobs, tick)
+            return super().run(jobs, watch)
 
-    cohort_training = replace(training(schedule()), executor=Watched(PROBLEM.data))
-    seen: Iterator[tuple[PlannedTrial, Outcome]] = cohort_training.outcomes()
+    started = training(Watched(PROBLEM.data)).start(Cohort(cohort(), schedule(), (5,)))
+    seen: Iterator[tuple[PlannedTrial, Outcome]] = started.outcomes()
     statuses = [outcome.result.status for _, outcome in itertools.islice(seen, 2)]
     assert statuses == [Status.DIVERGED, Status.PRUNED]
     assert len(submitted) == 2

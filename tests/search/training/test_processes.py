@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from process_groups import alive_in_group, wait_until, workers_in_group
 from strategies import make_problem
+from watching import Watching
 
 from core.trainer.result import Hyperparameters
 from core.trainer.softmax import Penalty
@@ -22,16 +23,10 @@ from core.trainer.stack import Stack, train
 from core.trainer.training_data import TrainingData
 from search.errors import LockstepError
 from search.settings import Settings
-from search.training.dask_cluster import open_executor
-from search.training.processes import (
-    MAX_RESTARTS,
-    POLL_SECONDS,
-    Executor,
-    InProcess,
-    StackJob,
-    processes,
-    run_job,
-)
+from search.training.choose import open_executor
+from search.training.executor import MAX_RESTARTS, POLL_SECONDS, Executor, StackJob, run_job
+from search.training.in_process import InProcess
+from search.training.processes import processes
 
 REPOSITORY = Path(__file__).parents[3]
 WORKERS = 2
@@ -70,13 +65,13 @@ def job(size: int, epochs: int, batch_size: int = 8, seed: int = 0) -> StackJob:
     trials = tuple(
         Hyperparameters(0.01 * (n + 1 + seed), 1e-4 * n, batch_size) for n in range(size)
     )
-    return StackJob(Stack(trials, Penalty.NORM, seed, min(size, 4)), epochs)
+    return StackJob(Stack(trials, Penalty.NORM, seed), epochs)
 
 
 def small_jobs() -> list[StackJob]:
     """More than there are workers, the first one by far the longest, one of them diverging."""
     trials = (Hyperparameters(0.5, 200.0, 8), Hyperparameters(0.1, 0.0, 8))
-    diverging = StackJob(Stack(trials, Penalty.SQUARED, 1, 2), 30)
+    diverging = StackJob(Stack(trials, Penalty.SQUARED, 1), 30)
     return [job(9, 300), job(5, 20, 16, 1), diverging, job(1, 3, 4, 2), job(2, 10, 83)]
 
 
@@ -107,7 +102,7 @@ def workers() -> set[int]:
 
 def test_in_process_is_training(data: TrainingData) -> None:
     jobs = small_jobs()
-    stacks = list(InProcess(data).run(jobs, lambda trained: None))
+    stacks = list(InProcess(data).run(jobs, Watching()))
     assert_same(stacks, [run_job(data, each) for each in jobs])
     alone = train(data, jobs[3].stack.trials, penalty=Penalty.NORM, epochs=3, seed=2)
     trained = stacks[3].results(data)
@@ -120,9 +115,9 @@ def test_a_job_leaves_its_stack_as_it_is_and_goes_on_from_there(
     """So that a job that is lost can be run again, and a trained stack trained further."""
     whole = job(5, 7)
     for executor in (InProcess(data), pool):
-        (half,) = executor.run([StackJob(whole.stack, 3)], lambda trained: None)
+        (half,) = executor.run([StackJob(whole.stack, 3)], Watching())
         again = [StackJob(half, 4)] * 2
-        for rest in executor.run(again, lambda trained: None):
+        for rest in executor.run(again, Watching()):
             assert_same([rest], [run_job(data, whole)])
         assert (half.epoch, whole.stack.epoch) == (3, 0)
 
@@ -131,22 +126,22 @@ def test_workers_give_the_same_bits_in_the_order_of_the_jobs(
     data: TrainingData, pool: Executor
 ) -> None:
     jobs = small_jobs()
-    expected = list(InProcess(data).run(jobs, lambda trained: None))
+    expected = list(InProcess(data).run(jobs, Watching()))
     for order in (jobs, jobs[::-1]):
-        results = list(pool.run(order, lambda trained: None))
+        results = list(pool.run(order, Watching()))
         assert_same(results, expected if order is jobs else expected[::-1])
     assert 0 < pool.training_seconds < 60
 
 
 def test_no_jobs(data: TrainingData, pool: Executor) -> None:
     for executor in (InProcess(data), pool):
-        assert list(executor.run([], lambda trained: None)) == []
+        assert list(executor.run([], Watching())) == []
 
 
 def test_in_process_ticks_every_epoch(data: TrainingData) -> None:
     jobs = [job(9, 30), job(5, 20, 16)]
     ticks: list[int] = []
-    list(InProcess(data).run(jobs, ticks.append))
+    list(InProcess(data).run(jobs, Watching(ticks.append)))
     assert sum(ticks) == work(jobs)
 
 
@@ -155,7 +150,7 @@ def test_workers_tick_every_epoch(data: TrainingData, pool: Executor, turn: int)
     jobs = [job(9, 400), job(5, 200, 16), job(3, 50, 4)][::turn]
     ticks: list[int] = []
     started = time.monotonic()
-    list(pool.run(jobs, ticks.append))
+    list(pool.run(jobs, Watching(ticks.append)))
     seconds = time.monotonic() - started
     assert min(ticks) >= 0
     assert len(ticks) >= seconds / POLL_SECONDS / 2 - 1
@@ -167,33 +162,40 @@ def test_a_failing_job_fails_alone(data: TrainingData, pool: Executor) -> None:
     good = job(2, 3)
     for executor in (InProcess(data), pool):
         with pytest.raises(ValueError, match="exceeds the 83 training rows"):
-            list(executor.run([good, job(1, 1, 84)], lambda trained: None))
-        assert len(list(executor.run([good], lambda trained: None))) == 1
+            list(executor.run([good, job(1, 1, 84)], Watching()))
+        assert len(list(executor.run([good], Watching()))) == 1
 
 
-class StoppingError(Exception):
-    """What a tick may raise."""
+def test_a_request_to_stop_ends_the_work_at_once(data: TrainingData, open_pool: OpenPool) -> None:
+    endless = [job(3, 10**7)] * 4
 
+    def asking() -> Watching:
+        """Asks to stop when it hears for the sixth time."""
+        heard: list[int] = []
 
-def test_tick_stops_the_work_at_once(data: TrainingData, open_pool: OpenPool) -> None:
-    endless = [job(3, 100_000)] * 4
-    ticks = 0
+        def hear(trained: int) -> None:
+            heard.append(trained)
+            watch.stop = len(heard) > 5
 
-    def tick(trained: int) -> None:
-        nonlocal ticks
-        ticks += 1
-        if ticks > 5:
-            raise StoppingError
+        watch = Watching(hear)
+        return watch
 
-    with pytest.raises(StoppingError):
-        list(InProcess(data).run(endless, tick))
+    assert list(InProcess(data).run(endless, asking())) == []
     before = workers()
-    ticks = 0
-    with pytest.raises(StoppingError), open_pool(data, WORKERS) as executor:
-        for _ in executor.run(endless, tick):
-            pass
-    assert ticks == 6
+    started = time.monotonic()
+    with open_pool(data, WORKERS) as executor:
+        assert list(executor.run(endless, asking())) == []
+    assert time.monotonic() - started < 60
     assert workers() == before
+
+
+def test_nothing_is_yielded_after_a_request_to_stop(data: TrainingData, pool: Executor) -> None:
+    for executor in (InProcess(data), pool):
+        watch = Watching()
+        stacks = executor.run([job(1, 1), job(1, 2), job(1, 3)], watch)
+        assert next(stacks).epoch == 1
+        watch.stop = True
+        assert list(stacks) == []
 
 
 def test_leaving_the_block_stops_the_work(data: TrainingData, open_pool: OpenPool) -> None:
@@ -201,7 +203,7 @@ def test_leaving_the_block_stops_the_work(data: TrainingData, open_pool: OpenPoo
     endless = job(3, 10**7)
     before = workers()
     with open_pool(data, WORKERS) as executor:
-        results = executor.run([job(1, 1), *[endless] * 4], lambda trained: None)
+        results = executor.run([job(1, 1), *[endless] * 4], Watching())
         assert next(results).epoch == 1
         assert len(workers() - before) == WORKERS
         started = time.monotonic()
@@ -221,9 +223,9 @@ def test_a_killed_worker_loses_nothing(data: TrainingData, open_pool: OpenPool) 
             os.kill(victim, signal.SIGKILL)
 
     with open_pool(data, WORKERS) as executor:
-        results = list(executor.run(jobs, tick))
+        results = list(executor.run(jobs, Watching(tick)))
     assert len(set(killed)) == 2
-    assert_same(results, list(InProcess(data).run(jobs, lambda trained: None)))
+    assert_same(results, list(InProcess(data).run(jobs, Watching())))
     assert workers() == before
 
 
@@ -232,11 +234,11 @@ def test_workers_killed_between_two_runs_are_replaced(
 ) -> None:
     before = workers()
     with open_pool(data, WORKERS) as executor:
-        first = list(executor.run([job(2, 3)] * 3, lambda trained: None))
+        first = list(executor.run([job(2, 3)] * 3, Watching()))
         for victim in workers() - before:
             os.kill(victim, signal.SIGKILL)
         assert wait_until(lambda: workers() == before)
-        assert_same(list(executor.run([job(2, 3)] * 3, lambda trained: None)), first)
+        assert_same(list(executor.run([job(2, 3)] * 3, Watching())), first)
 
 
 def test_work_that_kills_its_worker_every_time_is_given_up(
@@ -254,7 +256,7 @@ def test_work_that_kills_its_worker_every_time_is_given_up(
         open_pool(data, 1) as executor,
         pytest.raises(LockstepError, match="finished trials are kept"),
     ):
-        list(executor.run([job(3, 100_000)], tick))
+        list(executor.run([job(3, 100_000)], Watching(tick)))
     assert killed > MAX_RESTARTS
 
 
@@ -264,13 +266,13 @@ def test_a_worker_without_memory(data: TrainingData) -> None:
     before = workers()
     wide = job(4000, 1)
     with processes(data, 1) as executor:
-        list(executor.run([job(1, 1)], lambda trained: None))
+        list(executor.run([job(1, 1)], Watching()))
         (pid,) = workers() - before
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
         size = pages * resource.getpagesize() + 2**20
         resource.prlimit(pid, resource.RLIMIT_AS, (size, size))
         with pytest.raises(LockstepError, match="out of memory: use fewer --workers"):
-            list(executor.run([wide] * 2, lambda trained: None))
+            list(executor.run([wide] * 2, Watching()))
 
 
 LOCKED = """
@@ -282,7 +284,9 @@ from strategies import make_problem
 from core.trainer.result import Hyperparameters
 from core.trainer.softmax import Penalty
 from core.trainer.stack import Stack
-from search.training.processes import StackJob, processes
+from search.training.executor import StackJob
+from search.training.processes import processes
+from watching import Watching
 
 MARK, COUNT = Path(sys.argv[1]), int(sys.argv[2])
 releases = 0
@@ -302,9 +306,9 @@ def release(lock, *args):
 if __name__ == "__mp_main__":  # in a worker
     synchronize.SemLock.__exit__ = release
 if __name__ == "__main__":
-    jobs = [StackJob(Stack((Hyperparameters(0.1, 0.0, 8),), Penalty.NORM, 0, 1), 2000)] * 2
+    jobs = [StackJob(Stack((Hyperparameters(0.1, 0.0, 8),), Penalty.NORM, 0), 2000)] * 2
     with processes(make_problem(2).data, 2) as executor:
-        print(len(list(executor.run(jobs, lambda trained: None))))
+        print(len(list(executor.run(jobs, Watching()))))
 """
 
 
@@ -326,13 +330,15 @@ from strategies import make_problem
 from core.trainer.result import Hyperparameters
 from core.trainer.softmax import Penalty
 from core.trainer.stack import Stack
-from search.training.processes import StackJob, processes
+from search.training.executor import StackJob
+from search.training.processes import processes
+from watching import Watching
 
 if __name__ == "__main__":
     trials = (Hyperparameters(0.1, 0.0, 8),)
-    jobs = [StackJob(Stack(trials, Penalty.NORM, 0, 1), 10_000_000)] * 4
+    jobs = [StackJob(Stack(trials, Penalty.NORM, 0), 10_000_000)] * 4
     with processes(make_problem(2).data, 2) as executor:
-        for _ in executor.run(jobs, lambda trained: print(trained, flush=True)):
+        for _ in executor.run(jobs, Watching(lambda trained: print(trained, flush=True))):
             pass
 """
 
@@ -372,8 +378,8 @@ def test_no_worker_outlives_a_killed_driver(tmp_path: Path) -> None:
 
 def test_training_seconds_are_those_of_the_last_run(data: TrainingData, pool: Executor) -> None:
     for executor in (InProcess(data), pool):
-        list(executor.run([job(9, 200)] * 2, lambda trained: None))
+        list(executor.run([job(9, 200)] * 2, Watching()))
         longer = executor.training_seconds
-        list(executor.run([job(1, 1)], lambda trained: None))
+        list(executor.run([job(1, 1)], Watching()))
         assert 0 < executor.training_seconds < longer
         assert math.isfinite(longer)

@@ -11,9 +11,9 @@ from search.training.stacks import (
     MAX_STACK_TRIALS,
     MIN_STACK_TRIALS,
     MIN_STACKS,
-    PlannedTrial,
     stacks,
 )
+from search.trials.trial import PlannedTrial
 
 
 def cohort_of(sizes: Iterable[int], first: int = 0) -> list[PlannedTrial]:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from core.datasets.dataset import Splits
 from core.trainer.result import Status
+from search.commands.session import results_of
 from search.commands.study_data import described
-from search.commands.study_figures import expected, study_figures
-from search.figures import templates as images
-from search.findings.choice import Choice, choose, sentences
+from search.commands.study_figures import study_figures
+from search.figures import templates
+from search.findings.choice import Choice, choose
 from search.findings.scores import validation_scores
+from search.findings.sentences import note
 from search.settings import Settings
-from search.spec.study_spec import Range, StudySpec
+from search.spec.study_spec import StudySpec
 from search.study.search_study import SearchStudy
 from search.tracking.links import (
     BEST_VIEW,
@@ -23,80 +25,18 @@ from search.tracking.links import (
     run_url,
     table_url,
 )
-from search.tracking.results import present, read_result
+from search.tracking.results import present
 from search.tracking.tracker import Artifact, Tracker
-from search.tracking.views import log_weight_images, share_views
-from search.trials.finals import Finals
+from search.tracking.views import ScaledWeights, log_weight_images, share_views
 from search.trials.finished_trial import FinishedTrial, ranked
 
 BEST = 10  # trials whose weight images are shown together
 FIGURES = "figures"  # their folder among the parent run's artifacts
-_LEAST = {"weight_decay": 0.0, "batch_size": 1}  # no value lies below
 
 
 def best_runs(tracker: Tracker, ranking: Sequence[FinishedTrial]) -> list[str]:
     """MLflow run ids of the best trials, best first, but for runs that were deleted in MLflow."""
     return [trial.run_id for trial in present(tracker, ranking, BEST)]
-
-
-def note(
-    spec: StudySpec,
-    trials: Sequence[FinishedTrial],
-    choice: Choice | None = None,
-    finals: Finals | None = None,
-) -> list[str]:
-    """What won, how sure that is, and what to be wary of; lines of plain text."""
-    ranking = ranked(list(trials), spec.search.objective)
-    if not ranking:
-        return ["No trial was completed: every one diverged. Smaller learning rates would help."]
-    best = ranking[0]
-    tried = best.hyperparameters
-    lines = [
-        f"best     #{best.number}: learning rate {tried.learning_rate:.4g}, weight decay "
-        f"{tried.weight_decay:.4g}, batch {tried.batch_size}: validation loss "
-        f"{best.val_loss:.5f}{_plus_minus(best)}, accuracy {100 * best.val_accuracy:.2f} %"
-    ]
-    if finals is not None:
-        lines.append(_winner(finals, trials))
-    edges = _edges(spec, best)
-    lines += [] if choice is None else sentences(choice)
-    budget = expected(spec, trials)
-    if budget is not None and (sentence := budget.sentence(spec)):
-        lines.append(sentence)
-    if edges:
-        lines.append(f"note     it lies on the edge of the search: {', '.join(edges)}")
-    return lines
-
-
-def _plus_minus(trial: FinishedTrial) -> str:
-    return "" if trial.spread is None else f" ± {trial.spread.val_loss_std:.5f} (over seeds)"
-
-
-def _winner(finals: Finals, trials: Sequence[FinishedTrial]) -> str:
-    first = finals.winner
-    (tried,) = [each.hyperparameters for each in trials if each.number == first.trial]
-    return (
-        f"winner   #{first.trial}: learning rate {tried.learning_rate:.4g}, weight decay "
-        f"{tried.weight_decay:.4g}, batch {tried.batch_size}: validation loss "
-        f"{first.val_loss:.5f} ± {first.val_loss_std:.5f}, accuracy "
-        f"{100 * first.val_accuracy:.2f} ± {100 * first.val_accuracy_std:.2f} %, the best of "
-        f"{len(finals.finalists)} finalists on {len(finals.seeds)} fresh seeds"
-    )
-
-
-def _edges(spec: StudySpec, best: FinishedTrial) -> list[str]:
-    """Where the best trial takes an axis's first or last value, and what to try."""
-    edges = []
-    for name in ("learning_rate", "weight_decay", "batch_size"):
-        axis = getattr(spec.space, name)
-        ends = (axis.low, axis.high) if isinstance(axis, Range) else (min(axis), max(axis))
-        value = getattr(best.hyperparameters, name)
-        if ends[0] == ends[1] or value not in ends or value == _LEAST.get(name):
-            continue  # nothing was searched, or nothing lies beyond
-        way = "smaller" if value == ends[0] else "larger"
-        shown = f"{value:.4g}" if isinstance(value, float) else f"{value}"
-        edges.append(f"{name.replace('_', ' ')} {shown} (try {way})")
-    return edges
 
 
 def write_report(
@@ -107,9 +47,10 @@ def write_report(
     spec = study.spec
     trials = study.finished()
     ranking = ranked(trials, spec.search.objective)
-    scores = validation_scores(ranking, tracker, data.validation) if ranking else None
+    results = results_of(tracker)
+    scores = validation_scores(ranking, results, data.validation) if ranking else None
     choice = None if scores is None else choose(scores, spec.search.objective, spec.search.seed)
-    files = list(study_figures(study, scores.trials if scores else [], tracker, data))
+    files = list(study_figures(spec, trials, scores.trials if scores else [], results, data))
     folder = settings.figures(spec.name)
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
@@ -117,9 +58,10 @@ def write_report(
     best = present(tracker, scores.trials, BEST) if scores else []
     runs = [trial.run_id for trial in best]
     if best:
-        scale = max(images.largest_weight(read_result(tracker, run)[0]) for run in runs)
-        for place, trial in enumerate(best):
-            log_weight_images(tracker, trial, data, scale, place + 1)
+        weights = [result.weights for result in results.of(best) if result is not None]
+        scale = max(map(templates.largest_weight, weights))
+        for rank, (trial, W) in enumerate(zip(best, weights, strict=True), start=1):
+            log_weight_images(tracker, trial, data, ScaledWeights(W, scale, rank))
         share_views(tracker, runs, len(ranking), data.train.class_names, spec.search.objective)
     metrics = {"trials": float(len(trials))}
     if ranking:
@@ -127,7 +69,7 @@ def write_report(
         metrics |= {"best_val_loss": first.val_loss, "best_val_accuracy": first.val_accuracy}
     found = note(spec, trials, choice, study.finals())
     text = _markdown(spec, trials, found, runs, tracker, data)
-    tracker.log_study_data(spec, data)
+    tracker.log_study_data(data)
     tracker.finish(
         text, [Artifact(f"{FIGURES}/{file.path}", file.content) for file in files], metrics
     )

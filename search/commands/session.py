@@ -1,0 +1,123 @@
+"""A study held open by a command: its data, its trials, its runs, and how it trains."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from core.datasets.dataset import Splits
+from core.trainer.pruning import Schedule
+from core.trainer.training_data import TrainingData
+from search.commands.interrupts import InterruptedStudyError, StopRequest, stop_requests
+from search.console import Console, Progress
+from search.errors import LockstepError
+from search.settings import Settings
+from search.spec.study_spec import StudySpec
+from search.study.search_study import SearchStudy, open_study
+from search.tracking.results import read_results
+from search.tracking.store import answering, impatient, open_tracker
+from search.tracking.tracker import Tracker
+from search.training.choose import open_executor
+from search.training.cohort import Cohort, Training
+from search.trials.finished_trial import FinishedTrial
+from search.trials.results import Results
+from search.trials.trial import PlannedTrial
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What launch, sync and retrain need of a study whose lease they hold. stop: whether the user
+    has asked to stop."""
+
+    spec: StudySpec
+    data: Splits
+    settings: Settings
+    console: Console
+    study: SearchStudy
+    stop: StopRequest
+
+    @contextlib.contextmanager
+    def tracker(self, finished: Mapping[int, FinishedTrial]) -> Iterator[Tracker]:
+        """Open the study's runs in MLflow; end its parent run if the command fails.
+
+        finished: the recorded trials, by number. Raises LockstepError, also in place of what a
+        server that stays away makes MLflow raise.
+        """
+        runs = {number: trial.run_id for number, trial in finished.items()}
+        tracker = open_tracker(self.spec, self.settings, runs)
+        try:
+            with answering(self.settings):
+                yield tracker
+        except (InterruptedStudyError, LockstepError):
+            # The server may be what failed: then the next launch puts its run right.
+            with contextlib.suppress(Exception), impatient():
+                tracker.stop()
+            raise
+
+    @contextlib.contextmanager
+    def training(self, progress: Progress) -> Iterator[Training]:
+        """Open an executor on the study's data, for cohorts to be trained. Raises LockstepError."""
+        data = TrainingData.of(self.data.train, self.data.validation)
+        with open_executor(data, self.settings, self.console.say) as executor:
+            yield Training(
+                penalty=self.spec.model.penalty,
+                objective=self.spec.search.objective,
+                data=data,
+                executor=executor,
+                watch=TrainingWatch(progress, self.stop),
+            )
+
+    def cohort(
+        self, trials: Sequence[PlannedTrial], finished: Mapping[int, FinishedTrial]
+    ) -> Cohort:
+        """Return these trials as a cohort; finished: trials that are recorded, by number."""
+        model, search = self.spec.model, self.spec.search
+        return Cohort(
+            trials=trials,
+            schedule=self.study.schedule(trials),
+            seeds=[model.seed + r for r in range(search.replicates)],
+            recorded={t.number: finished[t.number] for t in trials if t.number in finished},
+        )
+
+    def full_training(self, trials: Sequence[PlannedTrial], seeds: Sequence[int]) -> Cohort:
+        """Return these trials as a cohort that is trained to its end under other seeds."""
+        full = Schedule((self.spec.model.epochs,), self.spec.search.eta, {})
+        return Cohort(trials=trials, schedule=full, seeds=seeds)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingWatch:
+    """Shows the training's progress, and stops it when the user asks."""
+
+    progress: Progress
+    stop: StopRequest
+
+    def trained(self, epochs: int) -> None:
+        """Show so many epochs more."""
+        self.progress.trained(epochs)
+
+    def repeated(self, epochs: int) -> None:
+        """Show so many epochs as missing again."""
+        self.progress.repeated(epochs)
+
+    def stopping(self) -> bool:
+        """Return whether the user has asked to stop."""
+        return self.stop.made()
+
+
+@contextlib.contextmanager
+def open_session(
+    spec: StudySpec, data: Splits, settings: Settings, console: Console
+) -> Iterator[Session]:
+    """Hold the study's lease and take requests to stop. Raises LockstepError as `open_study`."""
+    with (
+        stop_requests(console.say) as stop,
+        open_study(spec, settings, data.digest) as study,
+    ):
+        yield Session(spec, data, settings, console, study, stop)
+
+
+def results_of(tracker: Tracker) -> Results:
+    """Return the results that the runs of a study keep, to be read when they are asked for."""
+    return Results(lambda trials: read_results(tracker, trials))

@@ -1,0 +1,77 @@
+"""Whether fewer trials would have done: how good the best of them is expected to be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from core.statistics.expected_best import draws_needed, expected_best
+from search.spec.study_spec import StudySpec
+from search.trials.finished_trial import FinishedTrial
+
+FEW = 20  # trials that many a search by hand has
+NEAR_LOSS, NEAR_ACCURACY = 0.05, 0.001  # of the best: relative; absolute
+DRAWN = {
+    "random": "drawn at random, as these were",
+    "grid": "drawn at random from this grid",
+}
+RESAMPLED = "resampled from these, which were not drawn independently"
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedSearch:
+    """What a shorter search would have found.
+
+    scores: (N,) losses or error rates; a diverged trial counts as the worst.
+    needed: the number of trials whose best is expected to be near that of all, None if no number
+        is enough; near: what "near" means, in words.
+    resampled: what the scores are a sample of, in words.
+    epochs_per_trial: epochs that a trial trained on average, over all its seeds.
+    """
+
+    scores: npt.NDArray[np.float64]
+    needed: int | None
+    near: str
+    resampled: str
+    epochs_per_trial: float
+
+
+def expected_search(spec: StudySpec, trials: Sequence[FinishedTrial]) -> ExpectedSearch | None:
+    """Return what fewer trials would have found; None unless two have a finite score."""
+    search, objective = spec.search, spec.search.objective
+    scores = np.array([trial.badness(objective) for trial in trials])
+    finite = np.isfinite(scores)
+    if finite.sum() < 2:
+        return None
+    scores = np.where(finite, scores, scores[finite].max())
+    best = float(scores.min())
+    if objective.is_loss:
+        target, near = best * (1 + NEAR_LOSS), f"within {100 * NEAR_LOSS:g} % of it"
+    else:
+        target = best + NEAR_ACCURACY
+        near = f"within {100 * NEAR_ACCURACY:g} percentage points of it"
+    epochs = sum(trial.stopped_epoch for trial in trials) / len(trials)
+    unpruned = search.pruner == "none"
+    return ExpectedSearch(
+        scores=scores,
+        needed=draws_needed(scores, target),
+        near=near,
+        resampled=DRAWN.get(search.sampler, RESAMPLED) if unpruned else RESAMPLED,
+        epochs_per_trial=search.replicates * epochs,
+    )
+
+
+def sentence(expected: ExpectedSearch, spec: StudySpec) -> str | None:
+    """Return it in words, where trials are or could have been drawn independently; else None."""
+    search, scores = spec.search, expected.scores
+    if search.sampler not in DRAWN or search.pruner != "none" or len(scores) <= FEW:
+        return None
+    few = float(expected_best(scores, [FEW]).mean[0])
+    best = float(scores.min())
+    reached = f"{search.objective.text(few)} (best {search.objective.digits(best)})"
+    more = "" if expected.needed is None else f"; {expected.needed:,} come {expected.near}"
+    where = "this grid" if search.sampler == "grid" else "this space"
+    return f"budget   {FEW} random trials of {where} would be expected to reach {reached}{more}"

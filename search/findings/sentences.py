@@ -1,0 +1,111 @@
+"""What a study found, in lines of plain text: what won, how sure that is, what to be wary of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from search.findings.choice import LEVEL, Choice
+from search.findings.expected import expected_search
+from search.findings.expected import sentence as expected_sentence
+from search.spec.study_spec import Range, StudySpec
+from search.trials.finals import Finals
+from search.trials.finished_trial import FinishedTrial, ranked
+
+_LEAST = {"weight_decay": 0.0, "batch_size": 1}  # no value lies below
+
+
+def note(
+    spec: StudySpec,
+    trials: Sequence[FinishedTrial],
+    choice: Choice | None = None,
+    finals: Finals | None = None,
+) -> list[str]:
+    """What won, how sure that is, and what to be wary of; lines of plain text."""
+    ranking = ranked(list(trials), spec.search.objective)
+    if not ranking:
+        return ["No trial was completed: every one diverged. Smaller learning rates would help."]
+    best = ranking[0]
+    tried = best.hyperparameters
+    lines = [
+        f"best     #{best.number}: learning rate {tried.learning_rate:.4g}, weight decay "
+        f"{tried.weight_decay:.4g}, batch {tried.batch_size}: validation loss "
+        f"{best.val_loss:.5f}{_plus_minus(best)}, accuracy {100 * best.val_accuracy:.2f} %"
+    ]
+    if finals is not None:
+        lines.append(_winner(finals, trials))
+    edges = _edges(spec, best)
+    lines += [] if choice is None else choice_sentences(choice)
+    expected = expected_search(spec, trials)
+    if expected is not None and (sentence := expected_sentence(expected, spec)):
+        lines.append(sentence)
+    if edges:
+        lines.append(f"note     it lies on the edge of the search: {', '.join(edges)}")
+    return lines
+
+
+def _plus_minus(trial: FinishedTrial) -> str:
+    return "" if trial.spread is None else f" ± {trial.spread.val_loss_std:.5f} (over seeds)"
+
+
+def _winner(finals: Finals, trials: Sequence[FinishedTrial]) -> str:
+    first = finals.winner
+    (tried,) = [each.hyperparameters for each in trials if each.number == first.trial]
+    return (
+        f"winner   #{first.trial}: learning rate {tried.learning_rate:.4g}, weight decay "
+        f"{tried.weight_decay:.4g}, batch {tried.batch_size}: validation loss "
+        f"{first.val_loss:.5f} ± {first.val_loss_std:.5f}, accuracy "
+        f"{100 * first.val_accuracy:.2f} ± {100 * first.val_accuracy_std:.2f} %, the best of "
+        f"{len(finals.finalists)} finalists on {len(finals.seeds)} fresh seeds"
+    )
+
+
+def _edges(spec: StudySpec, best: FinishedTrial) -> list[str]:
+    """Where the best trial takes an axis's first or last value, and what to try."""
+    edges = []
+    for name in ("learning_rate", "weight_decay", "batch_size"):
+        axis = getattr(spec.space, name)
+        ends = (axis.low, axis.high) if isinstance(axis, Range) else (min(axis), max(axis))
+        value = getattr(best.hyperparameters, name)
+        if ends[0] == ends[1] or value not in ends or value == _LEAST.get(name):
+            continue  # nothing was searched, or nothing lies beyond
+        way = "smaller" if value == ends[0] else "larger"
+        shown = f"{value:.4g}" if isinstance(value, float) else f"{value}"
+        edges.append(f"{name.replace('_', ' ')} {shown} (try {way})")
+    return edges
+
+
+def choice_sentences(choice: Choice) -> list[str]:
+    """The choice in lines of plain text, to follow the one that names the best."""
+    best, simplest = choice.best, choice.one_se
+    compared = len(choice.standings)
+    lines = []
+    if compared > 1:
+        test = "paired t tests" if choice.objective.is_loss else "McNemar's tests"
+        lines.append(
+            f"sure     {choice.tied:,} of {compared:,} trials cannot be told from it ({test} on "
+            f"{choice.examples:,} validation examples, Holm, {100 * LEVEL:g} %)"
+        )
+        if simplest is best:
+            lines.append("one-se   the same: none simpler is within one standard error")
+        else:
+            tried = simplest.trial.hyperparameters
+            lines.append(
+                f"one-se   #{simplest.trial.number}: learning rate {tried.learning_rate:.4g}, "
+                f"weight decay {tried.weight_decay:.4g}, batch {tried.batch_size}: "
+                f"{choice.objective.worse_by(simplest.behind, simplest.behind_error)}"
+            )
+        lines.append(f"optimism {_expected(choice)}")
+    if choice.missing:
+        numbers = ", ".join(f"#{trial.number}" for trial in choice.missing[:5])
+        more = f" and {len(choice.missing) - 5:,} more" if len(choice.missing) > 5 else ""
+        lines.append(f"note     not compared, as their runs lost their weights: {numbers}{more}")
+    return lines
+
+
+def _expected(choice: Choice) -> str:
+    found, objective = choice.optimism, choice.objective
+    return (
+        f"the best score is too good by about {objective.amount(found.amount)}: expect "
+        f"{objective.text(found.corrected)} (bootstrap, which chose "
+        f"the same trial {100 * found.chosen_again:.0f} % of the time)"
+    )

@@ -1,0 +1,38 @@
+"""Which executor a command uses: processes on this machine, or a Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from core.trainer.training_data import TrainingData
+from search.settings import Settings, redacted
+from search.training.dask_cluster import LOCAL, connected, counted
+from search.training.dask_executor import DaskExecutor
+from search.training.executor import Executor
+from search.training.processes import processes
+
+
+@contextlib.contextmanager
+def open_executor(
+    data: TrainingData, settings: Settings, say: Callable[[str], None]
+) -> Iterator[Executor]:
+    """Open the executor that the settings name. Raises LockstepError."""
+    if settings.cluster is None:
+        with processes(data, settings.workers) as executor:
+            yield executor
+        return
+    with connected(settings, say) as client:
+        yield DaskExecutor(data, client, settings.cluster)
+
+
+def where_trained(settings: Settings) -> str:
+    """Describe where stacks are trained."""
+    processes = counted(settings.workers, "training process", "es")
+    if settings.cluster is None:
+        return processes
+    return (
+        f"{processes} of Dask"
+        if settings.cluster == LOCAL
+        else f"Dask at {redacted(settings.cluster)}"
+    )

@@ -1,0 +1,37 @@
+"""Stacks trained one after another in this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from threadpoolctl import threadpool_limits
+
+from core.trainer.stack import Stack
+from core.trainer.training_data import TrainingData
+from search.training.executor import StackJob, Watch, run_job
+
+
+class InProcess:
+    """Trains a stack when it is asked for, with one BLAS thread."""
+
+    def __init__(self, data: TrainingData) -> None:
+        self._data = data
+        self.training_seconds = 0.0
+
+    def run(self, jobs: Sequence[StackJob], watch: Watch) -> Iterator[Stack]:
+        """Train the jobs; see `Executor.run`."""
+        self.training_seconds = 0.0
+
+        def on_epoch(trained: int) -> bool:
+            watch.trained(trained)
+            return watch.stopping()
+
+        for job in jobs:
+            started = time.perf_counter()
+            with threadpool_limits(1):
+                stack = run_job(self._data, job, on_epoch)
+            self.training_seconds += time.perf_counter() - started
+            if watch.stopping():
+                return
+            yield stack

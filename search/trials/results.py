@@ -1,0 +1,70 @@
+"""What the runs of a study keep: weights and curves, read once and handed on."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from core.trainer.result import Curves
+from search.trials.finished_trial import FinishedTrial
+
+MAX_BYTES = 512 << 20  # of results that are kept; those of the longest unused are read again
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The weights (D, C) that a trial ended with, and its curves with every epoch."""
+
+    weights: npt.NDArray[np.float32]
+    curves: Curves
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that it takes, in bytes."""
+        arrays = [self.weights, *(getattr(self.curves, name) for name in Curves.names())]
+        return int(sum(array.nbytes for array in arrays))
+
+
+Read = Callable[[Sequence[FinishedTrial]], Sequence[Result | None]]
+
+
+class Results:
+    """The results of a study's trials, each of which is read when it is first asked for.
+
+    read: returns the results of some trials, in their order; None for a run that has lost its own.
+    """
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._kept: OrderedDict[str, Result | None] = OrderedDict()  # by run, longest unused first
+        self._bytes = 0
+
+    def of(self, trials: Sequence[FinishedTrial]) -> list[Result | None]:
+        """Return the results of these trials, in their order; None where a run has lost its own."""
+        new = [trial for trial in trials if trial.run_id not in self._kept]
+        read = self._read(new) if new else ()
+        found = {trial.run_id: result for trial, result in zip(new, read, strict=True)}
+        results = [
+            found[trial.run_id] if trial.run_id in found else self._kept[trial.run_id]
+            for trial in trials
+        ]
+        for trial, result in zip(trials, results, strict=True):
+            self._keep(trial.run_id, result)
+        return results
+
+    def get(self, trial: FinishedTrial) -> Result | None:
+        """Return the result of one trial; None if its run has lost it."""
+        return self.of([trial])[0]
+
+    def _keep(self, run_id: str, result: Result | None) -> None:
+        if run_id not in self._kept:
+            self._bytes += 0 if result is None else result.nbytes
+        self._kept[run_id] = result
+        self._kept.move_to_end(run_id)
+        while self._bytes > MAX_BYTES and len(self._kept) > 1:
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= 0 if oldest is None else oldest.nbytes
