@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.trainer.result import Hyperparameters, Status
-from search.findings.choice import Choice, choose, sentences
+from search.findings.choice import Choice, choose
 from search.findings.scores import ValidationScores
 from search.findings.sentences import choice_sentences
 from search.spec.objective import Objective
@@ -77,7 +77,7 @@ def test_differences_that_nobody_could_want_are_none() -> None:
 def test_sentences_of_several_trials() -> None:
     tried = grid((0.1, 0.01), (0.05, 0.1))
     choice, _ = made([0.0, 0.001], tried, 0.3, Objective.LOSS)
-    text = "\n".join(sentences(choice))
+    text = "\n".join(choice_sentences(choice))
     assert "2 of 2 trials cannot be told from it" in text
     assert "paired t tests on 800 validation examples" in text
     assert "too good by" in text
@@ -94,7 +94,7 @@ def test_one_trial_has_nothing_to_be_compared_with() -> None:
 def test_accuracy_is_tested_by_mcnemar() -> None:
     tried = grid((0.1, 0.01), (0.05, 0.1), (0.01, 1.0))
     choice, scores = made([0.0, 0.02, 1.0], tried, 0.05, Objective.ACCURACY)
-    text = "\n".join(sentences(choice))
+    text = "\n".join(choice_sentences(choice))
     assert "McNemar" in text
     assert "accuracy" in text
     assert choice.optimism.apparent == pytest.approx(scores.errors[0].mean())

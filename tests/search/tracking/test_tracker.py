@@ -373,7 +373,7 @@ def test_weight_images_are_logged_once(
     files = [file.path for file in tracker.client.list_artifacts(run_id, "images")]
     assert len(image_keys(tracker, run_id)) == len(ODD_NAMES)
     for again in (tracker, open_tracker(spec, store_of(tracker), {0: run_id})):
-        log_weight_images(again, finished, splits, 1.5, 1)
+        log_weight_images(again, finished, splits, ScaledWeights(result.weights, 1.5, 1))
         assert [file.path for file in again.client.list_artifacts(run_id, "images")] == files
     assert tracker.client.get_run(run_id).info.status == "FINISHED"
 
