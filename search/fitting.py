@@ -10,8 +10,8 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from core.data import Dataset
+from core.proportions import Interval, McNemar, mcnemar, wilson_interval
 from core.result import Hyperparameters, Status, TrainingResult
-from core.selection import Interval, McNemar, mcnemar, wilson_interval
 from core.softmax import logits, predictions
 from core.stack import Stack, tile_trials
 from core.training_data import TrainingData

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from core.selection import McNemar
+from core.proportions import McNemar
 from search.console import table
 from search.fitting import Fit
 from search.tracking_model import RegisteredModel

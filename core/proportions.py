@@ -1,0 +1,81 @@
+"""Statistics of proportions: an interval of one, and McNemar's test of two that are paired."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binom, binomtest
+
+Counts = npt.NDArray[np.integer[Any]]
+
+
+class Interval(NamedTuple):
+    """A confidence interval, both ends included."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class McNemar:
+    """McNemar's test of two classifiers on the same examples.
+
+    The counts are the discordant examples; ``p_value`` is two-sided, under the hypothesis that
+    both classifiers have the same error rate.
+    """
+
+    only_first_correct: int
+    only_second_correct: int
+    p_value: float
+
+
+def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interval:
+    """Return Wilson's score interval of a proportion, two-sided.
+
+    Unlike the normal approximation it stays within [0, 1] and has width at 0 and ``n`` successes.
+    Source: Wilson (1927), JASA 22(158), 209-212.
+
+    Raises ValueError unless 0 <= successes <= n, n >= 1 and 0 < confidence < 1.
+    """
+    if not (0 <= successes <= n and n >= 1):
+        raise ValueError(f"successes must lie in 0..n with n >= 1, got {successes} of {n}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
+    found = binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    return Interval(float(found.low), float(found.high))
+
+
+def mcnemar(only_first_correct: int, only_second_correct: int, mid_p: bool = False) -> McNemar:
+    """Return McNemar's exact test of the numbers of discordant examples, as `mcnemar_p_values`.
+
+    Raises ValueError if a count is negative.
+    """
+    counts = np.array([only_first_correct]), np.array([only_second_correct])
+    (p_value,) = mcnemar_p_values(*counts, mid_p=mid_p).tolist()
+    return McNemar(only_first_correct, only_second_correct, p_value)
+
+
+def mcnemar_p_values(
+    only_first_correct: Counts, only_second_correct: Counts, mid_p: bool = False
+) -> npt.NDArray[np.float64]:
+    """Return the p values, (K,), of K exact tests with the discordant counts b and c, (K,) each:
+    under the hypothesis, b ~ Bin(b + c, ½).
+
+    A p value is the probability of a division at least as uneven as b : c; with ``mid_p``, those
+    exactly as uneven count half, which is less conservative. Without discordant examples nothing
+    speaks against the hypothesis: p = 1.
+    Source: Fagerland, Lydersen & Laake (2013), BMC Med. Res. Methodol. 13:91.
+
+    Raises ValueError if a count is negative.
+    """
+    smaller = np.minimum(only_first_correct, only_second_correct)
+    if (smaller < 0).any():
+        raise ValueError(f"counts must not be negative, got {smaller.min()}")
+    n = only_first_correct + only_second_correct
+    # A tail holds no more than a half: where b = c, the middle term would be in both of them.
+    tail = np.minimum(binom.cdf(smaller, n, 0.5), 0.5)
+    other_tail = binom.cdf(smaller - 1, n, 0.5) if mid_p else tail
+    return np.where(n == 0, 1.0, tail + other_tail)
