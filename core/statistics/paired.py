@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtr
 
-from core.statistics.proportions import mcnemar
+from core.statistics.proportions import mcnemar_p_values
 
 Scores = npt.NDArray[np.floating[Any] | np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -67,22 +67,20 @@ def t_test(difference: Means, examples: int) -> Floats:
 
 
 def mcnemar_tests(errors: npt.NDArray[np.bool_], reference: int = 0) -> Floats:
-    """Mid-p values, (K,), of McNemar's test of every trial against the reference; errors (K, M)."""
+    """Return mid-p values, (K,), of McNemar's test of every trial against the reference.
+
+    errors: (K, M), whether a trial is wrong on an example.
+    """
     only_reference = (errors & ~errors[reference]).sum(axis=1)  # right
     only_other = (~errors & errors[reference]).sum(axis=1)
-    known: dict[tuple[int, int], float] = {}
-    for pair in zip(only_reference.tolist(), only_other.tolist(), strict=True):
-        if pair not in known:
-            known[pair] = mcnemar(*pair, mid_p=True).p_value
-    return np.array(
-        [known[pair] for pair in zip(only_reference.tolist(), only_other.tolist(), strict=True)]
-    )
+    return mcnemar_p_values(only_reference, only_other, mid_p=True)
 
 
 def holm(p_values: Floats) -> Floats:
-    """p values of n hypotheses, (n,), adjusted so that rejecting those at most α keeps the chance
-    of any false rejection at α, however they depend on each other.
+    """Return n p values, (n,), adjusted so that rejecting those at most α keeps the chance of any
+    false rejection at α, however they depend on each other.
 
+    Written here because SciPy corrects for the false discovery rate only.
     Source: Holm (1979), Scand. J. Statist. 6(2), 65-70.
     """
     n = len(p_values)

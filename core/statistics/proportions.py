@@ -1,11 +1,15 @@
-"""Statistics of choosing between classifiers: intervals and paired tests, as pure functions."""
+"""Statistics of proportions: an interval of one, and McNemar's test of two that are paired."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
-from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binom, binomtest
+
+Counts = npt.NDArray[np.integer[Any]]
 
 
 class Interval(NamedTuple):
@@ -29,7 +33,7 @@ class McNemar:
 
 
 def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interval:
-    """Wilson's score interval of a proportion, two-sided.
+    """Return Wilson's score interval of a proportion, two-sided.
 
     Unlike the normal approximation it stays within [0, 1] and has width at 0 and ``n`` successes.
     Source: Wilson (1927), JASA 22(158), 209-212.
@@ -40,39 +44,38 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interva
         raise ValueError(f"successes must lie in 0..n with n >= 1, got {successes} of {n}")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    p = successes / n
-    shrink = 1 + z**2 / n
-    centre = (p + z**2 / (2 * n)) / shrink
-    radius = z * sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / shrink
-    # At the extremes an end equals 0 or 1 exactly, which rounding would miss.
-    return Interval(
-        low=0.0 if successes == 0 else centre - radius,
-        high=1.0 if successes == n else centre + radius,
-    )
+    found = binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    return Interval(float(found.low), float(found.high))
 
 
 def mcnemar(only_first_correct: int, only_second_correct: int, mid_p: bool = False) -> McNemar:
-    """McNemar's exact test from the discordant counts b, c: under the hypothesis b ~ Bin(b + c, ½).
+    """Return McNemar's exact test of the numbers of discordant examples, as `mcnemar_p_values`.
 
-    The p value is the probability of a division at least as uneven as b : c; with ``mid_p``,
-    those exactly as uneven count half, which is less conservative. Without discordant examples
-    nothing speaks against the hypothesis: p = 1.
+    Raises ValueError if a count is negative.
+    """
+    counts = np.array([only_first_correct]), np.array([only_second_correct])
+    (p_value,) = mcnemar_p_values(*counts, mid_p=mid_p).tolist()
+    return McNemar(only_first_correct, only_second_correct, p_value)
+
+
+def mcnemar_p_values(
+    only_first_correct: Counts, only_second_correct: Counts, mid_p: bool = False
+) -> npt.NDArray[np.float64]:
+    """Return the p values, (K,), of K exact tests with the discordant counts b and c, (K,) each:
+    under the hypothesis, b ~ Bin(b + c, ½).
+
+    A p value is the probability of a division at least as uneven as b : c; with ``mid_p``, those
+    exactly as uneven count half, which is less conservative. Without discordant examples nothing
+    speaks against the hypothesis: p = 1.
     Source: Fagerland, Lydersen & Laake (2013), BMC Med. Res. Methodol. 13:91.
 
     Raises ValueError if a count is negative.
     """
-    smaller, larger = sorted((only_first_correct, only_second_correct))
-    if smaller < 0:
-        raise ValueError(f"counts must not be negative, got {smaller}")
-    n = smaller + larger
-    if n == 0:
-        return McNemar(0, 0, 1.0)
-    # In units of 2^-(n+1), as exact integers: binomial terms below 2^-1074 have no float.
-    ways, more_uneven = 1, 0
-    for k in range(smaller):
-        more_uneven += 2 * ways
-        ways = ways * (n - k) // (k + 1)
-    as_uneven = ways if smaller == larger else 2 * ways
-    favourable = 2 * more_uneven + (1 if mid_p else 2) * as_uneven
-    return McNemar(only_first_correct, only_second_correct, favourable / 2 ** (n + 1))
+    smaller = np.minimum(only_first_correct, only_second_correct)
+    if (smaller < 0).any():
+        raise ValueError(f"counts must not be negative, got {smaller.min()}")
+    n = only_first_correct + only_second_correct
+    # A tail holds no more than a half: where b = c, the middle term would be in both of them.
+    tail = np.minimum(binom.cdf(smaller, n, 0.5), 0.5)
+    other_tail = binom.cdf(smaller - 1, n, 0.5) if mid_p else tail
+    return np.where(n == 0, 1.0, tail + other_tail)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import product
+from math import comb
 
 import pytest
 from hypothesis import given
@@ -83,6 +84,16 @@ def test_mcnemar_of_many_examples_does_not_overflow() -> None:
     assert mcnemar(20_000, 20_000).p_value == 1
     assert mcnemar(0, 5_000).p_value == 0
     assert 0 < mcnemar(4_800, 5_200).p_value < 1e-4
+
+
+@pytest.mark.parametrize(("b", "c"), [(1, 990), (450, 550), (4_800, 5_200), (3_000, 3_000)])
+def test_mcnemar_of_thousands_has_the_value_of_exact_integers(b: int, c: int) -> None:
+    n = b + c
+    below, equal = sum(comb(n, k) for k in range(min(b, c))), comb(n, b)
+    as_uneven = equal if b == c else 2 * equal
+    for mid_p, weight in ((False, Fraction(1)), (True, Fraction(1, 2))):
+        expected = float((2 * below + weight * as_uneven) / 2**n)
+        assert mcnemar(b, c, mid_p).p_value == pytest.approx(expected, rel=1e-12)
 
 
 def test_mcnemar_refuses_negative_counts() -> None:
