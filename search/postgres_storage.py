@@ -1,0 +1,65 @@
+"""PostgreSQL as the storage of a study's only driver."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from optuna.storages import RDBStorage
+from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from search.errors import first_line
+from search.patient_storage import ConnectionLostError, PatientStorage
+from search.postgres import connect_args
+from search.postgres_lease import PostgresLease
+from search.settings import redacted
+
+
+@contextlib.contextmanager
+def leased_storage(url: str, study: str, patience: float) -> Iterator[PatientStorage]:
+    """Hold the lease of a study, and give the storage that writes under it.
+
+    Everything goes through one connection, and a connection is only accepted once it holds the
+    study's advisory lock. So there is no moment in which a driver that lost its lock could write.
+    A lost connection is made anew, for ``patience`` seconds.
+
+    Raises StudyBusyError that names the holder, now or when another driver took over after the
+    connection was lost; LockstepError when the server stays away.
+    """
+    options = {"connect_args": connect_args(url)}
+    # Optuna makes its tables and checks their version, for which it needs a second connection.
+    RDBStorage(url, engine_kwargs=dict(options)).engine.dispose()
+    storage = RDBStorage(
+        url,
+        engine_kwargs=options
+        | {
+            "pool_size": 1,
+            "max_overflow": 0,
+            "pool_pre_ping": True,
+            "pool_events": [(PostgresLease(study).take, "connect")],
+        },
+        skip_compatibility_check=True,
+        skip_table_creation=True,
+    )
+    # `engine` has a public name, though Optuna's documentation advises against its attributes:
+    # there is no other way to see a lost connection before Optuna does, or to close one.
+    event.listen(storage.engine, "handle_error", _lost)
+    try:
+        yield PatientStorage(storage, f"PostgreSQL at {redacted(url)}", patience)
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _lost(context: ExceptionContext) -> None:
+    """Raise ConnectionLostError in the place of SQLAlchemy's error.
+
+    Optuna would turn that into one of its own, and when it creates a trial it would try again by
+    itself, without a look whether the trial is already there.
+    """
+    error = context.sqlalchemy_exception
+    found_by_ping = context.is_pre_ping and context.is_disconnect  # then it is made anew at once
+    if isinstance(error, OperationalError | InterfaceError) and not found_by_ping:
+        raise ConnectionLostError(first_line(error))
