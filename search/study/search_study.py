@@ -11,6 +11,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -54,10 +55,12 @@ _STATES = {
 
 
 class SearchStudy:
-    """One study, held open by its driver."""
+    """Hold one study open for its driver: what Optuna calls a study, and the storage it is in."""
 
-    def __init__(self, study: optuna.Study, spec: StudySpec) -> None:
+    def __init__(self, study: optuna.Study, storage: BaseStorage, spec: StudySpec) -> None:
         self._study = study
+        self._storage = storage
+        self._study_id = storage.get_study_id_from_name(study.study_name)
         self.spec = spec
         self._distributions: dict[str, BaseDistribution] = distributions(spec.space)
         self._added = len(study.get_trials(deepcopy=False))
@@ -186,7 +189,9 @@ class SearchStudy:
 
     def _ask_on(self, trial: FrozenTrial) -> None:
         """Ask for what is missing of a trial whose driver was killed while it asked."""
-        live = optuna.trial.Trial(self._study, trial._trial_id)
+        # Optuna advises against making a live trial oneself, but has no other way to one that was
+        # asked for before.
+        live = optuna.trial.Trial(self._study, self._id_of(trial.number))
         for name, distribution in self._distributions.items():
             drawn = name in trial.params and name not in live.relative_params
             if drawn and not distribution.single():
@@ -196,6 +201,9 @@ class SearchStudy:
                 live.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
             elif isinstance(distribution, CategoricalDistribution):
                 live.suggest_categorical(name, distribution.choices)
+
+    def _id_of(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
     def schedule(self, cohort: Sequence[PlannedTrial]) -> Schedule:
         """How far the trials of a cohort train."""
@@ -244,17 +252,14 @@ class SearchStudy:
                 )
             )
             return
-        # Optuna has no public way from a number to a live trial, and only that takes attributes.
-        asked = self._study.get_trials(deepcopy=False)[trial.number]
-        live = optuna.trial.Trial(self._study, asked._trial_id)
+        trial_id = self._id_of(trial.number)
         for key, attribute in attributes.items():
-            live.set_user_attr(key, attribute)
+            self._storage.set_trial_user_attr(trial_id, key, attribute)
         if state is TrialState.PRUNED and value is not None:
             values[trial.stopped_epoch] = value  # Optuna takes the last one for a pruned trial's
             value = None
         for epoch, reported in values.items():
-            if epoch not in asked.intermediate_values:  # by a driver that was killed before `tell`
-                live.report(reported, epoch)
+            self._storage.set_trial_intermediate_value(trial_id, epoch, reported)
         self._study.tell(trial.number, value, state=state)
 
     def finalists_due(self) -> list[FinishedTrial]:
@@ -314,7 +319,7 @@ def open_study(spec: StudySpec, settings: Settings, data_digest: str) -> Iterato
         study = optuna.create_study(
             study_name=spec.name, storage=storage, direction=direction, load_if_exists=True
         )
-        opened = SearchStudy(study, spec)
+        opened = SearchStudy(study, storage, spec)
         new = not opened.finished()
         _check_unchanged(study, spec, data_digest)
         try:
@@ -335,7 +340,7 @@ def load_study(spec: StudySpec, settings: Settings) -> SearchStudy:
         study = optuna.load_study(study_name=spec.name, storage=storage)
     except KeyError as error:
         raise NothingToShowError(not_launched(spec.name, settings)) from error
-    return SearchStudy(study, spec)
+    return SearchStudy(study, storage, spec)
 
 
 def _check_unchanged(study: optuna.Study, spec: StudySpec, data_digest: str) -> None:

@@ -10,8 +10,9 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from search.errors import LockstepError, NothingToShowError, first_line
+from search.postgres import connect_args, is_postgres
 from search.settings import Settings, hidden, redacted
-from search.study.postgres_storage import PostgresStorage, connect_args, is_postgres
+from search.study.postgres_storage import leased_storage
 
 
 def check_launched(study: str, settings: Settings) -> None:
@@ -56,17 +57,14 @@ def driver_storage(study: str, settings: Settings) -> Iterator[BaseStorage]:
     if url is None or not is_postgres(url):
         yield open_storage(study, settings, repair=True)
         return
-    try:
-        storage = PostgresStorage(url, study, settings.patience)
-    except LockstepError:
-        raise
-    except Exception as error:
-        raise _unusable(settings, error) from error
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            storage = stack.enter_context(leased_storage(url, study, settings.patience))
+        except LockstepError:
+            raise
+        except Exception as error:
+            raise _unusable(settings, error) from error
         yield storage
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
 
 
 def remove_study(study: str, settings: Settings, storage: BaseStorage) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from search.errors import LockstepError
+from search.postgres import check_reachable, is_postgres
 from search.settings import Settings, redacted
 from search.spec.study_spec import StudySpec
-from search.study.postgres_storage import check_reachable, is_postgres
 from search.tracking.explanations import explained
 from search.tracking.names import NOTE_TAG, PARENT_TAG, ROLE_TAG, SOURCE_TAG, TRIAL_TAG
 from search.tracking.sqlite_file import make_store

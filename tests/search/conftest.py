@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from services import PASSWORD, Services, services
 
 from core.datasets.dataset import Dataset, Splits
 from core.trainer.result import Curves, Hyperparameters, Status, TrainingResult
@@ -126,3 +127,12 @@ def make_result() -> MakeResult:
         return TrainingResult(tried, weights, curves, status, epochs)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Services]:
+    """A PostgreSQL server of the module's own; the password is in the environment."""
+    with services() as started, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PGPASSWORD", PASSWORD)
+        started.start("postgres")
+        yield started

@@ -26,7 +26,7 @@ STUDY = (
     + '[search]\npruner = "halving"\nmin_epochs = 2\n'
 )
 RUNGS = [2, 6, 18]
-SERVE = "import sys; from optuna_dashboard._cli import main; sys.exit(main())"
+DASHBOARD = Path(sys.executable).with_name("optuna-dashboard")
 
 
 def get(address: str) -> Any:
@@ -49,7 +49,7 @@ def test_the_dashboard_shows_states_rungs_and_links(launched: Path) -> None:
     port = free_port(0)
     journal = str(launched / "runs" / "small" / "study.journal")
     server = subprocess.Popen(
-        [sys.executable, "-c", SERVE, journal, "--port", str(port), "--server", "wsgiref"],
+        [str(DASHBOARD), journal, "--port", str(port), "--server", "wsgiref"],
         env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
