@@ -12,7 +12,8 @@ import click
 from search import cli_options
 from search.console import Console
 from search.errors import LockstepError
-from search.settings import UI_PORT, Settings, hidden
+from search.redact import hidden
+from search.settings import UI_PORT, Settings
 
 ASK_ABOVE = 20_000  # trials, which take several minutes to log
 INTERRUPTED = 130  # as a shell reports a command that Ctrl-C ended
@@ -50,7 +51,7 @@ def launch(study: str, as_json: bool, yes: bool, **places: Any) -> None:
     Stop it whenever you like: finished trials are kept, and the same command continues.
     """
     from search.commands import launch as action
-    from search.spec.study_spec import find, load
+    from search.spec.study_file import find, load
 
     console, settings = Console(as_json), Settings(**places)
     spec = load(find(study))
@@ -80,7 +81,7 @@ def sync(study: str, as_json: bool, **places: Any) -> None:
     and models are not written again.
     """
     from search.commands import sync as action
-    from search.spec.study_spec import find, load
+    from search.spec.study_file import find, load
 
     console, settings = Console(as_json), Settings(**places)
     report = action.sync(load(find(study)), settings, console)
@@ -102,7 +103,7 @@ def compare(study: tuple[str, ...], as_json: bool, **places: Any) -> None:
     """
     from search.commands import compare as action
     from search.commands import compare_studies
-    from search.spec.study_spec import find, load
+    from search.spec.study_file import find, load
 
     console, settings = Console(as_json), Settings(**places)
     found = [action.compare(spec, settings, console) for spec in [load(find(s)) for s in study]]
@@ -147,7 +148,7 @@ def retrain(
     """
     from search.commands import retrain as action
     from search.commands.retrain_report import summary
-    from search.spec.study_spec import find, load
+    from search.spec.study_file import find, load
 
     console, settings = Console(as_json), Settings(**places)
     report = action.retrain(
@@ -171,7 +172,7 @@ def predict(study: str, file: tuple[Path, ...], invert: bool, as_json: bool, **p
     registered.
     """
     from search.commands import predict as action
-    from search.spec.study_spec import find, load
+    from search.spec.study_file import find, load
 
     console, settings = Console(as_json), Settings(**places)
     found = action.predict(load(find(study)), settings, file, invert=invert)
@@ -193,7 +194,7 @@ def predict(study: str, file: tuple[Path, ...], invert: bool, as_json: bool, **p
 def ui(study: str, port: int, browser: bool, **places: Any) -> None:
     """Serve the MLflow UI on 127.0.0.1, opened at the comparison of STUDY's best runs."""
     from search.commands import ui as action
-    from search.spec.study_spec import find, load
+    from search.spec.study_file import find, load
 
     action.serve(load(find(study)), Settings(**places), port, browser, Console().say)
 

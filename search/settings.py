@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
+
+from search.redact import redacted
 
 UI_PORT = 5000  # what `lockstep ui` serves on, and what links to a local store point at
 
@@ -53,19 +53,3 @@ class Settings:
         """The address that links into the MLflow UI start with."""
         served = self.mlflow_uri.startswith(("http://", "https://"))
         return redacted(self.mlflow_uri).rstrip("/") if served else f"http://127.0.0.1:{UI_PORT}"
-
-
-def redacted(url: str) -> str:
-    """A URL without its password, fit to be printed."""
-    url = re.sub(r"(://[^:/@]*:).*@", r"\1***@", url)
-    return re.sub(r"(?i)([?&][^=&]*(?:password|passwd|secret|token)[^=&]*=)[^&]*", r"\1***", url)
-
-
-def hidden(text: str, *urls: str) -> str:
-    """What a library said, without the passwords of these URLs, as written or decoded."""
-    for url in urls:
-        found = re.findall(r"://[^:/@]*:(.*)@", url)
-        found += re.findall(r"(?i)[?&][^=&]*(?:password|passwd|secret|token)[^=&]*=([^&]*)", url)
-        for password in {variant for each in found for variant in (each, unquote(each)) if variant}:
-            text = text.replace(password, "***")
-    return text

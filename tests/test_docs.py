@@ -10,7 +10,7 @@ import pytest
 from command import REPOSITORY, lockstep
 
 from search.cli import cli
-from search.spec.study_spec import load
+from search.spec.study_file import load
 
 README = (REPOSITORY / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)

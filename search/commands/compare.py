@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from core.datasets.dataset import Splits
+from core.datasets.splits import Splits
 from core.trainer.result import Status
 from search.commands.report import best_runs
 from search.commands.session import results_of
@@ -19,7 +19,7 @@ from search.findings.scores import ValidationScores, validation_scores
 from search.findings.sentences import note
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
-from search.study.search_study import load_study
+from search.study.opening import load_study
 from search.tracking import links
 from search.tracking.store import load_tracker
 from search.trials.finals import Finals

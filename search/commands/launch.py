@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from core.datasets.dataset import Splits
+from core.datasets.splits import Splits
 from core.trainer.result import Status
 from search.commands.driver import Driver, Seconds
 from search.commands.report import best_runs, write_report
@@ -16,7 +16,8 @@ from search.commands.study_data import described, load_data
 from search.console import Console
 from search.findings.choice import Choice
 from search.findings.sentences import note
-from search.settings import Settings, redacted
+from search.redact import redacted
+from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.study.samplers import check_installed
 from search.study.search_study import SearchStudy

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from search.console import table
+from search.model.champion import load_champion
 from search.model.inputs import read_input
-from search.model.registry import load_champion
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.tracking.store import load_tracker

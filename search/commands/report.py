@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.datasets.dataset import Splits
+from core.datasets.splits import Splits
 from core.trainer.result import Status
 from search.commands.session import results_of
 from search.commands.study_data import described

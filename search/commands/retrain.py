@@ -8,14 +8,17 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from core.datasets.dataset import Dataset, Splits, concatenate
+from core.datasets.dataset import Dataset, concatenate
+from core.datasets.splits import Splits
 from core.trainer.result import Hyperparameters
 from search.commands.retrain_report import RetrainReport
 from search.commands.session import Session, open_session, results_of
 from search.commands.study_data import load_data
 from search.console import Console
 from search.errors import LockstepError, NothingToShowError
-from search.figures import curves, templates
+from search.figures import templates
+from search.figures.confusion import confusion_matrix
+from search.figures.curves import retrain_curves
 from search.findings.choice import choose
 from search.findings.scores import validation_scores
 from search.model.fitting import Fit, Fitter, compared, epochs_by_validation
@@ -197,7 +200,7 @@ def _log(
     tracker.log_dataset(run_id, "test", test)
     names, shape = test.class_names, test.image_shape
     weights = chosen.result.weights
-    confusion = curves.confusion_matrix(chosen.confusion(test), names)
+    confusion = confusion_matrix(chosen.confusion(test), names)
     files = [
         Artifact(TEMPLATES, templates.templates(weights, names, shape)),
         Artifact("accuracy_and_loss.png", _curves_figure(chosen)),
@@ -217,7 +220,7 @@ def _log(
 
 def _curves_figure(fit: Fit) -> bytes:
     means = fit.result.curves
-    return curves.retrain_curves(
+    return retrain_curves(
         fit.iterations[0], fit.iterations[1], means.train_loss, means.train_accuracy,
         test_accuracy=fit.test_accuracy,
     )  # fmt: skip

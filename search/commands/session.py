@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from core.datasets.dataset import Splits
+from core.datasets.splits import Splits
 from core.trainer.pruning import Schedule
 from core.trainer.training_data import TrainingData
 from search.commands.interrupts import InterruptedStudyError, StopRequest, stop_requests
@@ -14,7 +14,8 @@ from search.console import Console, Progress
 from search.errors import LockstepError
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
-from search.study.search_study import SearchStudy, open_study
+from search.study.opening import open_study
+from search.study.search_study import SearchStudy
 from search.tracking.results import read_results
 from search.tracking.store import answering, impatient, open_tracker
 from search.tracking.tracker import Tracker

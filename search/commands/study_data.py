@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from core.datasets.dataset import DataError, Splits, prepare
+from core.datasets.dataset import DataError
 from core.datasets.sources import load
+from core.datasets.splits import Splits, prepare
 from search.errors import LockstepError
 from search.settings import Settings
 from search.spec.study_spec import StudySpec

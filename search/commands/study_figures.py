@@ -7,10 +7,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from core.datasets.dataset import Splits
+from core.datasets.splits import Splits
 from core.trainer.result import Status
-from search.figures import budget, curves, templates
+from search.figures import templates
+from search.figures.curves import learning_curves
+from search.figures.expected import expected_best_figure
 from search.figures.heat_maps import heat_maps
+from search.figures.history import optimisation_history
+from search.figures.importances import importances_figure
+from search.figures.pruning import Course, pruning_figure
 from search.findings.expected import expected_search
 from search.findings.importances import importances
 from search.spec.study_spec import StudySpec
@@ -36,12 +41,12 @@ def study_figures(
     """
     objective = spec.search.objective
     yield Artifact("heat_maps.png", heat_maps(trials, objective))
-    yield Artifact("optimisation_history.png", curves.optimisation_history(trials, objective))
+    yield Artifact("optimisation_history.png", optimisation_history(trials, objective))
     if found := importances(spec, trials):
-        figure = budget.importances_figure(found.shares, objective, found.trials, found.epoch)
+        figure = importances_figure(found.shares, objective, found.trials, found.epoch)
         yield Artifact("importances.png", figure)
     if (expected := expected_search(spec, trials)) is not None:
-        figure = budget.expected_best_figure(
+        figure = expected_best_figure(
             expected.scores,
             objective,
             epochs_per_trial=expected.epochs_per_trial,
@@ -70,7 +75,7 @@ def _learning_curves(
         for trial, result in zip(ranking, results.of(ranking[:CURVES]), strict=False)
         if result is not None
     }
-    return curves.learning_curves(drawn, best=f"#{best}")
+    return learning_curves(drawn, best=f"#{best}")
 
 
 def _pruning(
@@ -93,12 +98,12 @@ def _pruning(
         if result is not None:
             values = getattr(result.curves, spec.search.objective.value)
             known = np.isfinite(result.curves.val_loss)  # the accuracy of a lost loss says nothing
-            courses.append(budget.Course(values[known], trial.status, trial in best))
+            courses.append(Course(values[known], trial.status, trial in best))
     rungs = spec.search.rungs(spec.model.epochs)
     reached = [sum(trial.stopped_epoch >= rung for trial in trials) for rung in rungs]
     drawn = [course for course in courses if len(course.values)]
     counts = Counter(trial.status for trial in trials)
-    return budget.pruning_figure(drawn, rungs, reached, counts, spec.search.objective)
+    return pruning_figure(drawn, rungs, reached, counts, spec.search.objective)
 
 
 def _contact_sheet(

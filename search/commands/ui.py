@@ -17,7 +17,7 @@ from search.commands.report import best_runs
 from search.errors import LockstepError
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
-from search.study.search_study import load_study
+from search.study.opening import load_study
 from search.tracking.links import (
     BEST_VIEW,
     SEARCH_VIEW,

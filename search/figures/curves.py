@@ -5,14 +5,14 @@ Notation: E epochs, C classes. Losses are in nats, accuracies in [0, 1] and draw
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from math import ceil, inf, isfinite
+from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from core.trainer.result import Curves, Status
+from core.trainer.result import Curves
 from search.figures.style import (
     BLUE,
     INK,
@@ -25,67 +25,12 @@ from search.figures.style import (
     scale_losses,
     style,
 )
-from search.spec.objective import Objective
-from search.trials.finished_trial import FinishedTrial
 
 Values = npt.NDArray[np.floating[Any]]
 
 MAX_CURVES = 10  # trials whose curves can be told apart
 MAX_BATCHES = 2000  # of a curve with one value each
 PALE_BLUE = "#A9CFE8"
-MAX_ANNOTATED = 20  # classes of a confusion matrix whose counts can be read
-
-
-@style()
-def optimisation_history(
-    points: Sequence[FinishedTrial], objective: Objective = Objective.LOSS
-) -> bytes:
-    """A PNG of the objective by trial number, with the best so far as a line.
-
-    Scores far worse than most (Tukey's fence) are drawn at the edge, as are diverged trials.
-
-    Raises ValueError if there are no points.
-    """
-    from matplotlib.figure import Figure
-
-    need(points, "trial")
-    points = sorted(points, key=lambda point: point.number)
-    number = np.array([point.number for point in points])
-    badness = np.array([point.badness(objective) for point in points])
-    done = np.array([point.status is Status.COMPLETED for point in points]) & ~np.isnan(badness)
-    limit = _upper_fence(badness)
-    inside, beyond, diverged = badness <= limit, badness > limit, np.isnan(badness)
-    is_loss = objective.is_loss
-    shown = objective.on_axis(badness)
-    figure = Figure(figsize=(8.0, 3.8))
-    ax: Any = figure.subplots()
-    ax.set(xlabel="trial", ylabel=objective.axis_label)
-    for mask, fill, label in (
-        (done & inside, BLUE, "completed"),
-        (~done & inside, "white", "stopped early"),
-    ):
-        if mask.any():
-            ax.plot(number[mask], shown[mask], "o", ms=5, mfc=fill, mec=BLUE, mew=0.8, label=label)
-    if done.any():
-        best = (np.minimum if is_loss else np.maximum).accumulate(shown[done])
-        ax.step([*number[done], number[-1]], [*best, best[-1]], where="post", color=VERMILION,
-                lw=1.8, label="best so far")  # fmt: skip
-    for mask, marker, label in (
-        (beyond, "^" if is_loss else "v", f"{'above' if is_loss else 'below'} the axis"),
-        (diverged, "x", "diverged"),
-    ):
-        if mask.any():  # along the edge where the worst would be
-            edge = np.full(mask.sum(), 0.97 if is_loss else 0.03)
-            ax.plot(number[mask], edge, marker, ms=5, color=MUTED, label=f"{label} ({mask.sum()})",
-                    transform=ax.get_xaxis_transform())  # fmt: skip
-    ax.margins(y=0.12)
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    if is_loss:
-        scale_losses(ax, badness[inside])
-    if diverged.all():
-        ax.set_yticks([])
-    figure.legend(loc="outside right upper")
-    return png(figure)
 
 
 @style()
@@ -222,52 +167,6 @@ def _scale_accuracies(ax: Any, values: Values, n_batches: int) -> None:
             f"{below:,} of {len(shown):,} batches lie lower", (0.02, 0.02), color=MUTED,
             xycoords="axes fraction", fontsize=8,
         )  # fmt: skip
-
-
-@style()
-def confusion_matrix(counts: npt.NDArray[np.integer[Any]], class_names: Sequence[str]) -> bytes:
-    """A PNG of counts (C, C), rows true classes, columns predicted ones.
-
-    Coloured by the share of the row, on a square-root scale that keeps rare errors visible; up to
-    `MAX_ANNOTATED` classes also show the counts.
-
-    Raises ValueError if the shapes disagree or there is no class.
-    """
-    from matplotlib.colors import PowerNorm
-    from matplotlib.figure import Figure
-
-    C = len(class_names)
-    if counts.shape != (C, C) or C == 0:
-        raise ValueError(f"{C} classes need counts of shape ({C}, {C}), not {counts.shape}.")
-    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = min(max(0.45 * C, 2.6), 8.0)
-    figure = Figure(figsize=(side + 1.9, side + 1.0))
-    ax: Any = figure.subplots()
-    ax.grid(False)
-    drawn = ax.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 100))
-    places = list(range(0, C, ceil(C / 25)))
-    names = [n if len(n := class_names[place]) <= 16 else f"{n[:15]}…" for place in places]
-    ax.set_xticks(places, names, rotation=90 if max(map(len, names)) > 3 else 0)
-    ax.set_yticks(places, names)
-    if C <= MAX_ANNOTATED:
-        for (row, column), share in np.ndenumerate(shares):
-            ink = "white" if share > 35 else INK if counts[row, column] else "#B0B0B0"
-            ax.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=ink)
-    right, total = int(np.trace(counts)), int(counts.sum())
-    ax.set(xlabel="predicted class", ylabel="true class")
-    ax.set_title(f"{right:,} of {total:,} correct ({100 * right / max(total, 1):.2f} %)")
-    bar = figure.colorbar(drawn, ax=ax, shrink=0.8, ticks=[0, 1, 5, 20, 50, 100])
-    bar.set_label("share of the true class (%)")
-    return png(figure)
-
-
-def _upper_fence(values: Values) -> float:
-    """Tukey's, on logarithms, yet never below twice the upper quartile."""
-    positive = values[values > 0]
-    if not positive.size:
-        return inf
-    low, high = np.quantile(np.log(positive), [0.25, 0.75])
-    return float(np.exp(high + max(1.5 * (high - low), np.log(2))))
 
 
 def _finite(values: Values) -> Values:

@@ -13,7 +13,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
 from core.trainer.result import Hyperparameters, Status
-from search.spec.study_spec import Range, StudySpec
+from search.spec.axes import Range
+from search.spec.study_spec import StudySpec
 from search.trials.finished_trial import FinishedTrial
 
 LEAST = 10  # trials; fewer say nothing

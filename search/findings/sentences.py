@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from search.findings.choice import LEVEL, Choice
 from search.findings.expected import expected_search
 from search.findings.expected import sentence as expected_sentence
-from search.spec.study_spec import Range, StudySpec
+from search.spec.axes import Range
+from search.spec.study_spec import StudySpec
 from search.trials.finals import Finals
 from search.trials.finished_trial import FinishedTrial, ranked
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from core.datasets.dataset import Dataset
 from search.errors import LockstepError
-from search.model.inputs import Expected, Features, edge_of
+from search.model.inputs import edge_of
 from search.spec.objective import Objective
 from search.tracking.tracker import Tracker
 
@@ -139,54 +139,6 @@ def _metadata(examples: Dataset) -> dict[str, Any]:
         "white": max(1.0, float(examples.X.max())),
         "background": float(np.median(examples.X[:, edge_of(shape)])),
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Champion:
-    """The model that a study's alias points at."""
-
-    uri: str
-    class_names: tuple[str, ...]
-    expected: Expected
-    model: Any
-
-    def probabilities(self, X: Features) -> npt.NDArray[np.float64]:
-        """(n, D) → (n, C)."""
-        found = self.model.predict(X)
-        return np.stack(
-            [found[_column(name)].to_numpy(np.float64) for name in self.class_names], axis=1
-        )
-
-
-def load_champion(tracker: Tracker, name: str) -> Champion:
-    """Raises LockstepError when the study has none. The model is run as code: MLflow is trusted."""
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    try:
-        version = tracker.client.get_model_version_by_alias(name, CHAMPION)
-    except MlflowException as error:
-        raise LockstepError(
-            f"study {name} has no model yet: run `lockstep retrain {name}` first"
-        ) from error
-    mlflow.set_tracking_uri(tracker.uri)
-    with quiet():
-        model = mlflow.pyfunc.load_model(f"models:/{name}/{version.version}")
-    known = model.metadata.metadata or {}
-    shape = known.get("image_shape")
-    features = model.metadata.signature.inputs.inputs[0].shape[-1]
-    columns = model.metadata.signature.outputs.input_names()
-    prefix = _column("")
-    return Champion(
-        uri=f"models:/{name}/{version.version} ({CHAMPION})",
-        class_names=tuple(each.removeprefix(prefix) for each in columns if each != "class"),
-        expected=Expected(
-            features=features,
-            image_shape=None if shape is None else (shape[0], shape[1]),
-            **{key: known[key] for key in ("white", "background") if key in known},
-        ),
-        model=model,
-    )
 
 
 def _column(class_name: str) -> str:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.trainer.result import Hyperparameters
-from search.spec.study_spec import Range, SpaceSpec
+from search.spec.axes import Range
+from search.spec.study_spec import SpaceSpec
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
+    pass
 
 SIGNIFICANT_DIGITS = 6  # of grid values: readable, and what is shown is what was used
 
@@ -39,19 +40,3 @@ def grid(space: SpaceSpec) -> list[Hyperparameters]:
         for learning_rate in points(space.learning_rate)
         for weight_decay in points(space.weight_decay)
     ]
-
-
-def distributions(space: SpaceSpec) -> dict[str, BaseDistribution]:
-    """The space as Optuna knows it; the keys are the fields of `Hyperparameters`."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
-
-    def continuous(axis: Range | tuple[float, ...]) -> BaseDistribution:
-        if isinstance(axis, Range):
-            return FloatDistribution(axis.low, axis.high, log=axis.log)
-        return CategoricalDistribution(axis)
-
-    return {
-        "learning_rate": continuous(space.learning_rate),
-        "weight_decay": continuous(space.weight_decay),
-        "batch_size": CategoricalDistribution(space.batch_size),
-    }

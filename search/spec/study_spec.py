@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    Discriminator,
     Field,
     PrivateAttr,
-    Tag,
-    ValidationError,
     model_validator,
 )
 
 from core.trainer.result import Hyperparameters
 from core.trainer.softmax import Penalty
-from search.errors import StudyFileError
+from search.spec.axes import DecayAxis, Range, RateAxis, _listed
 from search.spec.budget import expected_trials
 from search.spec.fields import (
-    LARGEST,
     MAX_TRIALS,
     BatchSize,
     Decay,
@@ -39,77 +33,7 @@ from search.spec.fields import (
     Table,
     distinct,
 )
-from search.spec.messages import sentence, shortened
 from search.spec.search_spec import SearchSpec
-
-STUDIES = Path("studies")
-MAX_BYTES = 1 << 20
-CLOSEST = 512  # floats from one point of a range to the next, so that rounding merges no two
-
-
-class Range(Table):
-    """An interval of values; ``points`` of them make a grid."""
-
-    low: Number
-    high: Number
-    log: Annotated[bool, Field(strict=True)] = False
-    points: Annotated[Integer, Field(ge=2, le=10_000)] | None = None
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.low >= self.high:
-            raise ValueError(f"low = {self.low:g} must be less than high = {self.high:g}")
-        if self.log and self.low <= 0:
-            raise ValueError(f"low = {self.low:g} cannot start a log range: give one above 0")
-        steps = (self.points or 1) - 1
-        if self.high - self.low < steps * CLOSEST * math.ulp(self.high):
-            raise ValueError(
-                f"low = {self.low!r} and high = {self.high!r} are too close for {self.points} "
-                "points: give fewer, or a wider range"
-            )
-        return self
-
-
-def _above_zero(axis: Range | tuple[float, ...]) -> Range | tuple[float, ...]:
-    if isinstance(axis, Range) and axis.low <= 0:
-        raise ValueError(f"low = {axis.low:g} must be greater than 0")
-    return _bounded(axis)
-
-
-def _not_negative(axis: Range | tuple[float, ...]) -> Range | tuple[float, ...]:
-    if isinstance(axis, Range) and axis.low < 0:
-        raise ValueError(f"low = {axis.low:g} must not be negative")
-    return _bounded(axis)
-
-
-def _bounded(axis: Range | tuple[float, ...]) -> Range | tuple[float, ...]:
-    if isinstance(axis, Range) and axis.high > LARGEST:
-        raise ValueError(f"high = {axis.high:g} must be {LARGEST:g} at most")
-    return axis
-
-
-def _listed(sizes: object) -> object:
-    if isinstance(sizes, dict):
-        raise ValueError(
-            "a stack of trials shares one batch size, and sizes from a range would hardly ever "
-            "recur: list the sizes to try, such as [32, 64, 128]"
-        )
-    return sizes
-
-
-_by_shape = Discriminator(lambda axis: "range" if isinstance(axis, dict | Range) else "values")
-_Values = Annotated[tuple[Decay, ...], Field(min_length=1), AfterValidator(distinct)]
-_Rates = Annotated[tuple[Rate, ...], Field(min_length=1), AfterValidator(distinct)]
-RateAxis = Annotated[
-    Annotated[Range, Tag("range")] | Annotated[_Rates, Tag("values")],
-    _by_shape,
-    AfterValidator(_above_zero),
-]
-DecayAxis = Annotated[
-    Annotated[Range, Tag("range")] | Annotated[_Values, Tag("values")],
-    _by_shape,
-    AfterValidator(_not_negative),
-]
 
 
 class DataSpec(Table):
@@ -246,48 +170,3 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         for key in sorted(before | after)
         if before.get(key) != after.get(key)
     ]
-
-
-def find(study: str) -> Path:
-    """The study file that a user names: its path, or its bare name when it is in ``studies/``.
-
-    Raises StudyFileError when there is none.
-    """
-    path = Path(study)
-    try:
-        if path.is_file():
-            return path
-        bare = STUDIES / f"{study}.toml"
-        if path.name == study and bare.is_file():
-            return bare
-    except (OSError, ValueError):
-        pass  # a name that no file can have
-    known = ", ".join(sorted(each.stem for each in STUDIES.glob("*.toml")))
-    hint = f"in {STUDIES}/ there are: {known}" if known else "give the path of a study file"
-    raise StudyFileError(f"{shortened(study)}: no such study file; {hint}")
-
-
-def load(path: Path) -> StudySpec:
-    """Read and validate a study file. Raises StudyFileError with one sentence."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            raise StudyFileError(f"{path}: larger than 1 MiB, which no study file is")
-        table = tomllib.loads(raw.decode("utf-8"))
-    except OSError as error:
-        raise StudyFileError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise StudyFileError(
-            f"{path}: not UTF-8 at byte {error.start}: save it as UTF-8"
-        ) from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise StudyFileError(f"{path}: not valid TOML: {error}") from error
-    except ValueError as error:  # numbers of thousands of digits
-        raise StudyFileError(f"{path}: not valid TOML: {shortened(str(error))}") from error
-    try:
-        spec = StudySpec.model_validate(table)
-    except ValidationError as error:
-        raise StudyFileError(sentence(path, error, StudySpec)) from error
-    spec._file = path
-    return spec

@@ -12,7 +12,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from search.errors import first_line
 from search.postgres import connect_args
-from search.settings import redacted
+from search.redact import redacted
 from search.study.patient_storage import ConnectionLostError, PatientStorage
 from search.study.postgres_lease import PostgresLease
 

@@ -11,7 +11,8 @@ from optuna.storages.journal import JournalFileBackend
 
 from search.errors import LockstepError, NothingToShowError, first_line
 from search.postgres import connect_args, is_postgres
-from search.settings import Settings, hidden, redacted
+from search.redact import hidden, redacted
+from search.settings import Settings
 from search.study.postgres_storage import leased_storage
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from search.errors import first_line
-from search.settings import Settings, hidden, redacted
+from search.redact import hidden, redacted
+from search.settings import Settings
 
 
 def explained(error: BaseException, settings: Settings) -> str:

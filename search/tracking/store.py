@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from search.errors import LockstepError
 from search.postgres import check_reachable, is_postgres
-from search.settings import Settings, redacted
+from search.redact import redacted
+from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.tracking.explanations import explained
 from search.tracking.names import NOTE_TAG, PARENT_TAG, ROLE_TAG, SOURCE_TAG, TRIAL_TAG

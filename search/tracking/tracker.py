@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.datasets.dataset import Dataset, Splits
+from core.datasets.dataset import Dataset
+from core.datasets.splits import Splits
 from core.trainer.result import Curves, Hyperparameters, Status, TrainingResult
 from search.figures import templates
 from search.settings import Settings

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from core.datasets.dataset import Splits
+from core.datasets.splits import Splits
 from core.trainer.result import Curves
 from search.figures import templates
 from search.spec.objective import Objective

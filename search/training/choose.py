@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from core.trainer.training_data import TrainingData
-from search.settings import Settings, redacted
+from search.redact import redacted
+from search.settings import Settings
 from search.training.dask_cluster import LOCAL, connected, counted
 from search.training.dask_executor import DaskExecutor
 from search.training.executor import Executor

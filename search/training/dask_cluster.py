@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from search.errors import LockstepError, first_line
-from search.settings import Settings, redacted
+from search.redact import redacted
+from search.settings import Settings
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -86,7 +86,7 @@ def _folder(parent: str) -> Path:
 def _problem(name: str, data_dir: Path | None, say: Say) -> Problem:
     from search.commands.study_data import load_data
     from search.settings import Settings
-    from search.spec.study_spec import load
+    from search.spec.study_file import load
 
     spec = load(Path(__file__).resolve().parents[2] / "studies" / f"{name}.toml")
     return Problem(spec, load_data(spec, Settings(data_dir=data_dir), say))

@@ -24,7 +24,7 @@ from profiled_launch import HTTP, OPTUNA, PNG, STEPS, TRIAL
 if TYPE_CHECKING:
     from services import Services
 
-    from core.datasets.dataset import Splits
+    from core.datasets.splits import Splits
     from search.spec.study_spec import StudySpec
 
 HERE = Path(__file__).resolve().parent
@@ -180,7 +180,7 @@ def written(
     """How fast so many processes together can write runs such as the problem's."""
     from search.commands.study_data import load_data
     from search.settings import Settings
-    from search.spec.study_spec import load
+    from search.spec.study_file import load
     from search.tracking.store import open_tracker
 
     study = write_study(problem, f"{problem.name}-clients", 20, folder)
@@ -216,7 +216,7 @@ def _open_client(study: Path, uri: str, home: Path) -> None:
     from search.commands.study_data import load_data
     from search.settings import Settings
     from search.spec.space import grid
-    from search.spec.study_spec import load
+    from search.spec.study_file import load
     from search.tracking.store import load_tracker
     from search.trials.outcome import Outcome
     from search.trials.trial import PlannedTrial

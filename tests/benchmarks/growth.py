@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from core.datasets.dataset import Dataset, Splits
+    from core.datasets.dataset import Dataset
+    from core.datasets.splits import Splits
     from search.spec.study_spec import StudySpec
 
 # Heavy imports happen inside functions: training processes import this file too, as any program
@@ -55,7 +56,8 @@ def cases(quick: bool) -> list[Case]:
 
 def synthetic(case: Case) -> Splits:
     """Noisy class means in [0, 1]; a fifth as many rows held out again."""
-    from core.datasets.dataset import Dataset, Splits
+    from core.datasets.dataset import Dataset
+    from core.datasets.splits import Splits
 
     rng = np.random.default_rng(0)
     means = rng.random((case.classes, FEATURES), dtype=np.float32)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from core.datasets.dataset import Splits
+    from core.datasets.splits import Splits
     from core.trainer.result import Hyperparameters
     from search.spec.study_spec import StudySpec
 
@@ -62,7 +62,8 @@ def peers_split(peers: Path, folder: Path) -> Splits:
     """The same rows for training and validation as the peers use; none for testing."""
     import numpy as np
 
-    from core.datasets.dataset import Dataset, Splits
+    from core.datasets.dataset import Dataset
+    from core.datasets.splits import Splits
 
     sys.path.insert(0, str(peers))
     from peers_common import load_data

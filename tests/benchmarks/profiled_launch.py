@@ -35,19 +35,19 @@ def main() -> None:
 
     from search.cli import main as lockstep
     from search.commands.driver import Driver
-    from search.figures import templates as images
+    from search.figures import templates
     from search.study.search_study import SearchStudy
 
     profile, *sys.argv[1:] = sys.argv[1:]
     clocks = Clocks()
     for step in STEPS:
         clocks.watch(MlflowClient, step, step)
-    clocks.watch(images, "templates", PNG)
+    clocks.watch(templates, "templates", PNG)
     clocks.watch(SearchStudy, "record", OPTUNA)
     clocks.watch(requests.Session, "send", _endpoint)
     clocks.watch(Driver, "_record", TRIAL)
     each: list[float] = []
-    record, run = Driver._record, Driver.run
+    record, run = Driver._record, Driver.record_all
 
     def recorded(self: Driver, *args: Any) -> None:
         started = time.perf_counter()
@@ -59,7 +59,7 @@ def main() -> None:
         run(self, *args)
         Path(profile).write_text(json.dumps({"each": each, "steps": clocks.spent}))
 
-    Driver._record, Driver.run = recorded, watched  # type: ignore[method-assign]
+    Driver._record, Driver.record_all = recorded, watched  # type: ignore[method-assign]
     lockstep()
 
 

@@ -14,7 +14,8 @@ from measure import table
 from core.trainer.result import Status
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
-from search.study.search_study import SearchStudy, open_study
+from search.study.opening import open_study
+from search.study.search_study import SearchStudy
 from search.trials.finished_trial import FinishedTrial
 from search.trials.trial import PlannedTrial
 

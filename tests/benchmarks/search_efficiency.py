@@ -26,7 +26,7 @@ import numpy as np  # noqa: E402
 from measure import Unwatched  # noqa: E402
 
 if TYPE_CHECKING:
-    from core.datasets.dataset import Splits
+    from core.datasets.splits import Splits
     from search.spec.study_spec import StudySpec
     from search.training.executor import Executor
 
@@ -113,7 +113,7 @@ def outcomes(
     """Search as a launch does, but for MLflow: seconds and trial of everything that is recorded."""
     from core.trainer.training_data import TrainingData
     from search.settings import Settings
-    from search.study.search_study import open_study
+    from search.study.opening import open_study
     from search.training.cohort import Cohort, Training
     from search.trials.finished_trial import FinishedTrial
 
@@ -174,7 +174,7 @@ def one_at_a_time(
     from plain_loop import PlainTrial
 
     from core.trainer.result import Hyperparameters
-    from search.spec.space import distributions
+    from search.study.distributions import distributions
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     train, held_out, seed = data.train, data.validation, study_spec.model.seed
@@ -221,8 +221,8 @@ def one_at_a_time(
 
 def problem(data_dir: Path | None) -> Splits:
     """The first images of MNIST; their order is random."""
-    from core.datasets.dataset import Splits
     from core.datasets.sources import load
+    from core.datasets.splits import Splits
 
     images, test = load("mnist", None, data_dir, print)
     train = images.take(np.arange(ROWS))

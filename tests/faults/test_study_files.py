@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.errors import StudyFileError
-from search.spec.study_spec import MAX_TRIALS, Range, load
+from search.spec.axes import Range
+from search.spec.study_file import load
+from search.spec.study_spec import MAX_TRIALS
 
 Refused = Callable[..., str]
 

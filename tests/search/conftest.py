@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from services import PASSWORD, Services, services
 
-from core.datasets.dataset import Dataset, Splits
+from core.datasets.dataset import Dataset
+from core.datasets.splits import Splits
 from core.trainer.result import Curves, Hyperparameters, Status, TrainingResult
 from search.settings import Settings
-from search.spec.study_spec import StudySpec, load
+from search.spec.study_file import load
+from search.spec.study_spec import StudySpec
 
 STUDY = """
 name = "small"

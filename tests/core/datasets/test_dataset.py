@@ -7,7 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from core.datasets.dataset import DataError, Dataset, concatenate, prepare, stratified_split
+from core.datasets.dataset import DataError, Dataset, concatenate
+from core.datasets.splits import prepare, stratified_split
 
 
 def dataset_of(counts: list[int], seed: int = 0) -> Dataset:

@@ -19,8 +19,8 @@ import pytest
 from command import environment, lockstep, write_study
 from PIL import Image
 
-from core.datasets.dataset import Splits, prepare
 from core.datasets.sources import load
+from core.datasets.splits import Splits, prepare
 from core.trainer import softmax
 from search.errors import LockstepError
 from search.model.inputs import Expected, read_input

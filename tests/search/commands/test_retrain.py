@@ -11,8 +11,9 @@ import pytest
 from command import SMALL, lockstep, write_study
 from stored import client, optuna_trials, runs
 
-from core.datasets.dataset import concatenate, prepare
+from core.datasets.dataset import concatenate
 from core.datasets.sources import load
+from core.datasets.splits import prepare
 from core.trainer.result import Hyperparameters, Status
 from search.model.fitting import epochs_by_validation
 from search.trials.finished_trial import FinishedTrial

@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from core.trainer.result import Curves, Hyperparameters, Status
-from search.figures import curves as figures
-from search.figures import heat_maps
-from search.figures import style as figure_style
+from search.figures import heat_maps, style
+from search.figures.confusion import confusion_matrix
+from search.figures.curves import MAX_BATCHES, _draw_batches, learning_curves, retrain_curves
+from search.figures.history import optimisation_history
 from search.spec.objective import Objective
 from search.trials.finished_trial import FinishedTrial
 
@@ -39,9 +40,7 @@ def area(picture: Pixels, colour: str | tuple[int, int, int], tolerance: int = 4
 
 def stars(picture: Pixels) -> tuple[bool, bool]:
     """Whether there is one among the cells, and whether the legend above them explains it."""
-    return area(picture[40:], figure_style.VERMILION) > 30, area(
-        picture[:30], figure_style.VERMILION
-    ) > 15
+    return area(picture[40:], style.VERMILION) > 30, area(picture[:30], style.VERMILION) > 15
 
 
 def on_grid(
@@ -97,7 +96,7 @@ def test_heat_maps_of_a_grid_have_cells_and_one_star(
     assert 150 < picture.shape[0] < 1700
     assert stars(picture) == (True, True)
     # Nothing diverged: no more of that grey than at the edges of letters.
-    assert area(picture, figure_style.GREY) < 0.005 * picture[:, :, 0].size
+    assert area(picture, style.GREY) < 0.005 * picture[:, :, 0].size
 
 
 def test_the_best_cell_is_bright_and_the_worst_dark_on_either_objective() -> None:
@@ -121,7 +120,7 @@ def test_the_star_lies_in_the_best_cell() -> None:
 
 
 def _star_centre(picture: Pixels) -> tuple[float, float]:
-    wanted = tuple(bytes.fromhex(figure_style.VERMILION[1:]))
+    wanted = tuple(bytes.fromhex(style.VERMILION[1:]))
     at = np.argwhere(np.abs(picture.astype(int) - wanted).max(axis=2) <= 4)
     at = at[at[:, 0] > 40]  # below the legend
     return float(at[:, 0].mean()), float(at[:, 1].mean())
@@ -130,8 +129,8 @@ def _star_centre(picture: Pixels) -> tuple[float, float]:
 def test_diverged_cells_are_grey_and_leave_the_scale_alone() -> None:
     failed = decoded(heat_maps.heat_maps(on_grid(4, 4, failed=frozenset({0, 5}))))
     more = decoded(heat_maps.heat_maps(on_grid(4, 4, failed=frozenset({0, 1, 5, 6}))))
-    assert area(failed, figure_style.GREY) > 1000
-    assert 1.7 < area(more, figure_style.GREY) / area(failed, figure_style.GREY) < 2.3
+    assert area(failed, style.GREY) > 1000
+    assert 1.7 < area(more, style.GREY) / area(failed, style.GREY) < 2.3
     infinite = on_grid(4, 4, failed=frozenset({0, 5}))
     infinite = [replace(p, val_loss=inf) if p.number in (0, 5) else p for p in infinite]
     assert np.array_equal(decoded(heat_maps.heat_maps(infinite)), failed)
@@ -141,7 +140,7 @@ def test_heat_maps_of_nothing_but_failures_have_no_star_and_no_colours() -> None
     picture = decoded(heat_maps.heat_maps(on_grid(3, 3, failed=frozenset(range(9)))))
     assert stars(picture) == (False, False)
     assert area(picture, YELLOW) == area(picture, PURPLE) == 0
-    assert area(picture, figure_style.GREY) > 10_000
+    assert area(picture, style.GREY) > 10_000
 
 
 def test_a_trial_stopped_early_is_marked_and_is_never_the_best() -> None:
@@ -198,15 +197,15 @@ def test_one_absurd_loss_does_not_take_the_colours() -> None:
 def test_perfect_accuracy_everywhere() -> None:
     points = [replace(point, val_accuracy=1.0) for point in on_grid(3, 3)]
     assert stars(decoded(heat_maps.heat_maps(points, Objective.ACCURACY))) == (True, True)
-    assert decoded(figures.optimisation_history(points, Objective.ACCURACY)).shape[1] == 880
+    assert decoded(optimisation_history(points, Objective.ACCURACY)).shape[1] == 880
 
 
 def test_history_shows_the_best_so_far_falling_for_loss_and_rising_for_accuracy() -> None:
     directions: dict[Objective, bool] = {Objective.LOSS: True, Objective.ACCURACY: False}
     for objective, falls in directions.items():
-        picture = decoded(figures.optimisation_history(on_grid(6, 4), objective))
+        picture = decoded(optimisation_history(on_grid(6, 4), objective))
         assert picture.shape == (418, 880, 3)
-        wanted = tuple(bytes.fromhex(figure_style.VERMILION[1:]))
+        wanted = tuple(bytes.fromhex(style.VERMILION[1:]))
         at = np.argwhere(np.abs(picture[:, :650].astype(int) - wanted).max(axis=2) <= 4)
         start = at[at[:, 1] < at[:, 1].min() + 20, 0].mean()
         end = at[at[:, 1] > at[:, 1].max() - 20, 0].mean()
@@ -216,29 +215,27 @@ def test_history_shows_the_best_so_far_falling_for_loss_and_rising_for_accuracy(
 
 def test_history_is_of_trial_numbers_not_of_the_order_given() -> None:
     points = on_grid(4, 4)
-    assert figures.optimisation_history(points) == figures.optimisation_history(points[::-1])
+    assert optimisation_history(points) == optimisation_history(points[::-1])
 
 
 def test_history_keeps_failures_and_absurd_losses_at_the_edge() -> None:
     points = on_grid(6, 4)
-    calm = decoded(figures.optimisation_history(points))
+    calm = decoded(optimisation_history(points))
     for odd in (
         replace(points[3], val_loss=nan, status=Status.DIVERGED),
         replace(points[3], val_loss=1e30),
     ):
-        picture = decoded(figures.optimisation_history([*points[:3], odd, *points[4:]]))
+        picture = decoded(optimisation_history([*points[:3], odd, *points[4:]]))
         plot = slice(0, 40), slice(100, 600)
-        assert area(picture[plot], figure_style.MUTED, 30) > area(
-            calm[plot], figure_style.MUTED, 30
-        )
-        line = area(picture, figure_style.VERMILION), area(calm, figure_style.VERMILION)
+        assert area(picture[plot], style.MUTED, 30) > area(calm[plot], style.MUTED, 30)
+        line = area(picture, style.VERMILION), area(calm, style.VERMILION)
         assert abs(line[0] - line[1]) < 0.2 * line[1], "the curve keeps its size"
 
 
 @pytest.mark.parametrize("failed", [0, 1])
 def test_history_of_one_trial(failed: int) -> None:
-    picture = decoded(figures.optimisation_history(on_grid(1, 1, failed=frozenset(range(failed)))))
-    assert (area(picture, figure_style.BLUE) > 20) == (not failed)
+    picture = decoded(optimisation_history(on_grid(1, 1, failed=frozenset(range(failed)))))
+    assert (area(picture, style.BLUE) > 20) == (not failed)
 
 
 def curves(epochs: int, level: float = 1.0) -> Curves:
@@ -247,68 +244,60 @@ def curves(epochs: int, level: float = 1.0) -> Curves:
 
 
 def test_learning_curves_emphasise_the_best() -> None:
-    alone = decoded(figures.learning_curves({"#1": curves(20)}, best="#1"))
+    alone = decoded(learning_curves({"#1": curves(20)}, best="#1"))
     ten = {f"#{n}": curves(20, 1 + n) for n in range(10)}
-    among = decoded(figures.learning_curves(ten, best="#0"))
+    among = decoded(learning_curves(ten, best="#0"))
     assert alone.shape == among.shape
-    assert area(alone, figure_style.VERMILION) > 500
-    assert area(among, figure_style.VERMILION) > 500
-    lost = decoded(figures.learning_curves(ten, best="#99"))
-    assert area(lost, figure_style.VERMILION) == 0, "the next is not the best"
+    assert area(alone, style.VERMILION) > 500
+    assert area(among, style.VERMILION) > 500
+    lost = decoded(learning_curves(ten, best="#99"))
+    assert area(lost, style.VERMILION) == 0, "the next is not the best"
 
 
 def test_learning_curves_draw_no_more_than_can_be_told_apart() -> None:
     ten = {f"#{n}": curves(5, 1 + n) for n in range(10)}
-    assert figures.learning_curves(
-        ten | {"#99": curves(5, 99)}, best="#0"
-    ) == figures.learning_curves(ten, best="#0")
+    assert learning_curves(ten | {"#99": curves(5, 99)}, best="#0") == learning_curves(
+        ten, best="#0"
+    )
 
 
 def test_learning_curves_of_one_epoch_and_with_gaps() -> None:
-    assert (
-        area(decoded(figures.learning_curves({"a": curves(1)}, best="a")), figure_style.VERMILION)
-        > 50
-    )
+    assert area(decoded(learning_curves({"a": curves(1)}, best="a")), style.VERMILION) > 50
     broken = curves(9)
     broken.val_loss[4] = inf
     broken.train_loss[:] = nan
-    assert (
-        area(
-            decoded(figures.learning_curves({"$a_b": broken}, best="$a_b")), figure_style.VERMILION
-        )
-        > 300
-    )
+    assert area(decoded(learning_curves({"$a_b": broken}, best="$a_b")), style.VERMILION) > 300
 
 
 def test_many_batches_become_a_band_of_nine_in_ten() -> None:
     values = np.random.default_rng(0).normal(size=100_000)
     values[::1000] = np.nan
     axes = Figure().subplots()
-    low, high = figures._draw_batches(axes, values).reshape(2, -1)
-    assert len(low) < figures.MAX_BATCHES
+    low, high = _draw_batches(axes, values).reshape(2, -1)
+    assert len(low) < MAX_BATCHES
     assert np.median(low) == pytest.approx(-1.645, abs=0.05)
     assert np.median(high) == pytest.approx(1.645, abs=0.05)
-    few = values[: figures.MAX_BATCHES]
-    assert figures._draw_batches(axes, few) is few
+    few = values[:MAX_BATCHES]
+    assert _draw_batches(axes, few) is few
 
 
 def test_retrain_curves_mark_the_test_once_at_the_end() -> None:
     batches = np.linspace(1, 0.1, 60)
     epochs = batches.reshape(6, 10).mean(axis=1)
-    plain = decoded(figures.retrain_curves(batches, 1 - batches / 2, epochs, 1 - epochs / 2))
-    assert area(plain, figure_style.VERMILION) == 0
-    assert area(plain, figure_style.BLUE) > 500
+    plain = decoded(retrain_curves(batches, 1 - batches / 2, epochs, 1 - epochs / 2))
+    assert area(plain, style.VERMILION) == 0
+    assert area(plain, style.BLUE) > 500
     tested = decoded(
-        figures.retrain_curves(batches, 1 - batches / 2, epochs, 1 - epochs / 2, test_accuracy=0.9)
+        retrain_curves(batches, 1 - batches / 2, epochs, 1 - epochs / 2, test_accuracy=0.9)
     )
-    wanted = tuple(bytes.fromhex(figure_style.VERMILION[1:]))
+    wanted = tuple(bytes.fromhex(style.VERMILION[1:]))
     at = np.argwhere(np.abs(tested.astype(int) - wanted).max(axis=2) <= 4)
     assert at[:, 1].max() < 550, "only in the accuracy's panel, which is the left one"
     assert at[:, 1].max() > 480, "at its right end"
 
 
 def test_confusion_matrix_is_dark_where_counts_are() -> None:
-    picture = decoded(figures.confusion_matrix(np.array([[90, 10], [0, 50]]), ("3", "6")))
+    picture = decoded(confusion_matrix(np.array([[90, 10], [0, 50]]), ("3", "6")))
     rows, columns = np.nonzero((picture[:, :, 2] > 80) & (picture[:, :, 0] < 30))
     matrix = columns < 0.75 * picture.shape[1]
     slope = np.corrcoef(rows[matrix], columns[matrix])[0, 1]
@@ -319,9 +308,7 @@ def test_confusion_matrix_is_dark_where_counts_are() -> None:
 def test_confusion_matrices_of_many_sizes(classes: int) -> None:
     counts = np.eye(classes, dtype=np.intp) * 9
     counts[0] = 0  # a class without examples
-    picture = decoded(
-        figures.confusion_matrix(counts, ["$class_" + str(c) for c in range(classes)])
-    )
+    picture = decoded(confusion_matrix(counts, ["$class_" + str(c) for c in range(classes)]))
     assert 250 < picture.shape[0] < 1200
 
 
@@ -329,7 +316,7 @@ def test_counts_are_written_while_they_can_be_read() -> None:
     """At equal rates, hence equal colours, counts tell two matrices apart up to 20 classes."""
     for classes, told_apart in ((20, True), (21, False)):
         few, many = (
-            decoded(figures.confusion_matrix(n * np.eye(classes, dtype=np.intp), ["x"] * classes))
+            decoded(confusion_matrix(n * np.eye(classes, dtype=np.intp), ["x"] * classes))
             for n in (1, 888)
         )
         below_title = slice(40, None)
@@ -337,21 +324,21 @@ def test_counts_are_written_while_they_can_be_read() -> None:
 
 
 def test_names_in_any_script_are_no_warning() -> None:
-    figures.confusion_matrix(np.eye(2, dtype=np.intp), ("日本", "ю"))
+    confusion_matrix(np.eye(2, dtype=np.intp), ("日本", "ю"))
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:
-    for draw in (heat_maps.heat_maps, figures.optimisation_history):
+    for draw in (heat_maps.heat_maps, optimisation_history):
         with pytest.raises(ValueError, match="at least one trial"):
             draw([])
     with pytest.raises(ValueError, match="at least one learning curve"):
-        figures.learning_curves({}, best="")
+        learning_curves({}, best="")
     three, four = np.ones(3), np.ones(4)
     for lengths in ((four, four, three, three), (four, three, four, four), (three[:0],) * 4):
         with pytest.raises(ValueError, match="not of one training"):
-            figures.retrain_curves(*lengths)
+            retrain_curves(*lengths)
     with pytest.raises(ValueError, match=r"counts of shape \(3, 3\)"):
-        figures.confusion_matrix(np.eye(2, dtype=np.intp), ("a", "b", "c"))
+        confusion_matrix(np.eye(2, dtype=np.intp), ("a", "b", "c"))
 
 
 def test_the_same_points_give_the_same_bytes() -> None:
@@ -361,9 +348,9 @@ def test_the_same_points_give_the_same_bytes() -> None:
 
 def test_matplotlib_is_imported_late_and_pyplot_never() -> None:
     code = (
-        "import sys; from search.figures import curves as figures; import numpy as np;"
+        "import sys; from search.figures.confusion import confusion_matrix; import numpy as np;"
         "early = 'matplotlib' in sys.modules;"
-        "figures.confusion_matrix(np.eye(2, dtype=int), 'ab');"
+        "confusion_matrix(np.eye(2, dtype=int), 'ab');"
         "raise SystemExit(early or 'matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

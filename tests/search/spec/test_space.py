@@ -12,8 +12,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import create_trial
 
 from core.trainer.result import Hyperparameters
-from search.spec.space import SIGNIFICANT_DIGITS, distributions, grid, points
-from search.spec.study_spec import Range, SpaceSpec, StudySpec
+from search.spec.axes import Range
+from search.spec.space import SIGNIFICANT_DIGITS, grid, points
+from search.spec.study_spec import SpaceSpec, StudySpec
+from search.study.distributions import distributions
 
 MakeSpec = Callable[..., StudySpec]
 

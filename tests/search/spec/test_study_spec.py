@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from core.trainer.result import Hyperparameters
 from core.trainer.softmax import Penalty
 from search.errors import StudyFileError
-from search.spec.study_spec import MAX_BYTES, Range, StudySpec, differences, find, load
+from search.spec.axes import Range
+from search.spec.study_file import MAX_BYTES, find, load
+from search.spec.study_spec import StudySpec, differences
 
 REPOSITORY = Path(__file__).parents[3]
 MakeSpec = Callable[..., StudySpec]

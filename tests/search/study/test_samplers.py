@@ -7,13 +7,13 @@ import numpy as np
 import optuna
 import pytest
 
-from core.datasets.dataset import Splits
+from core.datasets.splits import Splits
 from search.commands.launch import run_study
 from search.console import Console
 from search.errors import LockstepError
 from search.settings import Settings
-from search.spec.space import distributions
 from search.spec.study_spec import StudySpec
+from search.study.distributions import distributions
 from search.study.samplers import check_installed, sampler_for
 
 MakeSpec = Callable[..., StudySpec]

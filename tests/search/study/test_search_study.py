@@ -24,9 +24,11 @@ from search.commands.report import note
 from search.errors import LockstepError, NothingToShowError, StudyBusyError, StudyChangedError
 from search.settings import Settings
 from search.spec.objective import Objective
-from search.spec.space import distributions, grid
+from search.spec.space import grid
 from search.spec.study_spec import StudySpec
-from search.study.search_study import SearchStudy, load_study, open_study
+from search.study.distributions import distributions
+from search.study.opening import load_study, open_study
+from search.study.search_study import SearchStudy
 from search.training.stacks import stacks
 from search.trials.finished_trial import FinishedTrial, ranked
 from search.trials.trial import PlannedTrial

@@ -17,7 +17,7 @@ import pytest
 from mlflow.entities import Run
 from PIL import Image
 
-from core.datasets.dataset import Splits
+from core.datasets.splits import Splits
 from core.trainer.result import Curves, Hyperparameters, Status, TrainingResult
 from search.errors import LockstepError
 from search.settings import Settings

@@ -1,6 +1,6 @@
-"""What a search's budget bought, as PNG bytes: importances, pruning, the expected best.
+"""How far the trials of a study came before they were stopped, as PNG bytes.
 
-Notation: N trials, E epochs that a trial trained.
+Notation: E epochs.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from core.statistics.expected_best import expected_best
 from core.trainer.result import Status
 from search.figures.style import (
     BLUE,
     GREY,
-    INK,
     MUTED,
     VERMILION,
     Values,
@@ -27,35 +25,6 @@ from search.figures.style import (
     style,
 )
 from search.spec.objective import Objective
-
-
-@style()
-def importances_figure(
-    shares: Mapping[str, float], objective: Objective, trials: int, epochs: int
-) -> bytes:
-    """A PNG of each hyperparameter's share of the objective's variance, the largest on top.
-
-    trials: how many were looked at; epochs: after which.
-
-    Raises ValueError if there are no shares.
-    """
-    from matplotlib.figure import Figure
-
-    need(shares, "hyperparameter")
-    figure = Figure(figsize=(6.0, 0.9 + 0.45 * len(shares)))
-    ax: Any = figure.subplots()
-    names = [name.replace("_", " ") for name in shares]
-    bars = ax.barh(names, [100 * share for share in shares.values()], color=BLUE, height=0.6)
-    ax.bar_label(bars, fmt="%.0f %%", padding=4, fontsize=9, color=INK)
-    ax.invert_yaxis()
-    ax.grid(visible=False, axis="y")
-    score = f"log {objective.in_words}" if objective.is_loss else objective.in_words
-    ax.set(
-        xlim=(0, 115 * max(shares.values())),
-        xlabel=f"share of the variance of {score} (%)\n"
-        f"functional ANOVA over {trials:,} trials, by their scores after epoch {epochs:,}",
-    )
-    return png(figure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,52 +118,3 @@ def _fit(ax: Any, values: Values, last: int, is_loss: bool) -> None:
     if not is_loss:
         ax.invert_yaxis()
         ax.yaxis.set_major_formatter(lambda rate, _: f"{100 - rate:.4g}")
-
-
-@style()
-def expected_best_figure(
-    scores: Values,
-    objective: Objective,
-    *,
-    epochs_per_trial: float,
-    resampled: str,
-    needed: int | None,
-    near: str,
-) -> bytes:
-    """A PNG of how good the best of n trials is expected to be (see core/expected_best.py).
-
-    scores: (N,) losses, or error rates. epochs_per_trial: for the upper axis. resampled: what the
-    scores are a sample of, in words. needed: trials after which the expectation is ``near``.
-
-    Raises ValueError as `expected_best` does.
-    """
-    from matplotlib.figure import Figure
-
-    N = len(scores)
-    draws = np.unique(np.geomspace(1, max(N, 2), 120).round().astype(int))
-    found = expected_best(scores, draws.tolist())
-    is_loss = objective.is_loss
-
-    figure = Figure(figsize=(7.0, 4.2))
-    ax: Any = figure.subplots()
-    low, high = objective.on_axis(found.low), objective.on_axis(found.high)
-    ax.fill_between(draws, low, high, color="#A9CFE8", alpha=0.6, lw=0, label="four times of five")
-    ax.plot(draws, objective.on_axis(found.mean), color=BLUE, lw=2.0, label="expected")
-    best = float(objective.on_axis(scores.min()))
-    ax.axhline(best, color=VERMILION, lw=1.2, ls="--", label=f"best of all {N:,}")
-    if needed is not None and needed <= N:
-        at = objective.on_axis(expected_best(scores, [needed]).mean)[0]
-        ax.plot(needed, at, "D", ms=8, mfc=VERMILION, mec="white", zorder=4,
-                label=f"{needed:,} trials: {near}")  # fmt: skip
-    ax.set_xscale("log")
-    if is_loss:
-        scale_losses(ax, np.concatenate([found.mean, found.low]))
-    ax.set(xlabel=f"trials ({resampled})", ylabel=f"best {objective.axis_label}")
-    upper = ax.secondary_xaxis(
-        "top", functions=(lambda n: n * epochs_per_trial, lambda e: e / epochs_per_trial)
-    )
-    upper.set_xlabel("epochs trained, all trials together")
-    for axis in (ax.xaxis, upper.xaxis):
-        axis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    ax.legend(loc="upper right" if is_loss else "lower right")
-    return png(figure)

@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 
 from core.trainer.result import Hyperparameters, Status
-from search.figures.budget import Course, expected_best_figure, importances_figure, pruning_figure
+from search.figures.expected import expected_best_figure
+from search.figures.importances import importances_figure
+from search.figures.pruning import Course, pruning_figure
 from search.findings.expected import expected_search, sentence
 from search.spec.objective import Objective
 from search.spec.study_spec import StudySpec

@@ -1,0 +1,104 @@
+"""How examples are divided into train, validation and test; no I/O.
+
+Notation: N examples, C classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+
+from core.datasets.dataset import DataError, Dataset, Labels, Seed, _check_alike
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """The three parts of a study's data; ``digest`` is that of the three digests."""
+
+    train: Dataset = field(compare=False)
+    validation: Dataset = field(compare=False)
+    test: Dataset = field(compare=False)
+    digest: str
+
+    @classmethod
+    def of(cls, train: Dataset, validation: Dataset, test: Dataset) -> Self:
+        digests = "\n".join(part.digest for part in (train, validation, test))
+        return cls(train, validation, test, hashlib.sha256(digests.encode()).hexdigest())
+
+
+def prepare(
+    train: Dataset,
+    test: Dataset | None,
+    *,
+    validation_fraction: float,
+    seed: int,
+    test_fraction: float = 0.2,
+) -> Splits:
+    """Hold a validation part out of ``train``; an official test part is kept as it is.
+
+    A source without a test part first has ``test_fraction`` of its examples held out as one.
+    ``validation_fraction`` is a fraction of the train part that is left. Both splits are
+    stratified and depend on nothing but the data, the fractions and ``seed``.
+
+    Raises DataError as `stratified_split` does, and if ``test`` is empty or unlike ``train``.
+    """
+    if test is None:
+        # A stream of its own: with one stream for both splits, rows that the first one spared
+        # would meet their old keys in the second one and be spared again.
+        train, test = stratified_split(train, test_fraction, (seed, 1))
+    if len(test) == 0:
+        raise DataError("The test part has no example of the chosen classes.")
+    _check_alike(train, test)
+    return Splits.of(*stratified_split(train, validation_fraction, seed), test)
+
+
+def stratified_split(dataset: Dataset, fraction: float, seed: Seed) -> tuple[Dataset, Dataset]:
+    """Divide into (rest, held out), each class in proportion, rows in their original order.
+
+    round(fraction N) examples are held out, allotted to the classes by largest remainder, except
+    that every class keeps at least one example on either side. Which ones is settled by ``seed``
+    (non-negative), independently of platform and NumPy version.
+
+    Raises DataError if ``fraction`` is not in (0, 1) or some class cannot be on both sides.
+    """
+    if not 0 < fraction < 1:
+        raise DataError(f"A held-out fraction must lie between 0 and 1, not {fraction}.")
+    counts, total = dataset.counts(), round(fraction * len(dataset))
+    if counts.min() < 2:
+        scarce = dataset.class_names[int(counts.argmin())]
+        raise DataError(
+            f"Class {scarce!r} has {counts.min()} example(s), and a split needs at least 2 of each "
+            "class."
+        )
+    if not len(counts) <= total <= len(dataset) - len(counts):
+        raise DataError(
+            f"A held-out fraction of {fraction} puts {total} of {len(dataset)} examples on one "
+            f"side, which must be from {len(counts)} to {len(dataset) - len(counts)} so that each "
+            f"of {len(counts)} classes is on both sides."
+        )
+    # Raw bits, because NumPy promises these for ever, and `Generator.permutation` it does not.
+    keys = np.random.PCG64(seed).random_raw(len(dataset))
+    held = np.zeros(len(dataset), dtype=np.bool_)
+    for label, size in enumerate(_allot(counts, total)):
+        rows = np.flatnonzero(dataset.y == label)
+        held[rows[np.argsort(keys[rows], kind="stable")[:size]]] = True
+    return dataset.take(~held), dataset.take(held)
+
+
+def _allot(counts: Labels, total: int) -> Labels:
+    """Shares of ``total`` in proportion to ``counts``, (C,), each in 1..counts-1.
+
+    Largest remainder (Hamilton's method), in exact integers; the first class wins a tie.
+    """
+    n = int(counts.sum())
+    shares = np.maximum(total * counts // n, 1)
+    while (missing := total - shares.sum()) != 0:
+        step = 1 if missing > 0 else -1
+        movable = shares < counts - 1 if step == 1 else shares > 1
+        remainders = step * (total * counts - shares * n)
+        places = np.flatnonzero(movable)
+        shares[places[remainders[places].argmax()]] += step
+    return np.asarray(shares, dtype=np.intp)

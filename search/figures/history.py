@@ -1,0 +1,84 @@
+"""The objective of a study by trial number, as PNG bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from core.trainer.result import Status
+from search.figures.curves import Values
+from search.figures.style import (
+    BLUE,
+    MUTED,
+    VERMILION,
+    need,
+    png,
+    scale_losses,
+    style,
+)
+from search.spec.objective import Objective
+from search.trials.finished_trial import FinishedTrial
+
+
+@style()
+def optimisation_history(
+    points: Sequence[FinishedTrial], objective: Objective = Objective.LOSS
+) -> bytes:
+    """A PNG of the objective by trial number, with the best so far as a line.
+
+    Scores far worse than most (Tukey's fence) are drawn at the edge, as are diverged trials.
+
+    Raises ValueError if there are no points.
+    """
+    from matplotlib.figure import Figure
+
+    need(points, "trial")
+    points = sorted(points, key=lambda point: point.number)
+    number = np.array([point.number for point in points])
+    badness = np.array([point.badness(objective) for point in points])
+    done = np.array([point.status is Status.COMPLETED for point in points]) & ~np.isnan(badness)
+    limit = _upper_fence(badness)
+    inside, beyond, diverged = badness <= limit, badness > limit, np.isnan(badness)
+    is_loss = objective.is_loss
+    shown = objective.on_axis(badness)
+    figure = Figure(figsize=(8.0, 3.8))
+    ax: Any = figure.subplots()
+    ax.set(xlabel="trial", ylabel=objective.axis_label)
+    for mask, fill, label in (
+        (done & inside, BLUE, "completed"),
+        (~done & inside, "white", "stopped early"),
+    ):
+        if mask.any():
+            ax.plot(number[mask], shown[mask], "o", ms=5, mfc=fill, mec=BLUE, mew=0.8, label=label)
+    if done.any():
+        best = (np.minimum if is_loss else np.maximum).accumulate(shown[done])
+        ax.step([*number[done], number[-1]], [*best, best[-1]], where="post", color=VERMILION,
+                lw=1.8, label="best so far")  # fmt: skip
+    for mask, marker, label in (
+        (beyond, "^" if is_loss else "v", f"{'above' if is_loss else 'below'} the axis"),
+        (diverged, "x", "diverged"),
+    ):
+        if mask.any():  # along the edge where the worst would be
+            edge = np.full(mask.sum(), 0.97 if is_loss else 0.03)
+            ax.plot(number[mask], edge, marker, ms=5, color=MUTED, label=f"{label} ({mask.sum()})",
+                    transform=ax.get_xaxis_transform())  # fmt: skip
+    ax.margins(y=0.12)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    if is_loss:
+        scale_losses(ax, badness[inside])
+    if diverged.all():
+        ax.set_yticks([])
+    figure.legend(loc="outside right upper")
+    return png(figure)
+
+
+def _upper_fence(values: Values) -> float:
+    """Tukey's, on logarithms, yet never below twice the upper quartile."""
+    positive = values[values > 0]
+    if not positive.size:
+        return inf
+    low, high = np.quantile(np.log(positive), [0.25, 0.75])
+    return float(np.exp(high + max(1.5 * (high - low), np.log(2))))

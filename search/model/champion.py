@@ -1,0 +1,65 @@
+"""The model that a study's alias points at, read back from the registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from search.errors import LockstepError
+from search.model.inputs import Expected, Features
+from search.tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    pass
+from search.model.registry import CHAMPION, _column, quiet
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """The model that a study's alias points at."""
+
+    uri: str
+    class_names: tuple[str, ...]
+    expected: Expected
+    model: Any
+
+    def probabilities(self, X: Features) -> npt.NDArray[np.float64]:
+        """(n, D) → (n, C)."""
+        found = self.model.predict(X)
+        return np.stack(
+            [found[_column(name)].to_numpy(np.float64) for name in self.class_names], axis=1
+        )
+
+
+def load_champion(tracker: Tracker, name: str) -> Champion:
+    """Raises LockstepError when the study has none. The model is run as code: MLflow is trusted."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        version = tracker.client.get_model_version_by_alias(name, CHAMPION)
+    except MlflowException as error:
+        raise LockstepError(
+            f"study {name} has no model yet: run `lockstep retrain {name}` first"
+        ) from error
+    mlflow.set_tracking_uri(tracker.uri)
+    with quiet():
+        model = mlflow.pyfunc.load_model(f"models:/{name}/{version.version}")
+    known = model.metadata.metadata or {}
+    shape = known.get("image_shape")
+    features = model.metadata.signature.inputs.inputs[0].shape[-1]
+    columns = model.metadata.signature.outputs.input_names()
+    prefix = _column("")
+    return Champion(
+        uri=f"models:/{name}/{version.version} ({CHAMPION})",
+        class_names=tuple(each.removeprefix(prefix) for each in columns if each != "class"),
+        expected=Expected(
+            features=features,
+            image_shape=None if shape is None else (shape[0], shape[1]),
+            **{key: known[key] for key in ("white", "background") if key in known},
+        ),
+        model=model,
+    )

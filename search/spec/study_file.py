@@ -1,0 +1,64 @@
+"""A study file: found by the name that a user gives, read, and validated."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import (
+    ValidationError,
+)
+
+from search.errors import StudyFileError
+from search.spec.messages import sentence, shortened
+from search.spec.study_spec import StudySpec
+
+STUDIES = Path("studies")
+
+
+MAX_BYTES = 1 << 20
+
+
+def find(study: str) -> Path:
+    """The study file that a user names: its path, or its bare name when it is in ``studies/``.
+
+    Raises StudyFileError when there is none.
+    """
+    path = Path(study)
+    try:
+        if path.is_file():
+            return path
+        bare = STUDIES / f"{study}.toml"
+        if path.name == study and bare.is_file():
+            return bare
+    except (OSError, ValueError):
+        pass  # a name that no file can have
+    known = ", ".join(sorted(each.stem for each in STUDIES.glob("*.toml")))
+    hint = f"in {STUDIES}/ there are: {known}" if known else "give the path of a study file"
+    raise StudyFileError(f"{shortened(study)}: no such study file; {hint}")
+
+
+def load(path: Path) -> StudySpec:
+    """Read and validate a study file. Raises StudyFileError with one sentence."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise StudyFileError(f"{path}: larger than 1 MiB, which no study file is")
+        table = tomllib.loads(raw.decode("utf-8"))
+    except OSError as error:
+        raise StudyFileError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise StudyFileError(
+            f"{path}: not UTF-8 at byte {error.start}: save it as UTF-8"
+        ) from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise StudyFileError(f"{path}: not valid TOML: {error}") from error
+    except ValueError as error:  # numbers of thousands of digits
+        raise StudyFileError(f"{path}: not valid TOML: {shortened(str(error))}") from error
+    try:
+        spec = StudySpec.model_validate(table)
+    except ValidationError as error:
+        raise StudyFileError(sentence(path, error, StudySpec)) from error
+    spec._file = path
+    return spec

@@ -1,0 +1,84 @@
+"""Opening a study: held by its only driver, or as it stands, to be read."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+
+import optuna
+from optuna.study import StudyDirection
+
+from search.errors import LockstepError, NothingToShowError, StudyChangedError
+from search.settings import Settings
+from search.spec.study_spec import StudySpec, differences
+from search.study.file_lease import file_lease
+from search.study.search_study import DATA_ATTRIBUTE, SearchStudy
+from search.study.storage import (
+    check_launched,
+    driver_storage,
+    not_launched,
+    open_storage,
+    remove_study,
+)
+
+SPEC_ATTRIBUTE = "lockstep.spec"
+
+
+@contextlib.contextmanager
+def open_study(spec: StudySpec, settings: Settings, data_digest: str) -> Iterator[SearchStudy]:
+    """Create or continue the study, as its only driver. One that is new, and whose first launch
+    fails without a finished trial, is removed again.
+
+    Raises StudyBusyError when another driver holds it, StudyChangedError when the study file or the
+    data differ from those that it was started with.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with (
+        file_lease(settings.folder(spec.name) / "driver.lock", spec.name),
+        driver_storage(spec.name, settings) as storage,
+    ):
+        is_loss = spec.search.objective.is_loss
+        direction = StudyDirection.MINIMIZE if is_loss else StudyDirection.MAXIMIZE
+        study = optuna.create_study(
+            study_name=spec.name, storage=storage, direction=direction, load_if_exists=True
+        )
+        opened = SearchStudy(study, storage, spec)
+        new = not opened.finished()
+        _check_unchanged(study, spec, data_digest)
+        try:
+            yield opened
+        except (LockstepError, OSError):
+            with contextlib.suppress(Exception):  # the storage may be what failed
+                if new and not opened.finished():
+                    remove_study(spec.name, settings, storage)
+            raise
+
+
+def load_study(spec: StudySpec, settings: Settings) -> SearchStudy:
+    """The study as it stands, to be read. Raises NothingToShowError when it was never launched."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    check_launched(spec.name, settings)
+    try:
+        storage = open_storage(spec.name, settings, repair=False)
+        study = optuna.load_study(study_name=spec.name, storage=storage)
+    except KeyError as error:
+        raise NothingToShowError(not_launched(spec.name, settings)) from error
+    return SearchStudy(study, storage, spec)
+
+
+def _check_unchanged(study: optuna.Study, spec: StudySpec, data_digest: str) -> None:
+    stored = study.user_attrs.get(SPEC_ATTRIBUTE)
+    if stored is None:
+        # The spec last: a driver that was killed in between left a study without one.
+        study.set_user_attr(DATA_ATTRIBUTE, data_digest)
+        study.set_user_attr(SPEC_ATTRIBUTE, spec.defining())
+        return
+    changes = differences(stored, json.loads(json.dumps(spec.defining())))
+    if study.user_attrs.get(DATA_ATTRIBUTE) != data_digest:
+        changes.append("the data's content")
+    if changes:
+        raise StudyChangedError(
+            f"study {spec.name} was started with another study file ({'; '.join(changes)}): "
+            "undo the change, or give the study a new name"
+        )
