@@ -8,28 +8,32 @@ from typing import Any
 
 from core.data import Splits
 from core.result import Status
-from search import links
 from search.choice import Choice, Standing, choose
 from search.console import Console, table
 from search.errors import LockstepError, NothingToShowError
 from search.finalists import Finals
 from search.finished_trial import FinishedTrial, ranked
 from search.heat_maps import heat_maps
+from search.links import BEST_VIEW, SIDE_VIEW
 from search.scores import ValidationScores, validation_scores
 from search.settings import Settings
 from search.spec import StudySpec
 from search.study import load_study
 from search.study_data import load_data
 from search.study_figures import trial_points
-from search.study_report import best_runs, note
+from search.study_report import note
 from search.tracking_store import load_tracker
+from search.tracking_views import view_urls
 
 SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """trials: best first, those without a rank last. Where to look at them; data: the digest."""
+    """trials: best first, those without a rank last. Where to look at them; data: the digest.
+
+    Links are missing before the first launch has ended (see `view_urls`).
+    """
 
     spec: StudySpec
     trials: list[FinishedTrial]
@@ -37,8 +41,8 @@ class Comparison:
     choice: Choice
     finals: Finals | None
     data: Splits
-    compare_url: str
-    charts_url: str
+    compare_url: str | None
+    charts_url: str | None
     heat_maps: str
 
     def as_json(self) -> dict[str, Any]:
@@ -94,7 +98,7 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
     folder.mkdir(parents=True, exist_ok=True)
     picture = folder / "heat_maps.png"
     picture.write_bytes(heat_maps(trial_points(finished), spec.search.objective))
-    place = (settings.ui_address, tracker.experiment_id)
+    urls = view_urls(tracker, settings.ui_address)
     if study.budget is not None and len(finished) < study.budget:
         console.say(f"{len(finished):,} of {study.budget:,} trials so far\n")
     return Comparison(
@@ -104,8 +108,8 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
         choice=choose(scores, spec.search.objective, spec.search.seed),
         finals=study.finals(),
         data=data,
-        compare_url=links.compare_url(*place, best_runs(tracker, ranking)),
-        charts_url=links.charts_url(*place, links.BEST_VIEW),
+        compare_url=urls.get(SIDE_VIEW),
+        charts_url=urls.get(BEST_VIEW),
         heat_maps=str(picture),
     )
 
@@ -130,6 +134,13 @@ def summary(comparison: Comparison) -> str:
         for status, word in ((Status.PRUNED, "stopped early"), (Status.DIVERGED, "diverged"))
         if status in rest
     ]
+    views = [
+        f"{name:12}{url}"
+        for name, url in (("compare", comparison.compare_url), ("charts", comparison.charts_url))
+        if url is not None
+    ]
+    if views:
+        views.append(f"(the links need the MLflow UI: lockstep ui {spec.name})")
     return "\n".join(
         [
             table(headings, rows),
@@ -139,9 +150,7 @@ def summary(comparison: Comparison) -> str:
             *note(spec, comparison.trials, choice, comparison.finals),
             "",
             f"heat maps   {comparison.heat_maps}",
-            f"compare     {comparison.compare_url}",
-            f"charts      {comparison.charts_url}",
-            f"(the links need the MLflow UI: lockstep ui {spec.name})",
+            *views,
         ]
     )
 

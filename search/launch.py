@@ -19,15 +19,15 @@ from search.errors import LockstepError
 from search.finalists import Finals
 from search.finished_trial import FinishedTrial, ranked
 from search.interrupts import InterruptedStudyError, stopping_politely
-from search.links import compare_url
+from search.links import SIDE_VIEW
 from search.samplers import check_installed
 from search.settings import Settings, redacted
 from search.spec import StudySpec
 from search.study import SearchStudy, open_study
 from search.study_data import described, load_data
-from search.study_report import best_runs, note, write_report
+from search.study_report import note, write_report
 from search.tracking_store import answering, delete_strays, impatient, open_tracker
-from search.tracking_views import share_table
+from search.tracking_views import share_table, view_urls
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class LaunchReport:
     best: FinishedTrial | None
     choice: Choice | None
     seconds: Seconds
-    mlflow: dict[str, str]
+    mlflow: dict[str, str | None]
     finals: Finals | None
     out_of_time: bool  # the budget of minutes is spent
 
@@ -123,6 +123,7 @@ def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Consol
                         delete_strays(tracker, {n: each.run_id for n, each in finished.items()})
                 clock = time.perf_counter()
                 choice = write_report(study, tracker, data, settings)
+                side_by_side = view_urls(tracker, settings.ui_address).get(SIDE_VIEW)
                 seconds.logging += time.perf_counter() - clock
         except (InterruptedStudyError, LockstepError):
             # The server may be what failed: then the next launch puts its run right.
@@ -142,9 +143,7 @@ def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Consol
             "tracking_uri": redacted(settings.mlflow_uri),
             "experiment_id": tracker.experiment_id,
             "parent_run_id": tracker.parent_run_id,
-            "compare_url": compare_url(
-                settings.ui_address, tracker.experiment_id, best_runs(tracker, ranking)
-            ),
+            "compare_url": side_by_side,
         },
         finals=study.finals(),
         out_of_time=study.out_of_time,

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import base64
 import io
 import json
 import math
 import re
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +14,16 @@ import numpy as np
 import pytest
 from mlflow.entities import Run
 from PIL import Image
+from stored import preset, preset_runs
 
 from core.data import Splits
 from core.result import Curves, Hyperparameters, Status, TrainingResult
 from search.errors import LockstepError
 from search.finished_trial import FinishedTrial
-from search.links import BEST_VIEW, SEARCH_VIEW, TABLE_VIEW
+from search.links import BEST_VIEW, SEARCH_VIEW, SIDE_VIEW, TABLE_VIEW, charts_url
 from search.plan import PlannedTrial
 from search.settings import Settings
-from search.shared_view import TAG_PREFIX
+from search.shared_view import COMPARED
 from search.space import grid
 from search.spec import StudySpec
 from search.tracking import (
@@ -38,7 +37,13 @@ from search.tracking import (
 )
 from search.tracking_results import read_result
 from search.tracking_store import load_tracker, open_tracker
-from search.tracking_views import image_key, log_weight_images, share_table, share_views
+from search.tracking_views import (
+    image_key,
+    log_weight_images,
+    share_table,
+    share_views,
+    view_urls,
+)
 
 MakeSpec = Callable[..., StudySpec]
 MakeSplits = Callable[..., Splits]
@@ -369,15 +374,7 @@ def store_of(tracker: Tracker) -> Settings:
 
 
 def shared_view(tracker: Tracker, key: str) -> dict[str, Any]:
-    """A preset as the UI unpacks it."""
-    text = tracker.client.get_experiment(tracker.experiment_id).tags[f"{TAG_PREFIX}{key}"]
-    outer = json.loads(text)
-    assert set(outer) == {"name", "createdAt", "updatedAt", "state"}
-    method, packed = outer["state"].split(";")
-    assert method == "deflate"
-    view = json.loads(zlib.decompress(base64.b64decode(packed)))
-    assert isinstance(view, dict)
-    return view
+    return preset(tracker.client, tracker.experiment_id, key)
 
 
 @pytest.mark.parametrize("objective", ["val_loss", "val_accuracy"])
@@ -386,7 +383,7 @@ def test_presets_of_the_chart_view(tracker: Tracker, objective: str) -> None:
     for _ in range(2):
         share_views(tracker, run_ids, 700, ("T-shirt/top", "6"), objective)
     best = shared_view(tracker, BEST_VIEW)
-    assert re.findall("'([^']*)'", best["searchFilter"]) == run_ids
+    assert preset_runs(best) == run_ids
     assert best["orderByKey"] == "tags.`lockstep.rank`"
     assert not best["orderByAsc"], "the grid's columns run against the list"
     (images,) = [
@@ -397,11 +394,14 @@ def test_presets_of_the_chart_view(tracker: Tracker, objective: str) -> None:
     assert images["imageKeys"] == [image_key("T-shirt/top"), "weights/6"]
     everything = shared_view(tracker, SEARCH_VIEW)
     assert tracker.parent_run_id in everything["searchFilter"]
-    for view in (best, everything):
+    side = shared_view(tracker, SIDE_VIEW)
+    assert preset_runs(side) == run_ids[:COMPARED]
+    for view in (best, everything, side):
         known = {section["uuid"] for section in view["compareRunSections"]}
         uuids = [chart["uuid"] for chart in view["compareRunCharts"]]
         assert len(uuids) == len(set(uuids))
         assert {chart["metricSectionId"] for chart in view["compareRunCharts"]} <= known
+    for view in (best, everything):
         (parallel,) = [c for c in view["compareRunCharts"] if c["type"] == "PARALLEL"]
         assert parallel["selectedMetrics"] == [objective]
 
@@ -418,7 +418,12 @@ def test_the_filters_of_the_presets_find_their_runs(
     best = [run_ids[2], run_ids[0]]
     share_views(tracker, best, len(best), splits.train.class_names, "val_loss")
     share_table(tracker, "val_loss")
-    for key, expected in ((BEST_VIEW, best), (SEARCH_VIEW, best), (TABLE_VIEW, run_ids)):
+    for key, expected in (
+        (BEST_VIEW, best),
+        (SEARCH_VIEW, best),
+        (SIDE_VIEW, best),
+        (TABLE_VIEW, run_ids),
+    ):
         condition = shared_view(tracker, key)["searchFilter"]
         found = tracker.client.search_runs([tracker.experiment_id], condition)
         assert {run.info.run_id for run in found} == set(expected)
@@ -427,6 +432,19 @@ def test_the_filters_of_the_presets_find_their_runs(
         [tracker.experiment_id], condition, order_by=[f"{order} ASC"]
     )
     assert found[-1].info.run_id == run_ids[1], "what diverged stands below what is ranked"
+
+
+def test_only_presets_that_exist_are_linked(tracker: Tracker) -> None:
+    """A link to another one would open an error."""
+    share_table(tracker, "val_loss")
+    assert view_urls(tracker, "http://x") == {}, "a launch has not ended yet"
+    run_ids = [f"{n:032x}" for n in range(COMPARED)]
+    share_views(tracker, run_ids[:1], 1, ("3", "6"), "val_loss")
+    assert set(view_urls(tracker, "http://x")) == {BEST_VIEW, SEARCH_VIEW}, "nothing to compare"
+    share_views(tracker, run_ids, 2, ("3", "6"), "val_loss")
+    urls = view_urls(tracker, "http://x")
+    assert set(urls) == {BEST_VIEW, SEARCH_VIEW, SIDE_VIEW}
+    assert urls[SIDE_VIEW] == charts_url("http://x", tracker.experiment_id, SIDE_VIEW)
 
 
 def test_presets_of_very_many_classes(tracker: Tracker) -> None:
