@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from command import start
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BUDGET = 60_000  # milliseconds that a page may take to show what is waited for
@@ -19,8 +19,8 @@ _FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
-# MLflow opens its assistant's panel once in every new profile.
-_NO_ASSISTANT = "localStorage['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1'] = 'true'"
+# MLflow opens its Assistant beside the first page that a new profile sees of a local server.
+_ASSISTANT_SEEN = "localStorage['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1'] = 'true'"
 
 
 def installed() -> str | None:
@@ -42,11 +42,29 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
-def new_page(browser: Browser, width: int = 1920, height: int = 1080) -> Page:
+def new_page(
+    browser: Browser, width: int = 1920, height: int = 1080, *, assistant: bool = False
+) -> Page:
+    """A page of a new profile. assistant: MLflow may open its Assistant beside it, as it does for
+    a person who never closed it."""
     page = browser.new_page(viewport={"width": width, "height": height})
     page.set_default_timeout(BUDGET)
-    page.add_init_script(_NO_ASSISTANT)
+    if not assistant:
+        page.add_init_script(_ASSISTANT_SEEN)
     return page
+
+
+def close_of_assistant(page: Page) -> Locator:
+    """The button that closes MLflow's Assistant."""
+    return page.locator("[data-assistant-ui]").get_by_role("button", name="Close", exact=True)
+
+
+def reach(target: Locator) -> None:
+    """Scroll to it as a person does: it is then in view, but for a pixel or two at an edge, and
+    nothing covers it."""
+    target.scroll_into_view_if_needed()
+    expect(target).to_be_in_viewport(ratio=0.95)
+    target.click(trial=True)  # without the click itself
 
 
 @contextlib.contextmanager

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,8 @@ from mlflow.entities import Run
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
+
+from search.tracking.view_format import TAG_PREFIX
 
 
 def optuna_trials(home: Path, study: str) -> list[FrozenTrial]:
@@ -46,3 +52,19 @@ def runs(home: Path, study: str, role: str) -> list[Run]:
         [experiment.experiment_id], f"tags.`lockstep.role` = '{role}'", max_results=5000
     )
     return list(found)
+
+
+def preset(store: MlflowClient, experiment_id: str, key: str) -> dict[str, Any]:
+    """A preset of the UI's chart view, as the UI unpacks it."""
+    outer = json.loads(store.get_experiment(experiment_id).tags[f"{TAG_PREFIX}{key}"])
+    assert set(outer) == {"name", "createdAt", "updatedAt", "state"}
+    method, packed = outer["state"].split(";")
+    assert method == "deflate"
+    view = json.loads(zlib.decompress(base64.b64decode(packed)))
+    assert isinstance(view, dict)
+    return view
+
+
+def preset_runs(view: dict[str, Any]) -> list[str]:
+    """Ids of the runs that a preset names, in its order."""
+    return re.findall("'([0-9a-f]{32})'", view["searchFilter"])

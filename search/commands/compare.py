@@ -8,7 +8,6 @@ from typing import Any
 
 from core.datasets.splits import Splits
 from core.trainer.result import Status
-from search.commands.report import best_runs
 from search.commands.session import results_of
 from search.commands.study_data import load_data
 from search.console import Console, table
@@ -20,8 +19,9 @@ from search.findings.sentences import note
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.study.opening import load_study
-from search.tracking import links
+from search.tracking.links import BEST_VIEW, SIDE_VIEW
 from search.tracking.store import load_tracker
+from search.tracking.views import view_urls
 from search.trials.finals import Finals
 from search.trials.finished_trial import FinishedTrial, ranked
 
@@ -30,7 +30,10 @@ SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """trials: best first, those without a rank last. Where to look at them; data: the digest."""
+    """trials: best first, those without a rank last. Where to look at them; data: the digest.
+
+    Links are missing before the first launch has ended (see `view_urls`).
+    """
 
     spec: StudySpec
     trials: list[FinishedTrial]
@@ -38,8 +41,8 @@ class Comparison:
     choice: Choice
     finals: Finals | None
     data: Splits
-    compare_url: str
-    charts_url: str
+    compare_url: str | None
+    charts_url: str | None
     heat_maps: str
 
     def as_json(self) -> dict[str, Any]:
@@ -95,7 +98,7 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
     folder.mkdir(parents=True, exist_ok=True)
     picture = folder / "heat_maps.png"
     picture.write_bytes(heat_maps(finished, spec.search.objective))
-    place = (settings.ui_address, tracker.experiment_id)
+    urls = view_urls(tracker, settings.ui_address)
     if study.budget is not None and len(finished) < study.budget:
         console.say(f"{len(finished):,} of {study.budget:,} trials so far\n")
     return Comparison(
@@ -105,8 +108,8 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
         choice=choose(scores, spec.search.objective, spec.search.seed),
         finals=study.finals(),
         data=data,
-        compare_url=links.compare_url(*place, best_runs(tracker, ranking)),
-        charts_url=links.charts_url(*place, links.BEST_VIEW),
+        compare_url=urls.get(SIDE_VIEW),
+        charts_url=urls.get(BEST_VIEW),
         heat_maps=str(picture),
     )
 
@@ -131,6 +134,13 @@ def summary(comparison: Comparison) -> str:
         for status, word in ((Status.PRUNED, "stopped early"), (Status.DIVERGED, "diverged"))
         if status in rest
     ]
+    views = [
+        f"{name:12}{url}"
+        for name, url in (("compare", comparison.compare_url), ("charts", comparison.charts_url))
+        if url is not None
+    ]
+    if views:
+        views.append(f"(the links need the MLflow UI: lockstep ui {spec.name})")
     return "\n".join(
         [
             table(headings, rows),
@@ -140,9 +150,7 @@ def summary(comparison: Comparison) -> str:
             *note(spec, comparison.trials, choice, comparison.finals),
             "",
             f"heat maps   {comparison.heat_maps}",
-            f"compare     {comparison.compare_url}",
-            f"charts      {comparison.charts_url}",
-            f"(the links need the MLflow UI: lockstep ui {spec.name})",
+            *views,
         ]
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 from core.datasets.splits import Splits
 from core.trainer.result import Status
 from search.commands.driver import Driver, Seconds
-from search.commands.report import best_runs, write_report
+from search.commands.report import write_report
 from search.commands.session import Session, open_session
 from search.commands.study_data import described, load_data
 from search.console import Console
@@ -21,10 +21,10 @@ from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.study.samplers import check_installed
 from search.study.search_study import SearchStudy
-from search.tracking.links import compare_url
+from search.tracking.links import SIDE_VIEW
 from search.tracking.store import delete_strays
 from search.tracking.tracker import Tracker
-from search.tracking.views import share_table
+from search.tracking.views import share_table, view_urls
 from search.training.choose import where_trained
 from search.trials.finals import Finals
 from search.trials.finished_trial import FinishedTrial, ranked
@@ -39,7 +39,7 @@ class LaunchReport:
     best: FinishedTrial | None
     choice: Choice | None
     seconds: Seconds
-    mlflow: dict[str, str]
+    mlflow: dict[str, str | None]
     finals: Finals | None
     out_of_time: bool  # the budget of minutes is spent
 
@@ -133,7 +133,6 @@ def _report(
     study, settings = session.study, session.settings
     trials = study.finished()
     ranking = ranked(trials, session.spec.search.objective)
-    best = best_runs(tracker, ranking)
     return LaunchReport(
         study=session.spec.name,
         trials=trials,
@@ -144,7 +143,7 @@ def _report(
             "tracking_uri": redacted(settings.mlflow_uri),
             "experiment_id": tracker.experiment_id,
             "parent_run_id": tracker.parent_run_id,
-            "compare_url": compare_url(settings.ui_address, tracker.experiment_id, best),
+            "compare_url": view_urls(tracker, settings.ui_address).get(SIDE_VIEW),
         },
         finals=study.finals(),
         out_of_time=study.out_of_time,

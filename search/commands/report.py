@@ -16,27 +16,15 @@ from search.findings.sentences import note
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.study.search_study import SearchStudy
-from search.tracking.links import (
-    BEST_VIEW,
-    COMPARED,
-    SEARCH_VIEW,
-    charts_url,
-    compare_url,
-    run_url,
-    table_url,
-)
+from search.tracking.links import BEST_VIEW, SEARCH_VIEW, SIDE_VIEW, run_url, table_url
 from search.tracking.results import present
 from search.tracking.tracker import Artifact, Tracker
-from search.tracking.views import ScaledWeights, log_weight_images, share_views
+from search.tracking.view_format import COMPARED
+from search.tracking.views import ScaledWeights, log_weight_images, share_views, view_urls
 from search.trials.finished_trial import FinishedTrial, ranked
 
 BEST = 10  # trials whose weight images are shown together
 FIGURES = "figures"  # their folder among the parent run's artifacts
-
-
-def best_runs(tracker: Tracker, ranking: Sequence[FinishedTrial]) -> list[str]:
-    """MLflow run ids of the best trials, best first, but for runs that were deleted in MLflow."""
-    return [trial.run_id for trial in present(tracker, ranking, BEST)]
 
 
 def write_report(
@@ -68,7 +56,7 @@ def write_report(
         first = ranking[0]
         metrics |= {"best_val_loss": first.val_loss, "best_val_accuracy": first.val_accuracy}
     found = note(spec, trials, choice, study.finals())
-    text = _markdown(spec, trials, found, runs, tracker, data)
+    text = _markdown(spec, trials, found, tracker, data)
     tracker.log_study_data(data)
     tracker.finish(
         text, [Artifact(f"{FIGURES}/{file.path}", file.content) for file in files], metrics
@@ -86,11 +74,10 @@ def _markdown(
     spec: StudySpec,
     trials: Sequence[FinishedTrial],
     found: Sequence[str],
-    best: Sequence[str],
     tracker: Tracker,
     data: Splits,
 ) -> str:
-    """The parent run's description, with links to these runs; its parameters hold the file.
+    """The parent run's description, with links to the study's views; its parameters hold the file.
 
     Addresses are relative, so that they hold on whatever port the UI is served.
     """
@@ -111,15 +98,15 @@ def _markdown(
         if count:
             lines.append(f"- **note** {count:,} trials {what}; they are not ranked")
     place = (".", tracker.experiment_id)
+    urls = view_urls(tracker, place[0])
+    names = {
+        BEST_VIEW: "Best trials: weights and curves",
+        SEARCH_VIEW: "Parallel coordinates",
+        SIDE_VIEW: f"Best {COMPARED} side by side",
+    }
     views = [
+        *(f"[{name}]({urls[key]})" for key, name in names.items() if key in urls),
         f"[Table of all trials]({table_url(*place)})",
         f"[The figures]({run_url(*place, tracker.parent_run_id, FIGURES)})",
     ]
-    if best:
-        views = [
-            f"[Best trials: weights and curves]({charts_url(*place, BEST_VIEW)})",
-            f"[Parallel coordinates]({charts_url(*place, SEARCH_VIEW)})",
-            f"[Best {COMPARED} side by side]({compare_url(*place, best)})",
-            *views,
-        ]
     return "\n".join([*lines, "", " · ".join(views)])

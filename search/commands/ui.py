@@ -13,22 +13,14 @@ import urllib.request
 import webbrowser
 from collections.abc import Callable
 
-from search.commands.report import best_runs
 from search.errors import LockstepError
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.study.opening import load_study
-from search.tracking.links import (
-    BEST_VIEW,
-    SEARCH_VIEW,
-    charts_url,
-    compare_url,
-    run_url,
-    table_url,
-)
+from search.tracking.links import BEST_VIEW, SEARCH_VIEW, SIDE_VIEW, run_url, table_url
 from search.tracking.store import load_tracker
 from search.tracking.tracker import Tracker
-from search.trials.finished_trial import ranked
+from search.tracking.views import view_urls
 
 HOST = "127.0.0.1"
 READY_SECONDS = 60.0
@@ -53,11 +45,10 @@ def serve(
     spec: StudySpec, settings: Settings, port: int, browser: bool, say: Callable[[str], None]
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; a tracking server's own UI is only linked to."""
-    ranking = ranked(load_study(spec, settings).finished(), spec.search.objective)
+    load_study(spec, settings)  # says what to do if it was never launched
     tracker = load_tracker(spec, settings, "lockstep ui")
-    best = best_runs(tracker, ranking)
     if settings.mlflow_uri.startswith(("http://", "https://")):
-        _show(settings.ui_address, tracker, best, browser, say)
+        _show(settings.ui_address, tracker, browser, say)
         return
     chosen = free_port(port)
     if chosen != port:
@@ -74,7 +65,7 @@ def serve(
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     try:
         _wait_until_ready(server, address, tracker.parent_run_id)
-        _show(address, tracker, best, browser, say)
+        _show(address, tracker, browser, say)
         say("Ctrl-C stops it.")
         server.wait()
     except KeyboardInterrupt:
@@ -119,22 +110,22 @@ def _wait_until_ready(server: subprocess.Popen[bytes], address: str, run_id: str
     raise LockstepError(f"the MLflow server did not answer within {READY_SECONDS:.0f} seconds")
 
 
-def _show(
-    address: str,
-    tracker: Tracker,
-    best: list[str],
-    browser: bool,
-    say: Callable[[str], None],
-) -> None:
+def _show(address: str, tracker: Tracker, browser: bool, say: Callable[[str], None]) -> None:
+    """The links, of which a browser opens the first."""
     place = (address, tracker.experiment_id)
-    best_trials = charts_url(*place, BEST_VIEW)
-    say(f"best trials   {best_trials}")
-    say(f"coordinates   {charts_url(*place, SEARCH_VIEW)}")
-    say(f"side by side  {compare_url(*place, best)}")
-    say(f"run table     {table_url(*place)}")
-    say(f"the study     {run_url(*place, tracker.parent_run_id)}")
+    views = view_urls(tracker, address)
+    pages = {
+        "best trials": views.get(BEST_VIEW),
+        "coordinates": views.get(SEARCH_VIEW),
+        "side by side": views.get(SIDE_VIEW),
+        "run table": table_url(*place),
+        "the study": run_url(*place, tracker.parent_run_id),
+    }
+    shown = {name: url for name, url in pages.items() if url is not None}
+    for name, url in shown.items():
+        say(f"{name:14}{url}")
     if browser:
-        webbrowser.open(best_trials)
+        webbrowser.open(next(iter(shown.values())))
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from urllib.parse import quote
 
-COMPARED = 2  # with more runs, a page 1280 pixels wide leaves no room for the artifacts' list
-BEST_VIEW, SEARCH_VIEW, TABLE_VIEW = "best", "search", "table"  # keys of a study's presets
+# Keys of a study's presets.
+BEST_VIEW, SEARCH_VIEW, SIDE_VIEW, TABLE_VIEW = "best", "search", "side", "table"
 _WORKFLOW = "workflowType=machine_learning"  # without it the UI opens on its GenAI pages
 
 
@@ -23,15 +22,8 @@ def table_url(address: str, experiment_id: str) -> str:
     )
 
 
-def compare_url(address: str, experiment_id: str, run_ids: Sequence[str]) -> str:
-    """The compare page of the first of these runs, their artifacts side by side."""
-    runs = ",".join(f'"{run_id}"' for run_id in run_ids[:COMPARED])
-    query = quote(f'runs=[{runs}]&experiments=["{experiment_id}"]', safe="=&[],")
-    return f"{address}/#/compare-runs?{query}&{_WORKFLOW}"
-
-
 def charts_url(address: str, experiment_id: str, view: str) -> str:
-    """The chart view, preset by the shared view of this key (see `shared_view.py`).
+    """The chart view, preset by the shared view of this key (see `view_format.py`).
 
     No filter goes into the link: MLflow would then ignore the preset.
     """

@@ -26,10 +26,23 @@ COLOURS = (
 )  # fmt: skip
 MAX_TAG = 20_000  # characters of an experiment tag
 MAX_IMAGE_RUNS = 10  # columns that the image grid shows at most
+# Runs side by side. The image grid of two needs no scrolling to the right, and shows their whole
+# names, even where MLflow's Assistant leaves it two thirds of a window 1280 pixels wide.
+COMPARED = 2
 LOADED_RUNS = 100  # that the UI loads at first, and hence draws
 _ROW_PIXELS = 146  # of the image grid; more where few runs leave wider columns
 _WIDE_PIXELS = 1300  # of all its columns, in a wide window
-_SECTION_PIXELS = 310  # its headings: runs with all their hyperparameters
+_HEADING_PIXELS = 185  # its headings, with the runs' names
+_PARAMETER_PIXELS = 165  # more for all their hyperparameters
+
+_COLUMNS = {  # of the run table, after the run's name and date: pixels; they fit into 1280
+    "metrics.`val_loss`": 100,
+    "metrics.`val_accuracy`": 105,
+    "params.`learning_rate`": 110,
+    "params.`weight_decay`": 110,
+    "params.`batch_size`": 90,
+    f"tags.`{STATUS_TAG}`": 95,
+}
 
 PARALLEL_PARAMETERS = ("log10_learning_rate", "log10_weight_decay", "batch_size")
 CURVES = ("val_loss", "val_accuracy")
@@ -45,33 +58,47 @@ def best_view(
 
     other_metrics: every other metric that the runs have, so that none gets a chart.
     """
-    listed = ", ".join(f"'{run_id}'" for run_id in run_ids)
-    # The image grid's columns run against the list's order: the list is worst first, and hidden.
-    # Ranks know how ties were broken.
-    view = _view(f"attributes.run_id IN ({listed})", f"tags.`{RANK_TAG}`", ascending=False)
     sections = [
-        _section(
-            "weights",
+        _weights_section(
             "Weight templates, best first",
-            1,
-            _grid_pixels(len(image_keys), len(run_ids)),
+            image_keys,
+            run_ids,
+            _HEADING_PIXELS + _PARAMETER_PIXELS,
         ),
         _section("search", "Hyperparameters of these runs", 1, 420),
         _section("curves", "Validation curves", 2, 360),
     ]
     charts = [
-        _card("IMAGE", "grid", "weights", imageKeys=list(image_keys), step=0, showRunParams=True),
+        *_images(image_keys, show_params=True),
         _parallel(objective),
         *_lines(),
         *_suppressed(objective, other_metrics),
     ]
-    if len(image_keys) > 1:
-        charts += _no_images(image_keys, "weights")
-    return view | {
-        "compareRunSections": sections,
-        "compareRunCharts": charts,
-        "runListHidden": True,
-    }
+    return _view_of(run_ids) | _charts(sections, charts)
+
+
+def side_view(
+    run_ids: Sequence[str],
+    image_keys: Sequence[str],
+    objective: Objective,
+    other_metrics: Sequence[str],
+) -> dict[str, Any]:
+    """Return the image grid of the first `COMPARED` of these runs, and their curves.
+
+    It stands in for MLflow's page that compares runs: in a window of less than some 1500 pixels,
+    that page gives its list of artifacts no width. The arguments are those of `best_view`.
+    """
+    compared = run_ids[:COMPARED]
+    sections = [
+        _weights_section("Weight templates side by side", image_keys, compared, _HEADING_PIXELS),
+        _section("curves", "Validation curves", 2, 360),
+    ]
+    charts = [
+        *_images(image_keys, show_params=False),  # the runs' names say what was searched
+        *_lines(),
+        *_suppressed(objective, other_metrics),
+    ]
+    return _view_of(compared) | _charts(sections, charts)
 
 
 def search_view(
@@ -82,12 +109,17 @@ def search_view(
     other_metrics: Sequence[str],
 ) -> dict[str, Any]:
     """Parallel coordinates over the completed trials that the UI loads; curves of the best."""
-    drawn = f"the best {LOADED_RUNS} of {completed:,}" if completed > LOADED_RUNS else "all"
+    many = completed > LOADED_RUNS
     condition = f"tags.`{PARENT_TAG}` = '{parent_run_id}' AND attributes.status = 'FINISHED'"
     view = _view(condition, f"metrics.`{objective.value}`", ascending=objective.is_loss)
     sections = [
-        _section("search", f"Hyperparameters of {drawn} completed trials", 1, 420),
-        _section("curves", "Validation curves of the best ten", 2, 360),
+        _section(
+            "search",
+            f"Best {LOADED_RUNS} of {completed:,} trials" if many else "All completed trials",
+            1,
+            420,
+        ),
+        _section("curves", "Curves of the ten best", 2, 360),
     ]
     charts = [
         _parallel(objective),
@@ -95,24 +127,17 @@ def search_view(
         *_suppressed(objective, other_metrics),
         *_no_images(image_keys, "curves"),
     ]
-    return view | {
-        "compareRunSections": sections,
-        "compareRunCharts": charts,
-        "runListHidden": False,
-    }
+    return view | _charts(sections, charts)
 
 
 def table_view(parent_run_id: str, objective: Objective) -> dict[str, Any]:
     """The table of all trials, the ranked ones first, best first, with what one compares."""
     condition = f"tags.`{PARENT_TAG}` = '{parent_run_id}' AND tags.`{ROLE_TAG}` = 'trial'"
     order = f"metrics.`{RANKED_METRIC}`"
-    columns = [
-        *(f"metrics.`{metric}`" for metric in CURVES),
-        *(f"params.`{name}`" for name in ("learning_rate", "weight_decay", "batch_size")),
-        f"tags.`{STATUS_TAG}`",
-    ]
     return _view(condition, order, ascending=objective.is_loss) | {
-        "selectedColumns": columns,
+        "selectedColumns": list(_COLUMNS),
+        "columnOrder": [*_COLUMNS, "duration"],  # MLflow shows it in any case, and first
+        "columnWidths": dict(_COLUMNS),
         "runListHidden": False,
     }
 
@@ -126,8 +151,26 @@ def tag_value(view: dict[str, Any], name: str) -> str:
     )
 
 
-def _grid_pixels(n_rows: int, n_runs: int) -> int:
-    return _SECTION_PIXELS + max(_ROW_PIXELS, _WIDE_PIXELS // (n_runs + 2)) * n_rows
+def _view_of(run_ids: Sequence[str]) -> dict[str, Any]:
+    """Of these runs (best first) alone."""
+    listed = ", ".join(f"'{run_id}'" for run_id in run_ids)
+    # The image grid's columns run against the list's order: the list is worst first, and hidden.
+    # Ranks know how ties were broken.
+    return _view(f"attributes.run_id IN ({listed})", f"tags.`{RANK_TAG}`", ascending=False)
+
+
+def _charts(sections: list[dict[str, Any]], charts: list[dict[str, Any]]) -> dict[str, Any]:
+    """With the list of runs hidden, which opens on a click: beside it, the names of the axes would
+    be cut short. So are, in any case, headings of more than some 30 letters."""
+    return {"compareRunSections": sections, "compareRunCharts": charts, "runListHidden": True}
+
+
+def _weights_section(
+    name: str, image_keys: Sequence[str], run_ids: Sequence[str], headings: int
+) -> dict[str, Any]:
+    """Of the image grid; headings: their height in pixels."""
+    row = max(_ROW_PIXELS, _WIDE_PIXELS // (len(run_ids) + 2))
+    return _section("weights", name, 1, headings + row * len(image_keys))
 
 
 def _view(condition: str, order: str, *, ascending: bool) -> dict[str, Any]:
@@ -202,6 +245,14 @@ def _lines() -> list[dict[str, Any]]:
         )
         for metric in CURVES
     ]
+
+
+def _images(image_keys: Sequence[str], *, show_params: bool) -> list[dict[str, Any]]:
+    """The image grid, and no other chart of its images."""
+    grid = _card(
+        "IMAGE", "grid", "weights", imageKeys=list(image_keys), step=0, showRunParams=show_params
+    )
+    return [grid, *(_no_images(image_keys, "weights") if len(image_keys) > 1 else [])]
 
 
 def _suppressed(objective: Objective, other_metrics: Sequence[str]) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ from search.trials.finished_trial import FinishedTrial
 _NAMES = {  # in the UI's Views menu
     links.BEST_VIEW: "Best trials",
     links.SEARCH_VIEW: "Coordinates",
+    links.SIDE_VIEW: "Side by side",
     links.TABLE_VIEW: "Run table",
 }
 
@@ -81,8 +82,25 @@ def share_views(
     keys = [image_key(name) for name in class_names]
     best = view_format.best_view(run_ids, keys, objective, others)
     _share(tracker, links.BEST_VIEW, best)
+    if len(run_ids) >= view_format.COMPARED:
+        side = view_format.side_view(run_ids, keys, objective, others)
+        _share(tracker, links.SIDE_VIEW, side)
     search = view_format.search_view(tracker.parent_run_id, completed, keys, objective, others)
     _share(tracker, links.SEARCH_VIEW, search)
+
+
+def view_urls(tracker: Tracker, address: str) -> dict[str, str]:
+    """Return the link to each preset of the chart view that the study has, by the preset's key.
+
+    It has none before its first launch has ended, or when every trial diverged; a link to a
+    preset that is missing would open an error. address: of the UI.
+    """
+    tags = tracker.client.get_experiment(tracker.experiment_id).tags
+    return {
+        key: links.charts_url(address, tracker.experiment_id, key)
+        for key in (links.BEST_VIEW, links.SEARCH_VIEW, links.SIDE_VIEW)
+        if f"{view_format.TAG_PREFIX}{key}" in tags
+    }
 
 
 def _share(tracker: Tracker, key: str, view: dict[str, Any]) -> None:

@@ -15,19 +15,26 @@ from pathlib import Path
 
 from measure import table
 
+from search.tracking.view_format import COMPARED
+
 TESTS = Path(__file__).resolve().parents[1]
 CLASSES = 2
 SHOWN = 10  # runs in the image grid
 
+
+def _images(count: int) -> str:
+    return f"""() => {{
+        const images = [...document.querySelectorAll('img.rc-image-img')];
+        return images.length === {count} && images.every(image => image.naturalWidth);
+    }}"""
+
+
 # What a page is for, drawn.
 CONTENT: dict[str, str] = {
-    "best trials": f"""() => {{
-        const images = [...document.querySelectorAll('img.rc-image-img')];
-        return images.length === {CLASSES * SHOWN} && images.every(image => image.naturalWidth);
-    }}""",
+    "best trials": _images(CLASSES * SHOWN),
     "coordinates": """() => document.querySelector('.parcoords')
         && document.querySelectorAll('.js-plotly-plot').length >= 2""",
-    "side by side": "() => document.querySelector('[data-testid=artifact-tree-node]')",
+    "side by side": _images(CLASSES * COMPARED),
     "run table": "() => document.querySelectorAll('[row-index]').length >= 20",
     "the study": "() => document.body.innerText.includes('#') "
     "&& document.body.innerText.includes('learning rate')",
@@ -82,6 +89,6 @@ def pages(rounds: int, quick: bool, say: Callable[[str], None]) -> str:
         rows.append([f"{trials:,}", *medians])
     return (
         f"{heading}Seconds from opening each of the links that `lockstep ui` prints to its content "
-        f"(images, coordinates and curves, artifacts, rows, description) in headless Chromium, "
+        f"(images, coordinates and curves, images, rows, description) in headless Chromium, "
         f"medians of {rounds}.\n\n" + table(["trials", *CONTENT], rows)
     )

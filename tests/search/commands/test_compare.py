@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from command import SMALL, lockstep, write_study
 from PIL import Image
-from stored import client, optuna_trials, runs
+from stored import client, optuna_trials, preset, preset_runs, runs
 
-from search.tracking.links import COMPARED
+from search.settings import UI_PORT
+from search.tracking.links import SIDE_VIEW, charts_url
+from search.tracking.view_format import COMPARED
 
 OTHER = SMALL.replace('"small"', '"other"').replace("epochs = 4", "epochs = 1")
 ELSEWHERE = SMALL.replace('"small"', '"elsewhere"').replace("[model]", "seed = 1\n[model]")
@@ -30,6 +32,14 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def compared_runs(home: Path, link: str) -> list[str]:
+    """The runs that the link sets side by side: the preset that it opens names them."""
+    (study,) = runs(home, "small", "study")
+    experiment = study.info.experiment_id
+    assert link == charts_url(f"http://127.0.0.1:{UI_PORT}", experiment, SIDE_VIEW)
+    return preset_runs(preset(client(home), experiment, SIDE_VIEW))
+
+
 def test_ranks_all_trials(launched: Path) -> None:
     finished = lockstep("compare", "study.toml", "--json", cwd=launched)
     assert finished.code == 0, finished.err
@@ -45,7 +55,9 @@ def test_ranks_all_trials(launched: Path) -> None:
         assert row["behind"] == pytest.approx(row["val_loss"] - losses[0], abs=1e-5)
         assert row["run_id"] == trial.user_attrs["mlflow.run_id"]
         assert {key: row[key] for key in trial.params} == trial.params
-    assert all(row["run_id"] in finished.json["compare_url"] for row in rows[:COMPARED])
+    assert compared_runs(launched / "runs", finished.json["compare_url"]) == [
+        row["run_id"] for row in rows[:COMPARED]
+    ]
     with Image.open(launched / finished.json["heat_maps"]) as picture:
         assert min(picture.size) > 200
     choice = finished.json["choice"]
@@ -115,9 +127,7 @@ def test_runs_deleted_in_mlflow_stay_deleted(tmp_path: Path) -> None:
     assert len(optuna_trials(tmp_path / "runs", "small")) == 24
     compared = lockstep("compare", str(path), "--json", cwd=tmp_path)
     assert compared.code == 0, compared.err
-    link = compared.json["compare_url"]
-    assert third in link
-    assert best not in link
-    assert second not in link
+    fourth = rows[3]["run_id"]
+    assert compared_runs(tmp_path / "runs", compared.json["compare_url"]) == [third, fourth]
     assert compared.json["choice"]["without_weights"] == [rows[1]["number"]]
     assert compared.json["choice"]["compared"] == 23

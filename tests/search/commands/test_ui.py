@@ -15,6 +15,8 @@ from process_groups import descendants, wait_until
 
 pytestmark = pytest.mark.xdist_group("ui")  # so that its studies are launched once
 
+LINKS = ["best trials", "coordinates", "side by side", "run table", "the study"]
+
 
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -39,6 +41,7 @@ def test_serves_and_stops(launched: Path, number: signal.Signals) -> None:
                 break
     text = "".join(lines)
     assert f"Port {port} is taken" in text
+    assert re.findall(r"^(.+?) {2,}http", text, re.MULTILINE) == LINKS
     address = re.search(r"http://127\.0\.0\.1:\d+", text)
     assert address is not None
     base = address[0]

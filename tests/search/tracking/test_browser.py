@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import numpy as np
 import numpy.typing as npt
 import pytest
-from browser import chromium, installed, new_page, served
+from browser import chromium, close_of_assistant, installed, new_page, reach, served
 from command import lockstep, write_study
 from mlflow.entities import Run
 from PIL import Image
@@ -20,8 +21,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from stored import client, runs
 
 from search.figures.templates import class_image
-from search.tracking.links import COMPARED
-from search.tracking.views import IMAGES_TAG
+from search.tracking.names import IMAGES_TAG
+from search.tracking.view_format import COMPARED
 
 pytestmark = [
     pytest.mark.skipif(installed() is None, reason="no Chromium or Chrome is installed"),
@@ -29,6 +30,7 @@ pytestmark = [
 ]
 
 CLASSES = ("3", "6")
+AXES = ["log10_learning_rate", "log10_weight_decay", "batch_size", "val_loss"]
 STUDY = """
 name = "small"
 description = "Threes against sixes, with rates that diverge"
@@ -59,8 +61,10 @@ class Shown:
     browser: Browser
     best: list[Run]  # completed trials, best first
 
-    def open(self, link: str, width: int = 1920, height: int = 1080) -> Page:
-        page = new_page(self.browser, width, height)
+    def open(
+        self, link: str, width: int = 1920, height: int = 1080, *, assistant: bool = False
+    ) -> Page:
+        page = new_page(self.browser, width, height, assistant=assistant)
         page.goto(self.links[link])
         return page
 
@@ -154,9 +158,7 @@ def test_the_study_link_shows_the_best_runs_weights(shown: Shown) -> None:
 def test_the_study_link_shows_coordinates_and_curves(shown: Shown) -> None:
     page = shown.open("best trials", height=2400)
     labels = page.locator(".parcoords .label")
-    expect(labels).to_have_text(
-        ["log10_learning_rate", "log10_weight_decay", "batch_size", "val_loss"]
-    )
+    expect(labels).to_have_text(AXES)
     page.wait_for_function(
         """() => [...document.querySelectorAll('.parcoords canvas')].some(canvas =>
             canvas.width && canvas.getContext('2d').getImageData(
@@ -181,21 +183,79 @@ def test_the_study_link_shows_coordinates_and_curves(shown: Shown) -> None:
     page.close()
 
 
-def test_the_compare_page_shows_templates_side_by_side(shown: Shown) -> None:
-    page = shown.open("side by side", width=1280, height=900)  # narrow, and still usable
-    page.get_by_test_id("artifact-tree-node").filter(has_text="templates.png").first.click()
-    images = page.locator('img[alt="templates.png"]')
-    expect(images).to_have_count(COMPARED)
-    boxes = []
-    for image, run in zip(images.all(), shown.best, strict=False):
-        image.scroll_into_view_if_needed()
-        assert difference(painted(image), pixels(artifact(shown, run, "templates.png"))) < 1
-        boxes.append(image.bounding_box())
-    first, second = boxes
-    assert first is not None
-    assert second is not None
-    assert abs(first["y"] - second["y"]) < 2
-    assert first["x"] + first["width"] <= second["x"]
+def test_the_best_two_side_by_side(shown: Shown) -> None:
+    page = shown.open("side by side", 1280, 800, assistant=True)  # the narrowest that it may be
+    expect(close_of_assistant(page)).to_be_visible()
+    compared = shown.best[:COMPARED]
+    images = page.locator("img.rc-image-img")
+    expect(images).to_have_count(len(CLASSES) * COMPARED)
+    headings = page.get_by_role("columnheader")
+    expect(headings).to_contain_text(["images", *(run.info.run_name for run in compared)])
+    for heading, run in zip(headings.all()[1:], compared, strict=True):
+        name = heading.get_by_text(run.info.run_name).bounding_box()
+        cell = heading.bounding_box()
+        assert name is not None
+        assert cell is not None
+        assert name["x"] + name["width"] <= cell["x"] + cell["width"], "the name is cut short"
+    for c in range(len(CLASSES)):
+        pair = images.all()[c * COMPARED : (c + 1) * COMPARED]
+        for image, run in zip(pair, compared, strict=True):
+            assert difference(painted(image), expected_image(shown, run, c)) < 4
+        reach(pair[0])
+        for image in pair:
+            expect(image).to_be_in_viewport(ratio=0.99)  # both at once
+    page.close()
+
+
+def content(shown: Shown, page: Page, link: str) -> Iterator[Locator]:
+    """What a page is for, part by part; a part may be looked for once the last one was seen."""
+    best = shown.best[0]
+    if link in ("best trials", "side by side"):
+        yield page.get_by_text("Weight templates")
+        images = page.locator("img.rc-image-img")
+        runs_shown = COMPARED if link == "side by side" else len(shown.best)
+        expect(images).to_have_count(len(CLASSES) * runs_shown)
+        yield from images.all()
+        yield page.get_by_text("Validation curves")
+    elif link == "coordinates":
+        yield page.get_by_text("All completed trials")
+        labels = page.locator(".parcoords .label")
+        expect(labels).to_have_text(AXES)  # none cut short
+        expect(labels.first).to_be_in_viewport(ratio=0.99)
+        yield page.get_by_text("Curves of the ten best")
+        expect(page.locator(".js-plotly-plot")).to_have_count(2)
+        yield from page.locator(".js-plotly-plot").all()
+    elif link == "run table":
+        yield page.locator('[row-index="0"]').get_by_text(best.info.run_name)
+        yield page.get_by_role("columnheader", name="val_loss").first
+        page.locator('[row-index="0"]').first.hover()
+        page.mouse.wheel(1000, 0)
+        yield page.get_by_role("columnheader", name="batch_size").first
+    else:
+        yield (more := page.get_by_text(re.compile("Show (more|less)")))
+        if more.text_content() == "Show more":
+            more.click()
+        yield page.get_by_text(f"#{best.data.tags['lockstep.trial']}: learning rate")
+        yield page.get_by_role("link", name="The figures")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1440, 900)])
+@pytest.mark.parametrize(
+    "link", ["best trials", "coordinates", "side by side", "run table", "the study"]
+)
+def test_every_link_is_usable_in_a_small_window(
+    shown: Shown, link: str, width: int, height: int
+) -> None:
+    """Beside MLflow's Assistant, which opens by itself, and once a person has closed it."""
+    page = shown.open(link, width, height, assistant=True)
+    close = close_of_assistant(page)
+    expect(close).to_be_visible()
+    for part in content(shown, page, link):
+        reach(part)
+    close.click()
+    expect(close).to_be_hidden()
+    for part in content(shown, page, link):
+        reach(part)
     page.close()
 
 
@@ -225,7 +285,9 @@ def test_the_study_page_tells_what_was_found(shown: Shown) -> None:
 
 def test_the_table_tells_pruned_and_diverged_trials(shown: Shown) -> None:
     trials = runs(shown.home, "small", "trial")
-    page = shown.open("run table", height=1600)
+    page = shown.open("run table", 1280, 1600)
+    for column in ("val_loss", "val_accuracy", "learning_rate", "weight_decay", "batch_size"):
+        expect(page.get_by_role("columnheader", name=column).first).to_be_in_viewport(ratio=0.95)
     for place, run in enumerate(shown.best):  # rows stand in the document in no order
         row = page.locator(f'[row-index="{place}"]')
         expect(row.get_by_text(run.info.run_name, exact=True)).to_be_visible()

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import base64
 import io
 import json
 import math
 import re
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 from mlflow.entities import Run
 from PIL import Image
+from stored import preset, preset_runs
 
 from core.datasets.splits import Splits
 from core.trainer.result import Curves, Hyperparameters, Status, TrainingResult
@@ -24,7 +23,7 @@ from search.settings import Settings
 from search.spec.objective import Objective
 from search.spec.space import grid
 from search.spec.study_spec import StudySpec
-from search.tracking.links import BEST_VIEW, SEARCH_VIEW, TABLE_VIEW
+from search.tracking.links import BEST_VIEW, SEARCH_VIEW, SIDE_VIEW, TABLE_VIEW, charts_url
 from search.tracking.results import read_result
 from search.tracking.store import load_tracker, open_tracker
 from search.tracking.tracker import (
@@ -36,13 +35,14 @@ from search.tracking.tracker import (
     logged_epochs,
     run_name,
 )
-from search.tracking.view_format import TAG_PREFIX
+from search.tracking.view_format import COMPARED
 from search.tracking.views import (
     ScaledWeights,
     image_key,
     log_weight_images,
     share_table,
     share_views,
+    view_urls,
 )
 from search.trials.finished_trial import FinishedTrial
 from search.trials.outcome import Outcome
@@ -383,15 +383,7 @@ def store_of(tracker: Tracker) -> Settings:
 
 
 def shared_view(tracker: Tracker, key: str) -> dict[str, Any]:
-    """A preset as the UI unpacks it."""
-    text = tracker.client.get_experiment(tracker.experiment_id).tags[f"{TAG_PREFIX}{key}"]
-    outer = json.loads(text)
-    assert set(outer) == {"name", "createdAt", "updatedAt", "state"}
-    method, packed = outer["state"].split(";")
-    assert method == "deflate"
-    view = json.loads(zlib.decompress(base64.b64decode(packed)))
-    assert isinstance(view, dict)
-    return view
+    return preset(tracker.client, tracker.experiment_id, key)
 
 
 @pytest.mark.parametrize("objective", list(Objective))
@@ -400,7 +392,7 @@ def test_presets_of_the_chart_view(tracker: Tracker, objective: Objective) -> No
     for _ in range(2):
         share_views(tracker, run_ids, 700, ("T-shirt/top", "6"), objective)
     best = shared_view(tracker, BEST_VIEW)
-    assert re.findall("'([^']*)'", best["searchFilter"]) == run_ids
+    assert preset_runs(best) == run_ids
     assert best["orderByKey"] == "tags.`lockstep.rank`"
     assert not best["orderByAsc"], "the grid's columns run against the list"
     (images,) = [
@@ -411,11 +403,14 @@ def test_presets_of_the_chart_view(tracker: Tracker, objective: Objective) -> No
     assert images["imageKeys"] == [image_key("T-shirt/top"), "weights/6"]
     everything = shared_view(tracker, SEARCH_VIEW)
     assert tracker.parent_run_id in everything["searchFilter"]
-    for view in (best, everything):
+    side = shared_view(tracker, SIDE_VIEW)
+    assert preset_runs(side) == run_ids[:COMPARED]
+    for view in (best, everything, side):
         known = {section["uuid"] for section in view["compareRunSections"]}
         uuids = [chart["uuid"] for chart in view["compareRunCharts"]]
         assert len(uuids) == len(set(uuids))
         assert {chart["metricSectionId"] for chart in view["compareRunCharts"]} <= known
+    for view in (best, everything):
         (parallel,) = [c for c in view["compareRunCharts"] if c["type"] == "PARALLEL"]
         assert parallel["selectedMetrics"] == [objective]
 
@@ -432,7 +427,12 @@ def test_the_filters_of_the_presets_find_their_runs(
     best = [run_ids[2], run_ids[0]]
     share_views(tracker, best, len(best), splits.train.class_names, Objective.LOSS)
     share_table(tracker, Objective.LOSS)
-    for key, expected in ((BEST_VIEW, best), (SEARCH_VIEW, best), (TABLE_VIEW, run_ids)):
+    for key, expected in (
+        (BEST_VIEW, best),
+        (SEARCH_VIEW, best),
+        (SIDE_VIEW, best),
+        (TABLE_VIEW, run_ids),
+    ):
         condition = shared_view(tracker, key)["searchFilter"]
         found = tracker.client.search_runs([tracker.experiment_id], condition)
         assert {run.info.run_id for run in found} == set(expected)
@@ -441,6 +441,19 @@ def test_the_filters_of_the_presets_find_their_runs(
         [tracker.experiment_id], condition, order_by=[f"{order} ASC"]
     )
     assert found[-1].info.run_id == run_ids[1], "what diverged stands below what is ranked"
+
+
+def test_only_presets_that_exist_are_linked(tracker: Tracker) -> None:
+    """A link to another one would open an error."""
+    share_table(tracker, Objective.LOSS)
+    assert view_urls(tracker, "http://x") == {}, "a launch has not ended yet"
+    run_ids = [f"{n:032x}" for n in range(COMPARED)]
+    share_views(tracker, run_ids[:1], 1, ("3", "6"), Objective.LOSS)
+    assert set(view_urls(tracker, "http://x")) == {BEST_VIEW, SEARCH_VIEW}, "nothing to compare"
+    share_views(tracker, run_ids, 2, ("3", "6"), Objective.LOSS)
+    urls = view_urls(tracker, "http://x")
+    assert set(urls) == {BEST_VIEW, SEARCH_VIEW, SIDE_VIEW}
+    assert urls[SIDE_VIEW] == charts_url("http://x", tracker.experiment_id, SIDE_VIEW)
 
 
 def test_presets_of_very_many_classes(tracker: Tracker) -> None:
