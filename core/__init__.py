@@ -1,8 +1,9 @@
-"""The trainer, its data, and the statistics of choosing: NumPy, SciPy and scikit-learn's loaders.
+"""The trainer, its data, and the statistics of choosing among many trials.
 
-datasets: labelled examples, where they come from, how they are divided.
-trainer: softmax regression, K trials at a time, in lockstep.
-statistics: intervals, paired tests, how good the best of many is.
+`datasets` has labelled examples: where they come from and how they are divided. `trainer` trains
+softmax regression, K trials at a time. `statistics` has confidence intervals, paired tests and
+estimates of how good the best of many trials is.
 
-Nothing here knows Optuna, MLflow or study files.
+May import: NumPy, SciPy and scikit-learn's loaders. Nothing here knows Optuna, MLflow or study
+files.
 """

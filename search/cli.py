@@ -1,4 +1,7 @@
-"""The command line: options in, one call, text out. Heavy imports happen inside the commands."""
+"""The command line: parse the options, call one function, print its text.
+
+Slow imports are inside the commands, so that --help is quick.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ from search.errors import LockstepError
 from search.redact import hidden
 from search.settings import UI_PORT, Settings
 
-ASK_ABOVE = 20_000  # trials, which take several minutes to log
-INTERRUPTED = 130  # as a shell reports a command that Ctrl-C ended
+ASK_ABOVE = 20_000  # trials; it takes several minutes to log so many
+INTERRUPTED = 130  # a shell reports this code for a command that Ctrl-C ended
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -24,16 +27,16 @@ INTERRUPTED = 130  # as a shell reports a command that Ctrl-C ended
 def cli() -> None:
     """Exhaustive hyperparameter search for softmax regression, made cheap.
 
-    A STUDY is a TOML file (or its bare name, when it is in studies/) that says what data to learn,
-    and which learning rates, weight decays and batch sizes to try. Trials that share a batch size
-    are trained together, in lockstep; each becomes an MLflow run.
+    A STUDY is a TOML file (or its name without .toml, when it is in studies/). It says which data
+    to learn from, and which learning rates, weight decays and batch sizes to try. Trials that share
+    a batch size are trained together, in lockstep; each becomes an MLflow run.
 
     \b
     Start here:
       lockstep launch digits-3v6     train every combination (seconds; data included)
       lockstep compare digits-3v6    ranking, heat maps, links
       lockstep ui digits-3v6         the runs side by side in your browser
-      lockstep retrain digits-3v6    the best one, judged once on the test set
+      lockstep retrain digits-3v6    train the best again, score it on the test set
 
     To search something of your own, copy a file of studies/ and edit it.
     """
@@ -43,12 +46,14 @@ def cli() -> None:
 @cli_options.study
 @cli_options.places
 @cli_options.training
-@click.option("--yes", is_flag=True, help="Do not ask before running very many trials.")
+@click.option(
+    "--yes", is_flag=True, help=f"Do not ask before running more than {ASK_ABOVE:,} trials."
+)
 @cli_options.as_json
 def launch(study: str, as_json: bool, yes: bool, **places: Any) -> None:
     """Train every trial of STUDY, or those that are still missing.
 
-    Stop it whenever you like: finished trials are kept, and the same command continues.
+    Stop it whenever you like: finished trials are kept, and the same command continues the study.
     """
     from search.commands import launch as action
     from search.spec.study_file import find, load
@@ -63,9 +68,9 @@ def launch(study: str, as_json: bool, yes: bool, **places: Any) -> None:
 
 
 def _ask(what: str) -> None:
-    """Whether to go on; where nobody can answer, --yes must have said so."""
+    """Ask whether to go on. Raises LockstepError where nobody can answer, and click.Abort on no."""
     if not sys.stdin.isatty():
-        raise LockstepError(f"{what}: give fewer points or trials, or --yes to run them all")
+        raise LockstepError(f"{what}: give fewer points or trials, or add --yes to run them all")
     click.confirm(f"{what}. Run them all?", abort=True, err=True)
 
 
@@ -75,10 +80,10 @@ def _ask(what: str) -> None:
 @cli_options.training
 @cli_options.as_json
 def sync(study: str, as_json: bool, **places: Any) -> None:
-    """Write the runs of STUDY that MLflow has lost, or that were deleted in it, again.
+    """Restore the runs of STUDY that are missing from MLflow.
 
-    Their trials are in Optuna's storage; training them anew gives the same numbers. Retrain runs
-    and models are not written again.
+    Their trials are still in Optuna's storage. They are trained again, which gives the same
+    numbers, and their runs are written again. Retrain runs and models are not restored.
     """
     from search.commands import sync as action
     from search.spec.study_file import find, load
@@ -94,12 +99,13 @@ def sync(study: str, as_json: bool, **places: Any) -> None:
 @cli_options.places
 @cli_options.as_json
 def compare(study: tuple[str, ...], as_json: bool, **places: Any) -> None:
-    """Rank the trials of STUDY and say how sure the ranking is.
+    """Rank the trials of STUDY and say how certain the ranking is.
 
-    Shown are standard errors over the validation examples, how many trials cannot be told from the
-    best, the simplest trial within one standard error of it, and by how much its score is too good.
-    Heat maps are drawn, the MLflow UI is linked to. Several studies are compared by their best
-    trials, example by example where they share the validation split.
+    It shows standard errors over the validation examples, how many trials are statistically
+    indistinguishable from the best, the simplest trial within one standard error of the best, and
+    how much too good the best score looks. It also draws heat maps and prints links to the MLflow
+    UI. Several studies are compared by their best trials, example by example if the studies share
+    the validation split.
     """
     from search.commands import compare as action
     from search.commands import compare_studies
@@ -124,27 +130,29 @@ def compare(study: tuple[str, ...], as_json: bool, **places: Any) -> None:
     type=click.Choice(["best", "one-se"]),
     default="best",
     show_default=True,
-    help="The best by validation, or the simplest within one standard error of it.",
+    help="Take the best on validation, or the simplest within one standard error of it.",
 )
-@click.option("--trial", type=click.IntRange(0), help="This trial instead.")
+@click.option("--trial", type=click.IntRange(0), help="Take the trial of this number instead.")
 @click.option(
     "--seeds",
     type=click.IntRange(0, 100),
     default=5,
     show_default=True,
-    help="Further fits in other orders of the examples, to show how much the order decides.",
+    help="Train this many more times with the examples in other orders, to show the effect of the "
+    "order.",
 )
 @cli_options.as_json
 def retrain(
     study: str, rule: Literal["best", "one-se"], trial: int | None, seeds: int, as_json: bool,
     **places: Any,
 ) -> None:  # fmt: skip
-    """Train the chosen configuration of STUDY on train + validation and judge it on the test set.
+    """Train the chosen configuration of STUDY on train + validation and score it on the test set.
 
-    It is trained for the study's epochs, or up to its best epoch where its validation loss was
-    lower there by more than one standard error. The test set is used here and nowhere else, once;
-    each use is recorded, and a further one labelled. The model is registered in MLflow under the
-    study's name; the alias "champion" moves to it unless it is worse on validation.
+    It is trained for the study's number of epochs, or only up to its best epoch if its validation
+    loss was lower there by more than one standard error. No other command uses the test set. Each
+    use is recorded, and every use after the first is labelled as such. The model is registered in
+    MLflow under the study's name; the alias "champion" moves to it unless it is worse on validation
+    than the present champion.
     """
     from search.commands import retrain as action
     from search.commands.retrain_report import summary
@@ -162,14 +170,14 @@ def retrain(
 @cli_options.study
 @click.argument("file", nargs=-1, required=True, type=click.Path(path_type=Path))
 @cli_options.places
-@click.option("--invert", is_flag=True, help="Take dark for bright in pictures.")
+@click.option("--invert", is_flag=True, help="Invert pictures (dark ink on light paper).")
 @cli_options.as_json
 def predict(study: str, file: tuple[Path, ...], invert: bool, as_json: bool, **places: Any) -> None:
-    """Ask the champion of STUDY about FILEs.
+    """Predict the classes of FILEs with the champion of STUDY.
 
-    A FILE is a picture of the size of the training images, or an .npz file with an array X of the
-    training data's features, a row each. The champion is the model that `lockstep retrain`
-    registered.
+    A FILE is a picture of the size of the training images, or an .npz file with an array X: one row
+    per example, with the same features as the training data. The champion is the model that
+    `lockstep retrain` registered.
     """
     from search.commands import predict as action
     from search.spec.study_file import find, load
@@ -188,11 +196,11 @@ def predict(study: str, file: tuple[Path, ...], invert: bool, as_json: bool, **p
     type=click.IntRange(1, 65535),
     default=UI_PORT,
     show_default=True,
-    help="Port to serve on; a free one if it is taken.",
+    help="Port to serve on; if it is taken, another one is used.",
 )
 @click.option("--browser/--no-browser", default=True, help="Open the link in a browser.")
 def ui(study: str, port: int, browser: bool, **places: Any) -> None:
-    """Serve the MLflow UI on 127.0.0.1, opened at the comparison of STUDY's best runs."""
+    """Serve the MLflow UI on 127.0.0.1 and open it at the comparison of STUDY's best runs."""
     from search.commands import ui as action
     from search.spec.study_file import find, load
 
@@ -200,7 +208,7 @@ def ui(study: str, port: int, browser: bool, **places: Any) -> None:
 
 
 def _report_crash(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """A traceback without the passwords of the URLs that the command was given."""
+    """Print a traceback without the passwords in the URLs that the command was given."""
     import traceback
 
     text = "".join(traceback.format_exception(kind, error, trace))
@@ -209,7 +217,7 @@ def _report_crash(kind: type[BaseException], error: BaseException, trace: Any) -
 
 
 def main() -> None:
-    """Run a command; what the user can mend ends in one sentence and exit code 2."""
+    """Run a command; print one sentence and exit with code 2 if the user can fix the error."""
     from search.commands.interrupts import InterruptedStudyError
 
     sys.excepthook = _report_crash
@@ -230,8 +238,8 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except MemoryError:
         click.echo(
-            "lockstep: out of memory: use fewer --workers, less data, or a machine with more of it "
-            "(finished trials are kept; the same command continues)",
+            "lockstep: out of memory: use fewer --workers, less data, or a machine with more "
+            "memory (finished trials are kept; the same command continues)",
             err=True,
         )
         sys.exit(2)

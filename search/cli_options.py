@@ -13,14 +13,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def places(command: Command) -> Command:
-    """The options that say where things are."""
+    """Add the options that say where files and servers are."""
     for option in (
         click.option(
             "--home",
             type=click.Path(path_type=Path, file_okay=False),
             default=Path("runs"),
             show_default=True,
-            help="Folder of all that a launch writes: Optuna journal, MLflow store, figures.",
+            help="Folder for all that a launch writes: Optuna journal, MLflow store, figures.",
         ),
         click.option(
             "--storage",
@@ -45,33 +45,33 @@ def places(command: Command) -> Command:
 
 
 def training(command: Command) -> Command:
-    """The options of what trains trials and writes their runs."""
+    """Add the options of the commands that train trials and write their runs."""
     for option in (
         click.option(
             "--workers",
             type=click.IntRange(1, 1024),
             default=os.cpu_count() or 1,
-            show_default="the cores",
-            help="Training processes.",
+            show_default="number of cores",
+            help="Number of training processes.",
         ),
         click.option(
             "--cluster",
             metavar="ADDRESS",
-            help="Train on a Dask cluster: tcp://scheduler:8786, tls://…, or `local` for --workers "
-            "here.",
+            help="Train on a Dask cluster: the address of its scheduler (tcp://scheduler:8786, "
+            "tls://…), or `local` to start one with --workers on this machine.",
         ),
         click.option(
             "--patience",
             type=click.FloatRange(0),
             default=120.0,
             show_default=True,
-            help="Seconds to wait for a PostgreSQL or MLflow server that is lost on the way.",
+            help="Seconds to wait for a PostgreSQL or MLflow server that stops answering.",
         ),
         click.option(
             "--every-epoch",
             is_flag=True,
-            help="Log every epoch to MLflow, not just the first ten, then every fifth, and the "
-            "last.",
+            help="Log every epoch to MLflow. By default, only the first ten, then every fifth, and "
+            "the last are logged.",
         ),
     ):
         command = option(command)

@@ -1,4 +1,4 @@
-"""What a person sees while a command runs: lines, a progress bar, and JSON for scripts."""
+"""What a command prints: lines and a progress bar for people, JSON for scripts."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ PLAIN_LINE_SECONDS = 10.0  # between progress lines where there is no terminal
 
 
 class Console:
-    """Human output goes to standard output, or to standard error when JSON is asked for."""
+    """Prints text to standard output, or to standard error if JSON is asked for."""
 
     def __init__(self, as_json: bool = False) -> None:
         self._as_json = as_json
 
     def say(self, text: str = "") -> None:
+        """Print a line of text."""
         click.echo(text, err=self._as_json)
 
     def result(self, value: dict[str, Any]) -> None:
-        """The one JSON object of `--json`, on the last line of standard output."""
+        """Print a JSON object as the last line of standard output if JSON is asked for."""
         if self._as_json:
             click.echo(json.dumps(value, allow_nan=False))
 
@@ -34,16 +35,18 @@ class Console:
         trained: int = 0,
         what: str = "trials",
     ) -> Progress:
+        """Return a progress display to be entered; see `Progress`."""
         return Progress(self, trials, epochs, done, trained, what)
 
 
 class Progress:
-    """Trials done, best so far and time left: a bar on a terminal, a line now and then elsewhere.
+    """Shows trials done, the best so far and the time left.
 
-    It advances with every epoch that any trial trains; a trial counts as done when it is recorded.
+    On a terminal it is a bar, elsewhere a line from time to time. It advances with every epoch that
+    any trial trains; a trial counts as done when it is recorded.
 
-    trials, epochs: expected in all, None where nobody can know; done, trained: so many of them
-    before this launch.
+    trials, epochs: the expected totals, None if they are unknown. done, trained: the trials and
+    epochs that earlier launches finished. what: the word for the things that are counted.
     """
 
     def __init__(
@@ -84,18 +87,18 @@ class Progress:
             self._bar.close()
 
     def trained(self, epochs: int) -> None:
-        """So many trial epochs more."""
+        """Advance by a number of epochs, summed over trials."""
         if self._bar is not None:
             total = self._bar.total
             self._bar.update(epochs if total is None else max(0, min(epochs, total - self._bar.n)))
 
     def repeated(self, epochs: int) -> None:
-        """Count so many of the epochs before this launch as missing: they are trained again."""
+        """Take back so many epochs of earlier launches, because they are trained again."""
         if self._bar is not None:
             self._bar.n = self._bar.initial = max(0, self._bar.n - epochs)
 
     def recorded(self, best: str) -> None:
-        """One trial more is done; ``best`` says which is the best so far."""
+        """Count one more trial as done. best: the best score so far, in words."""
         self._done += 1
         self._best = best
         now = time.monotonic()
@@ -114,7 +117,7 @@ class Progress:
 
 
 def table(headings: list[str], rows: list[list[str]]) -> str:
-    """Right-aligned columns."""
+    """Format rows under headings as right-aligned columns."""
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     lines = [headings, *rows]
     return "\n".join(

@@ -1,25 +1,25 @@
-"""A disk that is full, read-only or not ours to write: one sentence instead of a traceback."""
+"""One sentence instead of a traceback for a disk that is full, read-only or not accessible."""
 
 from __future__ import annotations
 
 import errno
 
 _USERS_TO_MEND = {
-    errno.EACCES, errno.EPERM, errno.EROFS,  # not ours
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG,  # full
-    errno.EIO, errno.ESTALE,  # broken, or gone from the network
-    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP,  # no folder
+    errno.EACCES, errno.EPERM, errno.EROFS,  # may not be written
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG,  # is full
+    errno.EIO, errno.ESTALE,  # is broken, or its network is down
+    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP,  # is no folder
     errno.EMFILE, errno.ENFILE,
 }  # fmt: skip
 
 
 def sentence(error: OSError) -> str | None:
-    """What to do about it; None for an error that is not the disk's."""
+    """Return a message that says what to do about the error, None if its cause is not the disk."""
     if error.errno not in _USERS_TO_MEND:
         return None
-    # Of a copy, the file that was to be written is the second one.
+    # When a file was copied, the one that was to be written comes second.
     place = error.filename2 or error.filename or "the folder of --home"
     return (
-        f"{place}: {error.strerror}: finished trials are kept; make it writable, make room, or "
-        "name another folder with --home, and run the same command again"
+        f"{place}: {error.strerror}: finished trials are kept; make the place writable, make room "
+        "on the disk, or name another folder with --home, and run the same command again"
     )

@@ -1,14 +1,14 @@
-"""Errors that are the user's to mend: one sentence each, exit code 2, no traceback."""
+"""Errors that the user can fix: each is shown as one sentence, without a traceback, exit code 2."""
 
 from __future__ import annotations
 
 
 class LockstepError(Exception):
-    """Anything that a user can mend; its text is the whole message."""
+    """An error that the user can fix; its text is the whole message."""
 
 
 class StudyFileError(LockstepError):
-    """A study file that cannot be read or does not validate."""
+    """A study file cannot be read or is not valid."""
 
 
 class StudyChangedError(LockstepError):
@@ -16,14 +16,14 @@ class StudyChangedError(LockstepError):
 
 
 class StudyBusyError(LockstepError):
-    """Another driver holds the study."""
+    """Another process is running the study."""
 
 
 class NothingToShowError(LockstepError):
-    """A study that was never launched, or has no finished trial yet."""
+    """The study was never launched, or has no finished trial yet."""
 
 
 def first_line(error: BaseException) -> str:
-    """What a library says went wrong, shortened to one line."""
+    """Return the first line of an error's message, at most 300 characters, or else its type."""
     lines = str(error).splitlines() or [type(error).__name__]
     return lines[0][:300]

@@ -1,4 +1,4 @@
-"""URLs and messages without their passwords, fit to be printed."""
+"""Remove passwords from URLs and messages before they are printed."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from urllib.parse import unquote
 
 
 def redacted(url: str) -> str:
-    """A URL without its password, fit to be printed."""
+    """Return a URL with its password replaced by ***."""
     url = re.sub(r"(://[^:/@]*:).*@", r"\1***@", url)
     return re.sub(r"(?i)([?&][^=&]*(?:password|passwd|secret|token)[^=&]*=)[^&]*", r"\1***", url)
 
 
 def hidden(text: str, *urls: str) -> str:
-    """What a library said, without the passwords of these URLs, as written or decoded."""
+    """Return a text with the passwords of these URLs, encoded or decoded, replaced by ***."""
     for url in urls:
         found = re.findall(r"://[^:/@]*:(.*)@", url)
         found += re.findall(r"(?i)[?&][^=&]*(?:password|passwd|secret|token)[^=&]*=([^&]*)", url)

@@ -1,4 +1,4 @@
-"""Where a command reads and writes: the command line's options, resolved."""
+"""The settings of a command: where it reads and writes, and how it trains."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from pathlib import Path
 
 from search.redact import redacted
 
-UI_PORT = 5000  # what `lockstep ui` serves on, and what links to a local store point at
+UI_PORT = 5000  # `lockstep ui` serves on it, and links to a local store point at it
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """home: the folder that a launch writes to. storage: an Optuna URL, None for the journal in
-    home. tracking_uri: an MLflow URI, None for the SQLite store in home. data_dir: a folder of data
-    files, None for $LOCKSTEP_DATA or the network. workers: training processes. cluster: `local` or
-    the address of a Dask scheduler, None for processes without Dask. patience: seconds to wait for
-    a database or a server that is lost on the way. every_epoch: log the metrics of every epoch to
-    MLflow, not of some."""
+    """The options of the command line that say where things are and how to train.
+
+    home: the folder that a launch writes to. storage: an Optuna URL, None for the journal in home.
+    tracking_uri: an MLflow URI, None for the SQLite store in home. data_dir: a folder of data
+    files, None for $LOCKSTEP_DATA or the network. workers: the number of training processes.
+    cluster: `local` or the address of a Dask scheduler, None for processes without Dask. patience:
+    seconds to wait for a database or server that stops answering. every_epoch: whether the metrics
+    of every epoch are logged to MLflow, not only those of some.
+    """
 
     home: Path = Path("runs")
     storage: str | None = None
@@ -30,22 +33,26 @@ class Settings:
     every_epoch: bool = False
 
     def folder(self, study: str) -> Path:
-        """What is kept of one study: its journal, its lock and its figures."""
+        """Return the folder of one study: its journal, its lock and its figures."""
         return self.home / study
 
     def figures(self, study: str) -> Path:
+        """Return the folder of a study's figures."""
         return self.folder(study) / "figures"
 
     @property
     def mlflow_uri(self) -> str:
+        """The URI of the MLflow server or of the store in home."""
         return self.tracking_uri or f"sqlite:///{self.mlflow_file}"
 
     @property
     def mlflow_file(self) -> Path:
+        """The SQLite file of the MLflow store in home."""
         return self.home.resolve() / "mlflow.db"
 
     @property
     def artifacts(self) -> Path:
+        """The folder of the MLflow artifacts in home."""
         return self.home.resolve() / "artifacts"
 
     @property

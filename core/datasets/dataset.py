@@ -1,4 +1,4 @@
-"""Labelled examples and how they are divided; no I/O (see `sources.py`).
+"""A set of labelled examples, with its digest. No file is read here (see `sources.py`).
 
 Notation: N examples, D features, C classes.
 """
@@ -20,17 +20,17 @@ Seed = int | tuple[int, ...]
 
 
 class DataError(ValueError):
-    """Data that cannot be used; its text is one sentence for the user."""
+    """An error in the data. Its text is one sentence for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Labelled examples, immutable; made by `Dataset.of`, compared by digest.
+    """Immutable labelled examples, which are made by `Dataset.of` and compared by digest.
 
     X: (N, D) float32, C-contiguous, read-only.
     y: (N,) intp in 0..C-1, read-only.
     class_names: C labels, in class order.
-    image_shape: (H, W) with H W = D, row-major, where the examples are images.
+    image_shape: (H, W) with H W = D, row-major, if the examples are images.
     digest: SHA-256 of all of the above, hexadecimal, the same on every platform.
     """
 
@@ -48,7 +48,7 @@ class Dataset:
         class_names: tuple[str, ...],
         image_shape: tuple[int, int] | None = None,
     ) -> Self:
-        """A dataset of these arrays, which are shared rather than copied if they have the types.
+        """Return a dataset of these arrays. Arrays that have the right types are not copied.
 
         Raises DataError if the shapes disagree or a label lies outside 0..C-1.
         """
@@ -68,23 +68,26 @@ class Dataset:
             )
         X = np.ascontiguousarray(X, dtype=np.float32).view()
         y = np.ascontiguousarray(y, dtype=np.intp).view()
-        X.flags.writeable = y.flags.writeable = False  # of the views: the digest must stay true
+        X.flags.writeable = y.flags.writeable = False  # so that the digest stays true
         return cls(X, y, class_names, image_shape, _digest(X, y, class_names, image_shape))
 
     def __len__(self) -> int:
         return len(self.y)
 
     def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Dataset:
-        """The examples at these rows, in the order given (indices, or a mask of shape (N,))."""
+        """Return the examples of these rows, in this order (indices, or a mask of shape (N,))."""
         return Dataset.of(self.X[rows], self.y[rows], self.class_names, self.image_shape)
 
     def counts(self) -> Labels:
-        """Examples of each class, (C,)."""
+        """Return the number of examples of each class, (C,)."""
         return np.bincount(self.y, minlength=len(self.class_names))
 
 
 def concatenate(first: Dataset, second: Dataset) -> Dataset:
-    """The examples of both, in order. Raises DataError if classes, D or image shapes differ."""
+    """Return the examples of both, in order.
+
+    Raises DataError if classes, numbers of features or image shapes differ.
+    """
     _check_alike(first, second)
     return Dataset.of(
         np.concatenate((first.X, second.X)),
@@ -95,6 +98,7 @@ def concatenate(first: Dataset, second: Dataset) -> Dataset:
 
 
 def _check_alike(first: Dataset, second: Dataset) -> None:
+    """Raise DataError if classes, numbers of features or image shapes differ."""
     for what, a, b in (
         ("classes", first.class_names, second.class_names),
         ("numbers of features", first.X.shape[1], second.X.shape[1]),
@@ -107,6 +111,7 @@ def _check_alike(first: Dataset, second: Dataset) -> None:
 def _digest(
     X: Matrix, y: Labels, class_names: tuple[str, ...], image_shape: tuple[int, int] | None
 ) -> str:
+    """Return the SHA-256 of a dataset; the byte order is fixed, so all platforms agree."""
     header = json.dumps([X.shape, class_names, image_shape])
     sha256 = hashlib.sha256(header.encode())
     sha256.update(X.astype("<f4", copy=False).data)

@@ -1,8 +1,8 @@
-"""Reader of the IDX format, in which MNIST and its relatives are distributed.
+"""Reader of the IDX format, in which MNIST and similar data sets are distributed.
 
-A file is a big-endian header, then the values, the last dimension fastest:
+A file is a big-endian header and then the values, where the last dimension varies fastest:
     2 bytes       zero
-    1 byte        type of the values; 0x08 is unsigned bytes, the only one read here
+    1 byte        type of the values; 0x08 means unsigned bytes, the only type read here
     1 byte        number of dimensions
     4 bytes each  the dimensions' sizes
 Source: http://yann.lecun.com/exdb/mnist/, "The IDX file format".
@@ -29,13 +29,14 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_idx(path: Path, ndim: int) -> npt.NDArray[np.uint8]:
-    """The array in an IDX file of unsigned bytes, plain or gzip (told by content, not by name).
+    """Return the array in an IDX file of unsigned bytes.
 
+    The file may be plain or compressed by gzip, which its content tells, not its name.
     ndim: 1 for labels, (N,); 3 for images, (N, H, W).
 
-    Raises DataError if the file cannot be read, is not such a file, claims more than
-    ``MAX_BYTES``, or holds fewer or more values than its header claims. No more memory is used
-    than the file has content, and never more than the header claims.
+    Raises DataError if the file cannot be read, is not an IDX file of unsigned bytes, claims more
+    than ``MAX_BYTES``, or has fewer or more values than its header claims. The memory used is
+    limited by the content of the file and by what the header claims.
     """
     try:
         with path.open("rb") as raw:
@@ -51,6 +52,7 @@ def read_idx(path: Path, ndim: int) -> npt.NDArray[np.uint8]:
 
 
 def _parse(stream: IO[bytes], path: Path, ndim: int) -> npt.NDArray[np.uint8]:
+    """Return the array of an uncompressed stream; see `read_idx`."""
     header_size = 4 + 4 * ndim
     header = _read(stream, header_size)
     magic = bytes((0, 0, _UNSIGNED_BYTE, ndim))
@@ -75,7 +77,10 @@ def _parse(stream: IO[bytes], path: Path, ndim: int) -> npt.NDArray[np.uint8]:
 
 
 def _read(stream: IO[bytes], size: int) -> bytearray:
-    """Up to ``size`` bytes, in pieces: a single read would allocate ``size``, true or not."""
+    """Read up to ``size`` bytes in pieces.
+
+    A single read would allocate ``size`` bytes, even if the stream has fewer.
+    """
     values = bytearray()
     while len(values) < size and (chunk := stream.read(min(_CHUNK, size - len(values)))):
         values += chunk

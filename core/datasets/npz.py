@@ -1,4 +1,4 @@
-"""Reader of NumPy's .npz files that come from anywhere: sizes checked first, nothing unpickled."""
+"""Reader of NumPy's .npz files from any origin: it checks sizes first and unpickles nothing."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from core.datasets.dataset import DataError
 Array = npt.NDArray[Any]
 
 MAX_BYTES = 8 * 1024**3
-TRUSTED_BYTES = 1024**3  # beyond these,
-MAX_RATIO = 100  # of unpacked to packed
+# A file of more unpacked bytes than TRUSTED_BYTES is refused if it is also larger than MAX_RATIO
+# times its packed size.
+TRUSTED_BYTES = 1024**3
+MAX_RATIO = 100
 
 
 def read_npz(path: Path, names: Collection[str]) -> dict[str, Array]:
-    """The arrays of these names that the file holds; nothing else in it is looked at.
+    """Return the arrays in the file that have these names; the rest of the file is not read.
 
-    Raises DataError if the file cannot be read or is damaged, if an array holds Python objects, or
-    if sizes are claimed that are not there, or too large. No memory is used before that is known.
+    Raises DataError if the file cannot be read or is damaged, if an array has Python objects, or
+    if claimed sizes are wrong or too large. Arrays are allocated only after these checks.
     """
     arrays: dict[str, Array] = {}
     try:
@@ -48,20 +50,20 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, Array]:
         raise
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except Exception as error:  # zipfile and NumPy raise a dozen kinds on a damaged file
+    except Exception as error:  # zipfile and NumPy raise many types for a damaged file
         reason = str(error).split("\n")[0][:200]
         raise DataError(f"{path} is not a valid .npz file: {reason}.") from error
     return arrays
 
 
 def _name(member: zipfile.ZipInfo) -> str:
-    """Of the array."""
+    """Return the name of the array in this member, or "" if it is no .npy file."""
     stem, _, suffix = member.filename.rpartition(".")
     return stem if suffix == "npy" else ""
 
 
 def _check_size(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
-    """Refuse an array whose header claims another size than its member of the archive has."""
+    """Raise DataError if an array has Python objects, or another size than its header claims."""
     with archive.open(member) as stream:
         version = npy.read_magic(stream)
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0

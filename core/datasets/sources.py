@@ -1,4 +1,4 @@
-"""Where data comes from: scikit-learn's digits, MNIST's IDX files or OpenML, a user's .npz file.
+"""Loading of data: scikit-learn's digits, MNIST from IDX files or OpenML, or a user's .npz file.
 
 Notation: N examples, D features, M test examples, H x W pixels.
 """
@@ -35,18 +35,20 @@ _IDX_NAMES = (
     "t10k-labels-idx1-ubyte",
 )
 _OPENML_NAMES = {"mnist": "mnist_784", "fashion-mnist": "Fashion-MNIST"}
-_OPENML_TRAIN = 60_000  # OpenML lists the 70,000 examples in the original order, train part first
+_OPENML_TRAIN = 60_000  # OpenML keeps the original order of the 70,000 examples, train part first.
 _KNOWN = ("digits", *_OPENML_NAMES)
 _MNIST_TRAIN_LABELS = "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13"  # SHA-256
 
 
 class _Part(NamedTuple):
+    """The train or the test part of a source."""
+
     X: Array  # (N, D), any integer or floating type
     y: Array  # (N,), integers or strings
 
 
 class _Raw(NamedTuple):
-    """A source before its classes are chosen and its features become floats."""
+    """The data of a source, before classes are chosen and features become floats."""
 
     train: _Part
     test: _Part | None
@@ -60,21 +62,21 @@ def load(
     data_dir: Path | None,
     announce: Callable[[str], None],
 ) -> tuple[Dataset, Dataset | None]:
-    """The train part of a source and its official test part, if it has one.
+    """Return the train part of a source, and its official test part or None.
 
     source: ``digits``, ``mnist``, ``fashion-mnist``, or the path of an .npz file with the arrays
         X (N, D) or (N, H, W), y (N,) and optionally X_test, y_test and image_shape (2,).
-    classes: the labels to keep, compared as strings; their order is that of the classes. None
-        keeps all, sorted.
-    data_dir: folder of the IDX files, or of folders named like the sources that hold them; by
-        default that of the environment variable LOCKSTEP_DATA, and otherwise OpenML is asked.
-    announce: told, in a sentence, before something is fetched from the network.
+    classes: the labels to keep, compared as strings, in the order that the classes shall have.
+        None keeps all labels, sorted.
+    data_dir: the folder with the IDX files, or with one folder of them per source, named like it.
+        If None, the environment variable LOCKSTEP_DATA names the folder; OpenML is the last choice.
+    announce: called with a sentence before data is fetched from the network.
 
-    Pixels of the built-in sources are scaled to [0, 1], as is X in unsigned bytes (by 1/255);
-    other features are taken as they are.
+    Pixels of the built-in sources are scaled to [0, 1], and X in unsigned bytes by 1/255. Other
+    features stay as they are.
 
-    Raises DataError if the source is unknown or unreachable, if its files are not what they
-    should be, or if ``classes`` are fewer than two, repeated or absent.
+    Raises DataError if the source is unknown or cannot be reached, if its files are not valid, or
+    if ``classes`` are fewer than two, repeated or absent.
     """
     if source.endswith(".npz"):
         raw = _npz(Path(source).expanduser())
@@ -95,6 +97,7 @@ def load(
 
 
 def _choose(source: str, classes: Sequence[int | str] | None, labels: Array) -> tuple[str, ...]:
+    """Return the class names. Raises DataError if they are fewer than two, repeated or absent."""
     present = [str(label) for label in labels]
     chosen = present if classes is None else [str(label) for label in classes]
     if len(chosen) < 2:
@@ -109,12 +112,16 @@ def _choose(source: str, classes: Sequence[int | str] | None, labels: Array) -> 
 
 
 def _listed(names: Sequence[str], most: int = 20) -> str:
+    """Return at most so many names as text for a message."""
     shown = ", ".join(names[:most]) or "none"
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def _dataset(raw: _Raw, part: _Part, names: tuple[str, ...]) -> Dataset:
-    """The examples of the chosen classes; chosen first, because floats take four times the room."""
+    """Return the examples of the chosen classes.
+
+    They are chosen before the conversion, because floats need four times as much memory.
+    """
     index = {name: place for place, name in enumerate(names)}
     labels, inverse = np.unique(part.y, return_inverse=True)
     y = np.array([index.get(str(label), -1) for label in labels], dtype=np.intp)[inverse]
@@ -127,14 +134,16 @@ def _dataset(raw: _Raw, part: _Part, names: tuple[str, ...]) -> Dataset:
 
 
 def _digits() -> _Raw:
-    from sklearn.datasets import load_digits  # here, because it takes a second to import
+    """Return scikit-learn's digits."""
+    from sklearn.datasets import load_digits  # This import takes a second.
 
     bunch = load_digits()
-    X = bunch.data.astype(np.uint8)  # whole numbers, in floats
+    X = bunch.data.astype(np.uint8)  # The floats are whole numbers.
     return _Raw(_Part(X, bunch.target), None, (8, 8), white=16)
 
 
 def _mnist_like(source: str, data_dir: Path | None, announce: Callable[[str], None]) -> _Raw:
+    """Read a source of MNIST's format from its IDX files, or fetch it from OpenML."""
     folder = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     if folder and (paths := _find_idx(Path(folder).expanduser(), source)):
         return _read_idx_files(source, paths)
@@ -147,12 +156,15 @@ def _mnist_like(source: str, data_dir: Path | None, announce: Callable[[str], No
 
 
 def _find_idx(folder: Path, source: str) -> list[Path] | None:
-    """The files of `_IDX_NAMES`, if one place has them all; some copies have '.' before 'idx'."""
+    """Return the paths of the four IDX files if one folder has them all, or else None.
+
+    Some copies of the files have '.' instead of '-' before 'idx'.
+    """
     for place in (folder / source, folder):
         found: list[Path] = []
         for name in _IDX_NAMES:
             spellings = (name, f"{name}.gz", dotted := name.replace("-idx", ".idx"), f"{dotted}.gz")
-            # Not Path.is_file, which raises where a folder may not be entered.
+            # Path.is_file would raise if the folder may not be entered.
             found += [place / each for each in spellings if os.path.isfile(place / each)][:1]
         if len(found) == len(_IDX_NAMES):
             return found
@@ -160,6 +172,7 @@ def _find_idx(folder: Path, source: str) -> list[Path] | None:
 
 
 def _read_idx_files(source: str, paths: Sequence[Path]) -> _Raw:
+    """Read four IDX files. Raises DataError if they do not fit together or to the source."""
     parts, shapes = [], []
     for images_path, labels_path in (paths[:2], paths[2:]):
         images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
@@ -178,6 +191,7 @@ def _read_idx_files(source: str, paths: Sequence[Path]) -> _Raw:
 
 
 def _fetch_openml(source: str, announce: Callable[[str], None]) -> _Raw:
+    """Fetch a source from OpenML. Raises DataError if it cannot be fetched."""
     from sklearn.datasets import fetch_openml, get_data_home
 
     name = _OPENML_NAMES[source]
@@ -187,8 +201,8 @@ def _fetch_openml(source: str, announce: Callable[[str], None]) -> _Raw:
     )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # one a retry; what matters is said below
-            # This parser is the one that needs no pandas.
+            warnings.simplefilter("ignore")  # Each retry warns; the error below says enough.
+            # This is the only parser that does not need pandas.
             bunch = fetch_openml(name, version=1, as_frame=False, parser="liac-arff")
         X, y = bunch.data.astype(np.uint8), bunch.target.astype(np.int64)
     except (OSError, EOFError, HTTPException, ValueError) as error:
@@ -201,6 +215,7 @@ def _fetch_openml(source: str, announce: Callable[[str], None]) -> _Raw:
 
 
 def _npz(path: Path) -> _Raw:
+    """Read a user's .npz file. Raises DataError if its arrays are missing or not valid."""
     arrays = read_npz(path, _NPZ_ARRAYS)
     needed = ["X", "y"] + ["X_test", "y_test"] * bool(arrays.keys() & {"X_test", "y_test"})
     if missing := [name for name in needed if name not in arrays]:
@@ -230,6 +245,7 @@ def _npz(path: Path) -> _Raw:
 
 
 def _image_shape(path: Path, arrays: dict[str, Array]) -> tuple[int, int] | None:
+    """Return the shape (H, W) of the images, or None if the examples are not images."""
     shape = arrays["X"].shape[1:]
     if "image_shape" not in arrays:
         return (shape[0], shape[1]) if len(shape) == 2 else None
@@ -245,6 +261,7 @@ def _image_shape(path: Path, arrays: dict[str, Array]) -> tuple[int, int] | None
 
 
 def _checked_part(path: Path, arrays: dict[str, Array], X_name: str, y_name: str) -> _Part:
+    """Return one part of a user's data. Raises DataError if examples or labels are not valid."""
     X, y = arrays[X_name], arrays[y_name]
     if X.ndim not in (2, 3) or X.size == 0 or X.dtype.kind not in "iuf":
         raise DataError(
@@ -262,8 +279,8 @@ def _checked_part(path: Path, arrays: dict[str, Array], X_name: str, y_name: str
             f"{y_name} in {path} has the label {odd[0][:20]!r}: labels must be printable and of "
             f"{LABEL_LENGTH} characters at most."
         )
-    with np.errstate(invalid="ignore", over="ignore"):  # reported below, with the array's name
-        extremes = np.array([X.min(), X.max()])  # both of them NaN if any value is
+    with np.errstate(invalid="ignore", over="ignore"):  # The error below says more.
+        extremes = np.array([X.min(), X.max()])  # Both are NaN if any value is.
         finite = np.isfinite(extremes.astype(np.float32)).all()
     if not finite:
         raise DataError(

@@ -1,4 +1,4 @@
-"""How examples are divided into train, validation and test; no I/O.
+"""Division of the examples into train, validation and test parts. No file is read here.
 
 Notation: N examples, C classes.
 """
@@ -16,7 +16,7 @@ from core.datasets.dataset import DataError, Dataset, Labels, Seed, _check_alike
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """The three parts of a study's data; ``digest`` is that of the three digests."""
+    """The three parts of a study's data; ``digest`` is computed from their three digests."""
 
     train: Dataset = field(compare=False)
     validation: Dataset = field(compare=False)
@@ -25,6 +25,7 @@ class Splits:
 
     @classmethod
     def of(cls, train: Dataset, validation: Dataset, test: Dataset) -> Self:
+        """Return the splits of these three parts."""
         digests = "\n".join(part.digest for part in (train, validation, test))
         return cls(train, validation, test, hashlib.sha256(digests.encode()).hexdigest())
 
@@ -37,17 +38,18 @@ def prepare(
     seed: int,
     test_fraction: float = 0.2,
 ) -> Splits:
-    """Hold a validation part out of ``train``; an official test part is kept as it is.
+    """Split off a validation part, and a test part if the source has none.
 
-    A source without a test part first has ``test_fraction`` of its examples held out as one.
+    If ``test`` is None, ``test_fraction`` of the examples are held out as the test part first.
     ``validation_fraction`` is a fraction of the train part that is left. Both splits are
-    stratified and depend on nothing but the data, the fractions and ``seed``.
+    stratified, and depend only on the data, the fractions and ``seed``.
 
-    Raises DataError as `stratified_split` does, and if ``test`` is empty or unlike ``train``.
+    Raises DataError as `stratified_split` does, if ``test`` is empty, or if its classes, number of
+    features or image shape differ from those of ``train``.
     """
     if test is None:
-        # A stream of its own: with one stream for both splits, rows that the first one spared
-        # would meet their old keys in the second one and be spared again.
+        # The two splits need different random streams. With one stream for both, rows that the
+        # first split keeps could get the same keys in the second one and be kept again.
         train, test = stratified_split(train, test_fraction, (seed, 1))
     if len(test) == 0:
         raise DataError("The test part has no example of the chosen classes.")
@@ -56,13 +58,14 @@ def prepare(
 
 
 def stratified_split(dataset: Dataset, fraction: float, seed: Seed) -> tuple[Dataset, Dataset]:
-    """Divide into (rest, held out), each class in proportion, rows in their original order.
+    """Return the examples as (rest, held out), with the same proportions of classes in both.
 
-    round(fraction N) examples are held out, allotted to the classes by largest remainder, except
-    that every class keeps at least one example on either side. Which ones is settled by ``seed``
-    (non-negative), independently of platform and NumPy version.
+    round(fraction N) examples are held out. They are divided among the classes by largest
+    remainder, but each class has at least one example on either side. ``seed`` (non-negative)
+    decides which examples, on every platform and with every NumPy version alike. The rows stay in
+    their original order.
 
-    Raises DataError if ``fraction`` is not in (0, 1) or some class cannot be on both sides.
+    Raises DataError if ``fraction`` is not in (0, 1) or a class cannot be on both sides.
     """
     if not 0 < fraction < 1:
         raise DataError(f"A held-out fraction must lie between 0 and 1, not {fraction}.")
@@ -79,7 +82,7 @@ def stratified_split(dataset: Dataset, fraction: float, seed: Seed) -> tuple[Dat
             f"side, which must be from {len(counts)} to {len(dataset) - len(counts)} so that each "
             f"of {len(counts)} classes is on both sides."
         )
-    # Raw bits, because NumPy promises these for ever, and `Generator.permutation` it does not.
+    # NumPy promises that raw bits never change, but not the results of `Generator.permutation`.
     keys = np.random.PCG64(seed).random_raw(len(dataset))
     held = np.zeros(len(dataset), dtype=np.bool_)
     for label, size in enumerate(_allot(counts, total)):
@@ -89,9 +92,10 @@ def stratified_split(dataset: Dataset, fraction: float, seed: Seed) -> tuple[Dat
 
 
 def _allot(counts: Labels, total: int) -> Labels:
-    """Shares of ``total`` in proportion to ``counts``, (C,), each in 1..counts-1.
+    """Divide ``total`` in proportion to ``counts``, (C,); each share is in 1..counts-1.
 
-    Largest remainder (Hamilton's method), in exact integers; the first class wins a tie.
+    This is the method of largest remainders (Hamilton's method) in exact integers. Of equal
+    remainders, the first class wins.
     """
     n = int(counts.sum())
     shares = np.maximum(total * counts // n, 1)

@@ -1,4 +1,4 @@
-"""What may be said of a choice among many trials: pure functions of scores.
+"""Statistics of choosing the best of many trials: pure functions of their scores.
 
 Each file names its source. Lower scores are better: losses, or errors as 0 and 1.
 

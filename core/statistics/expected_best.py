@@ -1,11 +1,11 @@
 """How good the best of n random trials is expected to be, from the scores of N that were run.
 
-If the N scores are what trials of a space are worth, then n trials drawn from them at random, with
-replacement, have a best V_n whose distribution is known exactly (Dodge et al. 2019, "Show Your
-Work", EMNLP, section 3.1). It answers whether a smaller search would have done.
+This answers whether a smaller search would have been enough. If n trials are drawn at random, with
+replacement, from the N scores, the distribution of their best V_n is known exactly (Dodge et al.
+2019, "Show Your Work", EMNLP, section 3.1).
 
-Notation: v_1 ≤ … ≤ v_N the scores, sorted from best to worst, lower is better. At least one of n
-draws is among the i best unless all n are among the N - i others:
+Notation: v_1 ≤ … ≤ v_N are the scores, sorted from best to worst; lower is better. At least one of
+n draws is among the i best unless all n are among the N - i others:
 
     P(V_n ≤ v_i) = 1 - (1 - i/N)^n
     E[V_n] = Σ_i v_i (P(V_n ≤ v_i) - P(V_n ≤ v_{i-1}))
@@ -23,7 +23,10 @@ Floats = npt.NDArray[np.float64]
 
 
 class ExpectedBest(NamedTuple):
-    """draws: n, (B,). mean: E[V_n]; low, high: quantiles of V_n; each (B,)."""
+    """The distribution of the best of n trials, for B values of n.
+
+    draws: the values of n. mean: E[V_n]. low, high: quantiles of V_n. Each is (B,).
+    """
 
     draws: npt.NDArray[np.intp]
     mean: Floats
@@ -36,7 +39,9 @@ def expected_best(
     draws: Sequence[int],
     quantiles: tuple[float, float] = (0.1, 0.9),
 ) -> ExpectedBest:
-    """scores: (N,), lower is better, finite. draws: numbers n of trials, each at least 1.
+    """Return the mean and two quantiles of the best of n trials, for each n in ``draws``.
+
+    scores: (N,), finite; lower is better. draws: the values of n, each at least 1.
 
     Raises ValueError if there are no scores, one is not finite, or a number of draws is below 1.
     """
@@ -54,14 +59,14 @@ def expected_best(
 
 
 def draws_needed(scores: npt.NDArray[np.floating[Any]], target: float) -> int | None:
-    """The least n with E[V_n] ≤ target; None if no number of draws is enough.
+    """Return the smallest n with E[V_n] ≤ target, or None if no number of draws is enough.
 
     Raises ValueError as `expected_best` does.
     """
     limit = float(np.min(scores, initial=np.inf))
     if not target > limit and not expected_best(scores, [1]).mean[0] <= target:
         return None
-    least, most = 0, 1  # E[V_n] falls with n, and towards the limit
+    least, most = 0, 1  # E[V_n] falls with n, towards the limit.
     while expected_best(scores, [most]).mean[0] > target:
         least, most = most, 2 * most
     while most - least > 1:

@@ -1,14 +1,15 @@
-"""How much better the best of K trials looks on the examples it was chosen by than it is.
+"""How much better the best of K trials looks on the examples that it was chosen by than it is.
 
-The lowest of K scores is low by skill and by luck. To tell the two apart, the choice itself is
-repeated on bootstrap samples of the examples: by how much does the chosen trial look better on the
-sample than on all examples, which stand for the population?
+The lowest of K scores is low by skill and by luck. To estimate the luck, the choice is repeated on
+bootstrap samples of the examples. All examples stand for the population, and the optimism is how
+much better the chosen trial looks on the sample than on all examples.
 
-Source: Efron (1983), JASA 78(382), 316-331, the bootstrap estimate of a rule's optimism; here the
-rule is "take the lowest mean". Where K trials are equally good and unrelated, it finds about 0.7 of
-their optimism, since the examples' own luck stays in. Judging each choice on the examples that its
-sample left out instead (Tsamardinos et al. 2018) errs the other way, and for cross-entropies, which
-a few examples dominate, by a factor of two: a sample that lacks them chooses recklessly.
+Source: Efron (1983), JASA 78(382), 316-331, the bootstrap estimate of a rule's optimism; the rule
+here is "take the lowest mean". If K trials are equally good and unrelated, it finds only about 0.7
+of their optimism, because the luck in the examples themselves remains. The alternative, to judge
+each choice on the examples that its sample left out (Tsamardinos et al. 2018), errs in the other
+direction. For cross-entropies, which a few examples dominate, it errs by a factor of two, because
+a sample without these examples leads to a poor choice.
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ import numpy.typing as npt
 Scores = npt.NDArray[np.floating[Any] | np.bool_]
 
 RESAMPLES = 500
-_AT_ONCE = 100  # resamples whose counts are held in memory
+_AT_ONCE = 100  # The counts of so many resamples are in memory at a time.
 
 
 @dataclass(frozen=True, slots=True)
 class Optimism:
-    """apparent: the best trial's mean score on the examples that it was chosen by. amount: by how
-    much that is too low. chosen_again: how often a bootstrap sample chose the same trial, 0 to 1.
+    """How much too low the best trial's mean score is.
+
+    apparent: the best trial's mean score on the examples that it was chosen by.
+    amount: by how much ``apparent`` is too low.
+    chosen_again: the fraction of bootstrap samples that chose the same trial.
     """
 
     apparent: float
@@ -37,13 +41,14 @@ class Optimism:
 
     @property
     def corrected(self) -> float:
-        """What to expect on other examples."""
+        """The mean score to expect on other examples."""
         return self.apparent + self.amount
 
 
 def optimism(S: Scores, seed: int, resamples: int = RESAMPLES) -> Optimism:
-    """The optimism of the lowest mean among scores S, (K, M), lower is better; of equals the first
-    row is chosen.
+    """Return the optimism of choosing the row with the lowest mean of the scores S (K, M).
+
+    Of equal rows, the first one is chosen.
 
     Raises ValueError unless K, M and resamples are at least 1.
     """

@@ -1,9 +1,9 @@
 """Paired comparisons of K trials that were scored on the same M examples.
 
-Examples differ far more in difficulty than good trials differ in skill; comparing example by
-example takes the difficulty out.
+Examples differ far more in difficulty than good trials differ in skill. Comparing the trials
+example by example removes the difficulty.
 
-Notation: S (K, M) scores, a row a trial, lower is better: cross-entropies, or errors as 0 and 1.
+Notation: S (K, M) scores, a row per trial, lower is better: cross-entropies, or errors as 0 and 1.
     d_k = S_k - S_r (M,)       differences to the reference r
     D_k, s_k                   their mean, and its standard error, std(d_k) / √M
 """
@@ -21,23 +21,23 @@ from core.statistics.proportions import mcnemar_p_values
 Scores = npt.NDArray[np.floating[Any] | np.bool_]
 Floats = npt.NDArray[np.float64]
 NEGLIGIBLE = 0.01  # in standard errors of the reference's own score
-_ROWS = 256  # of S that are widened to float64 at a time
+_ROWS = 256  # So many rows of S are converted to float64 at a time.
 
 
 class Means(NamedTuple):
-    """A mean over the examples for every trial, and its standard error; each (K,)."""
+    """The mean over the examples for each trial, and its standard error, (K,) each."""
 
     mean: Floats
     standard_error: Floats
 
 
 def means(S: Scores) -> Means:
-    """Each trial's own score. Raises ValueError unless S is (K, M) with M >= 2."""
+    """Return each trial's mean score. Raises ValueError unless S is (K, M) with M >= 2."""
     return _means(S, None)
 
 
 def differences(S: Scores, reference: int = 0) -> Means:
-    """D and s against the trial in row ``reference``; of that row itself, both are 0.
+    """Return D and s against the trial in row ``reference``; for that row itself, both are 0.
 
     Raises ValueError unless S is (K, M) with M >= 2.
     """
@@ -45,6 +45,7 @@ def differences(S: Scores, reference: int = 0) -> Means:
 
 
 def _means(S: Scores, reference: int | None) -> Means:
+    """Return the means of the scores, or of their differences to the reference's scores."""
     if S.ndim != 2 or S.shape[1] < 2:
         raise ValueError(f"scores must have the shape (K, M) with M >= 2, not {S.shape}")
     K, M = S.shape
@@ -58,8 +59,10 @@ def _means(S: Scores, reference: int | None) -> Means:
 
 
 def t_test(difference: Means, examples: int) -> Floats:
-    """Two-sided p values, (K,), of the hypotheses that the true differences are zero: Student's
-    paired t test over so many examples. Trials that differ in nothing have p = 1."""
+    """Return two-sided p values, (K,), of Student's paired t test over ``examples`` examples.
+
+    The hypotheses are that the true differences are zero. A mean difference of zero has p = 1.
+    """
     D, s = difference
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(D == 0, 0.0, np.abs(D) / s)
@@ -67,20 +70,22 @@ def t_test(difference: Means, examples: int) -> Floats:
 
 
 def mcnemar_tests(errors: npt.NDArray[np.bool_], reference: int = 0) -> Floats:
-    """Return mid-p values, (K,), of McNemar's test of every trial against the reference.
+    """Return mid-p values, (K,), of McNemar's test of each trial against the reference.
 
     errors: (K, M), whether a trial is wrong on an example.
     """
-    only_reference = (errors & ~errors[reference]).sum(axis=1)  # right
+    # These count the examples that only the reference, or only the other trial, has right.
+    only_reference = (errors & ~errors[reference]).sum(axis=1)
     only_other = (~errors & errors[reference]).sum(axis=1)
     return mcnemar_p_values(only_reference, only_other, mid_p=True)
 
 
 def holm(p_values: Floats) -> Floats:
-    """Return n p values, (n,), adjusted so that rejecting those at most α keeps the chance of any
-    false rejection at α, however they depend on each other.
+    """Return n p values, (n,), adjusted by Holm's method.
 
-    Written here because SciPy corrects for the false discovery rate only.
+    If every hypothesis with an adjusted value of at most α is rejected, the chance of any false
+    rejection is at most α, however the tests depend on each other. SciPy has no such function; it
+    only controls the false discovery rate.
     Source: Holm (1979), Scand. J. Statist. 6(2), 65-70.
     """
     n = len(p_values)
@@ -92,19 +97,20 @@ def holm(p_values: Floats) -> Floats:
 
 
 def negligible(difference: Means, own_error: float) -> npt.NDArray[np.bool_]:
-    """Whether |D_k| is below a hundredth of the standard error of the reference's own score, (K,).
+    """Return whether |D_k| is too small to matter, (K,).
 
-    Neighbours on a fine grid differ by less than anybody could want to know, yet on nearly every
-    example in the same direction, which a paired test finds significant.
+    The limit is a hundredth of ``own_error``, the standard error of the reference's own score.
+    Neighbours on a fine grid differ very little, but on nearly every example in the same direction,
+    which a paired test finds significant.
     """
     return np.abs(difference.mean) <= NEGLIGIBLE * own_error
 
 
 def within_one_standard_error(difference: Means) -> npt.NDArray[np.bool_]:
-    """D_k <= s_k, (K,): no worse than the reference by more than one standard error.
+    """Return whether D_k <= s_k, (K,): whether a trial is worse by at most one standard error.
 
-    The standard error is that of the difference, not of the reference's own score, which would let
-    in trials that are worse on nearly every example.
+    The standard error is that of the difference. The one of the reference's own score would accept
+    trials that are worse on nearly every example.
     Source: Breiman et al. (1984), Classification and Regression Trees, section 3.4.3, paired.
     """
     return difference.mean <= difference.standard_error

@@ -1,4 +1,4 @@
-"""Statistics of proportions: an interval of one, and McNemar's test of two that are paired."""
+"""Statistics of proportions: Wilson's interval for one, and McNemar's test for two paired ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Counts = npt.NDArray[np.integer[Any]]
 
 
 class Interval(NamedTuple):
-    """A confidence interval, both ends included."""
+    """A confidence interval that includes both ends."""
 
     low: float
     high: float
@@ -21,10 +21,10 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class McNemar:
-    """McNemar's test of two classifiers on the same examples.
+    """The result of McNemar's test of two classifiers on the same examples.
 
-    The counts are the discordant examples; ``p_value`` is two-sided, under the hypothesis that
-    both classifiers have the same error rate.
+    The counts are of the examples that only one classifier has right. ``p_value`` is two-sided,
+    under the hypothesis that both classifiers have the same error rate.
     """
 
     only_first_correct: int
@@ -33,9 +33,10 @@ class McNemar:
 
 
 def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interval:
-    """Return Wilson's score interval of a proportion, two-sided.
+    """Return Wilson's two-sided score interval of a proportion.
 
-    Unlike the normal approximation it stays within [0, 1] and has width at 0 and ``n`` successes.
+    Unlike the normal approximation, it stays within [0, 1], and its width is above zero even for 0
+    or ``n`` successes.
     Source: Wilson (1927), JASA 22(158), 209-212.
 
     Raises ValueError unless 0 <= successes <= n, n >= 1 and 0 < confidence < 1.
@@ -49,7 +50,7 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interva
 
 
 def mcnemar(only_first_correct: int, only_second_correct: int, mid_p: bool = False) -> McNemar:
-    """Return McNemar's exact test of the numbers of discordant examples, as `mcnemar_p_values`.
+    """Return McNemar's exact test of two counts of discordant examples; see `mcnemar_p_values`.
 
     Raises ValueError if a count is negative.
     """
@@ -61,12 +62,11 @@ def mcnemar(only_first_correct: int, only_second_correct: int, mid_p: bool = Fal
 def mcnemar_p_values(
     only_first_correct: Counts, only_second_correct: Counts, mid_p: bool = False
 ) -> npt.NDArray[np.float64]:
-    """Return the p values, (K,), of K exact tests with the discordant counts b and c, (K,) each:
-    under the hypothesis, b ~ Bin(b + c, ½).
+    """Return the p values, (K,), of K exact tests with the discordant counts b and c, (K,) each.
 
-    A p value is the probability of a division at least as uneven as b : c; with ``mid_p``, those
-    exactly as uneven count half, which is less conservative. Without discordant examples nothing
-    speaks against the hypothesis: p = 1.
+    Under the hypothesis, b ~ Bin(b + c, ½). A p value is the probability of a division at least as
+    uneven as b : c. With ``mid_p``, divisions that are exactly as uneven count half, which is less
+    conservative. Without discordant examples, p = 1.
     Source: Fagerland, Lydersen & Laake (2013), BMC Med. Res. Methodol. 13:91.
 
     Raises ValueError if a count is negative.
@@ -75,7 +75,7 @@ def mcnemar_p_values(
     if (smaller < 0).any():
         raise ValueError(f"counts must not be negative, got {smaller.min()}")
     n = only_first_correct + only_second_correct
-    # A tail holds no more than a half: where b = c, the middle term would be in both of them.
+    # A tail is limited to one half, because if b = c, both tails would have the middle term.
     tail = np.minimum(binom.cdf(smaller, n, 0.5), 0.5)
     other_tail = binom.cdf(smaller - 1, n, 0.5) if mid_p else tail
     return np.where(n == 0, 1.0, tail + other_tail)

@@ -1,8 +1,8 @@
-"""Arrays whose first byte lies at a fixed alignment.
+"""Arrays whose memory begins at a fixed alignment.
 
-Some BLAS kernels add in another order when an array begins at another alignment (dot products of
-OpenBLAS for SSE processors, and of MKL, for two). The arrays that BLAS reads are therefore
-allocated here: then the same computation also rounds the same, wherever the system put the arrays.
+Some BLAS kernels add in another order if an array has another alignment, for example the dot
+products of MKL, and of OpenBLAS on SSE processors. The arrays that BLAS reads are therefore
+allocated here. Then the same computation rounds the same, wherever the system puts the arrays.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+ALIGNMENT = 64  # in bytes: the size of a cache line and of the widest vector register
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
-    """Return a C-contiguous array of this shape that is aligned and not initialised."""
+    """Return an aligned, C-contiguous, uninitialised array of this shape."""
     kind = np.dtype(dtype)
     size = prod(shape) * kind.itemsize
     memory = np.empty(size + ALIGNMENT, np.uint8)
@@ -26,7 +26,7 @@ def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> 
 
 
 def aligned_copy(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return an aligned, C-contiguous copy of an array, or the array itself if it is both."""
+    """Return an aligned, C-contiguous copy, or the array itself if it is both already."""
     if array.ctypes.data % ALIGNMENT == 0 and array.flags.c_contiguous:
         return array
     copy = aligned_empty(array.shape, array.dtype)

@@ -1,4 +1,4 @@
-"""Survivors of several stacks, packed into one."""
+"""Packing: the trials that still train in several stacks are put into one stack."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from core.trainer.stack import Stack
 
 
 def packed(members: Sequence[tuple[Stack, int]]) -> Stack:
-    """Return a stack of these trials, each the place k of a stack, to be trained further.
+    """Return one stack of these trials, ready to be trained further.
 
-    Raises ValueError unless all of them train, and their stacks differ in nothing but the trials.
+    members: for each trial its stack and its index k there.
+
+    Raises ValueError if a trial no longer trains, if a stack recorded its steps, or if the stacks
+    differ in batch size, penalty, seed or epoch.
     """
     first = members[0][0]
     for stack, k in members:
@@ -32,4 +35,5 @@ def packed(members: Sequence[tuple[Stack, int]]) -> Stack:
 
 
 def _alike(stack: Stack) -> tuple[object, ...]:
+    """Return what stacks must have in common to be packed together."""
     return stack.batch_size, stack.penalty, stack.seed, stack.epoch

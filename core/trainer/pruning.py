@@ -1,16 +1,15 @@
-"""Which trials of a cohort stop early: arithmetic over numbers, without Optuna.
+"""Early stopping of the trials of a cohort, from scores and trial numbers alone.
 
-Successive halving (Jamieson & Talwalkar 2016): all trials train to the first rung, the worst leave,
-the others train on to the next, η times as far away. Hyperband (Li et al. 2018) hedges against a
-first rung that comes too early: it divides the trials into brackets, each of which skips one rung
-more before it begins to choose.
+Successive halving (Jamieson & Talwalkar 2016): all trials train to the first rung, an epoch at
+which they are compared. The worst stop, and the others train on to the next rung, which is η times
+as far. Hyperband (Li et al. 2018) guards against a first rung that is too early: it divides the
+trials into brackets, and each bracket skips one rung more than the one before it.
 
-All members of a bracket are compared at once, whatever the order in which they arrived: a decision
-depends on scores and trial numbers alone.
+All members of a bracket are compared at once, so the order in which they finish does not matter.
 
-Notation: η the reduction factor, K + 1 rungs r_0 < … < r_K, of which r_K is the full training; n
-trials begin in a bracket s that skips the first s rungs. After rung k ≥ s, ⌈n / η^(k - s + 1)⌉ of
-them go on, unless fewer are left because others diverged.
+Notation: η is the reduction factor. There are K + 1 rungs r_0 < … < r_K, and r_K is the full
+training. In bracket s, n trials begin, and the first s rungs are skipped. After rung k ≥ s,
+⌈n / η^(k - s + 1)⌉ of them train on, or fewer if too many diverged.
 """
 
 from __future__ import annotations
@@ -22,12 +21,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Score = tuple[float, ...]  # compared from left to right; lower is better
+Score = tuple[float, ...]  # Scores are compared from left to right, and lower is better.
 
 
 def rungs(min_epochs: int, reduction: int, max_epochs: int) -> tuple[int, ...]:
-    """Epochs of the rungs: min_epochs η^k as long as they are less than max_epochs, which is the
-    last one."""
+    """Return the epochs of the rungs: every min_epochs η^k below max_epochs, then max_epochs."""
     found = []
     epochs = min_epochs
     while epochs < max_epochs:
@@ -37,22 +35,26 @@ def rungs(min_epochs: int, reduction: int, max_epochs: int) -> tuple[int, ...]:
 
 
 def kept(n: int, reduction: int, decisions: int) -> int:
-    """How many of n trials go on after so many decisions: ⌈n / η^decisions⌉."""
+    """Return how many of n trials train on after this many decisions: ⌈n / η^decisions⌉."""
     return -(-n // int(reduction**decisions))
 
 
 def survivors(scores: Mapping[int, Score], keep: int) -> set[int]:
-    """The numbers of the best; ties go to the lower number. What is not finite never survives."""
+    """Return the numbers of the ``keep`` best trials; of equal trials, the lower numbers.
+
+    A trial whose score is not finite is never among them.
+    """
     finite = [(score, number) for number, score in scores.items() if all(map(math.isfinite, score))]
     return {number for _, number in sorted(finite)[:keep]}
 
 
 def bracket_sizes(n: int, n_rungs: int, reduction: int) -> list[int]:
-    """Hyperband's division of n trials, the bracket that skips no rung first.
+    """Return how Hyperband divides n trials into brackets; the first bracket skips no rung.
 
     Bracket s of K + 1 has a share proportional to ⌈(K + 1)/(K - s + 1) η^(K - s)⌉ (Li et al. 2018,
-    algorithm 1, whose s counts the other way), so that all train for about as many epochs in all.
-    Fractions go to the largest remainders, the earlier bracket first.
+    algorithm 1, where s counts in the other direction), so that each bracket trains for about the
+    same total number of epochs. Shares are rounded by largest remainder; ties go to the earlier
+    bracket.
     """
     K = n_rungs - 1
     shares = [-(-(K + 1) * reduction ** (K - s) // (K - s + 1)) for s in range(K + 1)]
@@ -67,10 +69,10 @@ def bracket_sizes(n: int, n_rungs: int, reduction: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How far the trials of a cohort train.
+    """The rungs of a cohort, and which trials stop at them.
 
-    rungs: epochs; the last one is the full training. brackets: by trial number, how many of the
-    first rungs its bracket skips.
+    rungs: the epochs at which trials are compared; the last one is the full training.
+    brackets: for each trial number, how many of the first rungs its bracket skips.
     """
 
     rungs: tuple[int, ...]
@@ -87,8 +89,11 @@ class Schedule:
         hyperband: bool,
         seed: Sequence[int],
     ) -> Schedule:
-        """With hyperband, trials are dealt to brackets by chance, from seed: neighbours in a grid
-        are alike."""
+        """Return the schedule of the trials with these numbers.
+
+        With ``hyperband``, trials are put into brackets at random, as ``seed`` decides. Otherwise
+        neighbours in a grid, which are alike, would share a bracket.
+        """
         ordered = sorted(numbers)
         sizes = bracket_sizes(len(ordered), len(rungs), reduction) if hyperband else [len(ordered)]
         places = np.repeat(np.arange(len(sizes)), sizes)
@@ -96,9 +101,10 @@ class Schedule:
         return cls(rungs, reduction, dict(zip(ordered, places.tolist(), strict=True)))
 
     def pruned(self, rung: int, scores: Mapping[int, Score]) -> set[int]:
-        """The numbers of those that stop after this rung, counted from 0.
+        """Return the numbers of the trials that stop after this rung, counted from 0.
 
-        scores: of all trials that reached it; of diverged ones not finite, or left out.
+        scores: those of all trials that reached the rung. A diverged trial has a score that is not
+            finite, or none.
         """
         if rung == len(self.rungs) - 1:
             return set()
@@ -117,7 +123,10 @@ def _is_finite(score: Score) -> bool:
 def planned_epochs(
     sizes: Sequence[int], skipped: Sequence[int], rungs: Sequence[int], reduction: int
 ) -> int:
-    """Epochs of brackets of these sizes that skip so many rungs, if no trial diverges."""
+    """Return the total number of epochs that these brackets train if no trial diverges.
+
+    sizes: the number of trials in each bracket. skipped: how many rungs each bracket skips.
+    """
     total = 0
     for n, s in zip(sizes, skipped, strict=True):
         before = 0

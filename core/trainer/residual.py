@@ -1,10 +1,10 @@
-"""From logits to residuals P - Y in place, with loss and hits counted on the way.
+"""The step from logits to residuals P - Y in place, which also computes loss and hits.
 
-Rows of P - Y sum to zero, so from a zero start the weights of the classes sum to zero for ever:
-w_C = -Σ w_c over the others. Only C - 1 columns are trained, and z_C = -Σ z_c likewise.
+The rows of P - Y sum to zero, so weights that start at zero always sum to zero over the classes:
+w_C = -Σ w_c over the others. Only C - 1 columns are trained, and likewise z_C = -Σ z_c.
 
-For two classes that leaves one column u, with W = [-u, u]. With t = ±1 for classes 1 and 0, all
-is a function of the margins m = t x·u, so examples are kept as t x (see `training_data.py`):
+For two classes one column u remains, with W = [-u, u]. With t = ±1 for classes 1 and 0, everything
+is a function of the margins m = t x·u, so examples are stored as t x (see `training_data.py`):
 
     ∂loss/∂u = (tanh(m) - 1)/2 · t x
     loss = log(1 + e^(-2m)) = 2 max(0, -m) - log((1 + |tanh(m)|) / 2)
@@ -29,37 +29,40 @@ _SMALLEST = np.finfo(np.float32).smallest_subnormal
 
 
 class Residual(Protocol):
-    """One batch of labels, ready to be compared with the logits of any number of tiles."""
+    """One batch of labels, prepared for comparison with the logits of any number of tiles."""
 
     def __call__(self, Z: Matrix, factor: Matrix | None) -> tuple[Matrix, Matrix]:
-        """Summed cross-entropy (T,) and number of hits (T,) of the logits Z.
+        """Return the summed cross-entropy (T,) and the number of hits (T,) of the logits Z.
 
-        With a factor (T,), Z becomes in place factor · (P - Y), for two classes times the signs t
-        that the examples bear too; without one its content is spent.
+        factor: (T,); Z is overwritten with factor · (P - Y), for two classes multiplied by the
+            signs t, as the stored examples are. If None, Z is used as scratch.
         """
 
 
 class BinaryResidual:
-    """Two classes: the margin form above; Z are margins. scratch: a flat buffer of their size."""
+    """The residual for two classes, in the margin form above.
+
+    Z has the margins, and ``scratch`` is a flat buffer of at least their size.
+    """
 
     def __init__(self, y: Labels, scratch: Matrix) -> None:
         self._ones = _ones(len(y))
         self._scratch = scratch
-        # A margin of zero is a tie, and the first class is predicted: a hit for class 0 alone.
+        # A margin of zero is a tie. Then class 0 is predicted, which is a hit for class 0 only.
         self._least = np.where(y == 1, np.float32(0), -_SMALLEST)
 
     def __call__(self, Z: Matrix, factor: Matrix | None) -> tuple[Matrix, Matrix]:
         m = Z[0]
         scratch = self._scratch[: m.size].reshape(m.shape)
         np.greater(m, self._least, out=scratch)
-        hits = np.vecdot(scratch, self._ones)  # a dot product with ones is NumPy's fastest sum
+        hits = np.vecdot(scratch, self._ones)  # A dot product with ones is NumPy's fastest sum.
         np.minimum(m, 0, out=scratch)
         loss = -2 * np.vecdot(scratch, self._ones)
         np.tanh(m, out=m)
         np.abs(m, out=scratch)
         scratch *= 0.5
         scratch += 0.5
-        np.log(scratch, out=scratch)  # never above 0, so that losses never fall below
+        np.log(scratch, out=scratch)  # This is never above 0, so a loss is never below 0.
         loss -= np.vecdot(scratch, self._ones)
         if factor is not None:
             m -= 1
@@ -68,13 +71,13 @@ class BinaryResidual:
 
 
 class MulticlassResidual:
-    """Three classes or more: softmax over the C - 1 trained columns and the implied last one."""
+    """The residual for three or more classes: softmax over C - 1 trained columns and the last."""
 
     def __init__(self, y: Labels, n_classes: int) -> None:
         self._y = y
-        trained = np.flatnonzero(y < n_classes - 1)  # examples of the classes with a column
+        trained = np.flatnonzero(y < n_classes - 1)  # examples whose class has a column
         self._trained = trained
-        self._labels = y[trained], slice(None), trained  # their places in Z, as (examples, T)
+        self._labels = y[trained], slice(None), trained  # They index Z as (examples, T).
 
     def __call__(self, Z: Matrix, factor: Matrix | None) -> tuple[Matrix, Matrix]:
         last = -Z.sum(axis=0)
@@ -87,7 +90,7 @@ class MulticlassResidual:
         at_top, last_at_top = Z == 0, last == 0
         hit = own == 0
         if np.count_nonzero(at_top) + np.count_nonzero(last_at_top) > hit.size:
-            # Some classes tie (zero weights, an all-zero example): the first of them is predicted.
+            # Some classes tie, as with zero weights or an all-zero example: the first is predicted.
             first = np.concatenate([at_top, last_at_top[None]]).argmax(axis=0)
             hit &= first == self._y
         hits = np.count_nonzero(hit, axis=1).astype(np.float32)
@@ -105,13 +108,14 @@ class MulticlassResidual:
 def residual_for(y: Labels, n_classes: int, scratch: Matrix) -> Residual:
     """Return the residual of one batch of labels y (B,).
 
-    scratch: a flat buffer with room for the logits of the largest tile.
+    scratch: a flat buffer that can hold the logits of the largest tile.
     """
     return BinaryResidual(y, scratch) if n_classes == 2 else MulticlassResidual(y, n_classes)
 
 
 @lru_cache(maxsize=4)
 def _ones(n: int) -> Matrix:
+    """Return n ones, (n,), aligned and read-only."""
     ones: Matrix = aligned_empty((n,))
     ones[:] = 1
     ones.flags.writeable = False

@@ -1,6 +1,6 @@
-"""What travels between the trainer and everything else: hyperparameters in, a result out.
+"""The values that the trainer shares with other packages: hyperparameters and results.
 
-Shapes: D features, C classes, E epochs that were trained.
+Shapes: D features, C classes, E trained epochs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class Status(Enum):
-    """How a trial ended; the value is the sentence that a user reads."""
+    """How a trial ended. The value is the text that a user reads."""
 
     COMPLETED = "trained to its last epoch"
     PRUNED = "stopped early, because others of its cohort were doing better"
@@ -33,11 +33,11 @@ class Hyperparameters:
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """Learning curves, one value an epoch, each (E,).
+    """The learning curves of a trial, with one value per epoch, each (E,).
 
-    Losses are mean cross-entropies in nats, without the penalty, so that trials of different
-    weight decay compare. Train values are running means over the epoch's batches, taken before
-    each update; validation values are taken after the epoch.
+    Losses are mean cross-entropies in nats, without the penalty, so that trials with different
+    weight decay can be compared. Train values are running means over the epoch's batches, taken
+    before each update. Validation values are taken after the epoch.
     """
 
     train_loss: Floats
@@ -47,6 +47,7 @@ class Curves:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
+        """Return the names of the curves."""
         return tuple(field.name for field in fields(cls))
 
     def __len__(self) -> int:
@@ -55,11 +56,11 @@ class Curves:
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """The outcome of one trial.
+    """The result of training one trial.
 
-    weights: (D, C) float32; of a diverged trial, those of its last finite epoch.
+    weights: (D, C) float32; for a diverged trial, those of its last finite epoch.
     curves: up to and including ``stopped_epoch``; a diverged trial's last values may not be finite.
-    stopped_epoch: epochs that were trained, counted from 1; where it diverged if it did.
+    stopped_epoch: the last trained epoch, counted from 1; a diverged trial diverged in it.
     """
 
     hyperparameters: Hyperparameters

@@ -1,4 +1,4 @@
-"""Softmax regression without a bias, as pure functions: the definitions that `stack.py` speeds up.
+"""Softmax regression without a bias, as pure functions: the definitions that `stack.py` makes fast.
 
 Notation: N examples, D features, C classes.
     X (N, D)   examples            W (D, C)   weights, column c the template of class c
@@ -23,56 +23,62 @@ Labels = npt.NDArray[np.intp]
 
 
 class Penalty(StrEnum):
-    """R(W), what weight decay multiplies."""
+    """The penalty R(W), which is multiplied by the weight decay λ."""
 
     NORM = "norm"
     SQUARED = "squared"
 
 
 def logits(X: Array, W: Array) -> Array:
-    """Z = X W, (N, C)."""
+    """Return the logits Z = X W, (N, C)."""
     return X @ W
 
 
 def log_softmax(Z: Array) -> Array:
-    """log P, (N, C), finite for any finite Z: the largest logit is subtracted first."""
+    """Return log P, (N, C).
+
+    It is finite for any finite Z, because the largest logit is subtracted first.
+    """
     shifted = Z - Z.max(axis=1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
 def probabilities(Z: Array) -> Array:
-    """P, (N, C); rows sum to one."""
+    """Return P, (N, C), whose rows sum to one."""
     return np.asarray(np.exp(log_softmax(Z)))
 
 
 def cross_entropies(Z: Array, y: Labels) -> Array:
-    """-log P[n, y_n] of each example, (N,), in nats."""
+    """Return -log P[n, y_n] of each example, (N,), in nats."""
     return np.asarray(-log_softmax(Z)[np.arange(len(y)), y])
 
 
 def cross_entropy(Z: Array, y: Labels) -> float:
-    """Mean cross-entropy in nats."""
+    """Return the mean cross-entropy in nats."""
     return float(cross_entropies(Z, y).mean(dtype=np.float64))
 
 
 def predictions(Z: Array) -> Labels:
-    """The class of the largest logit of each example, (N,); the first of equals."""
+    """Return the class of the largest logit of each example, (N,); the first one if several tie."""
     return np.asarray(Z.argmax(axis=1))
 
 
 def accuracy(Z: Array, y: Labels) -> float:
-    """The fraction of examples whose largest logit is that of their label."""
+    """Return the fraction of examples whose predicted class is their label."""
     return float((predictions(Z) == y).mean())
 
 
 def penalty(W: Array, kind: Penalty) -> float:
-    """R(W)."""
+    """Return the penalty R(W)."""
     squared_norm = float(np.sum(np.square(W, dtype=np.float64)))
     return squared_norm**0.5 if kind is Penalty.NORM else 0.5 * squared_norm
 
 
 def penalty_gradient(W: Array, kind: Penalty) -> Array:
-    """∂R/∂W, (D, C): W/‖W‖₂ for the norm, by convention 0 at W = 0; W for the squared norm."""
+    """Return ∂R/∂W, (D, C): W/‖W‖₂ for the norm, W for the squared norm.
+
+    The gradient of the norm at W = 0 is 0 by convention.
+    """
     if kind is Penalty.SQUARED:
         return W
     norm = np.linalg.norm(W)
@@ -80,12 +86,12 @@ def penalty_gradient(W: Array, kind: Penalty) -> Array:
 
 
 def loss(X: Array, y: Labels, W: Array, weight_decay: float, kind: Penalty) -> float:
-    """L(W)."""
+    """Return the loss L(W)."""
     return cross_entropy(logits(X, W), y) + weight_decay * penalty(W, kind)
 
 
 def gradient(X: Array, y: Labels, W: Array, weight_decay: float, kind: Penalty) -> Array:
-    """∂L/∂W = (1/N) Xᵀ (P - Y) + λ ∂R/∂W, (D, C), with Y the one-hot labels."""
+    """Return ∂L/∂W = (1/N) Xᵀ (P - Y) + λ ∂R/∂W, (D, C), where Y are the one-hot labels."""
     residual = probabilities(logits(X, W))
     residual[np.arange(len(y)), y] -= 1
     return X.T @ residual / len(y) + weight_decay * penalty_gradient(W, kind)

@@ -1,18 +1,18 @@
-"""Stack: K trials of one batch size trained in lockstep, on the same batches in the same order.
+"""Stacks: K trials of one batch size, trained together on the same batches in the same order.
 
-A step of K trials by themselves is 2K small matrix products; stacked it is two large ones. With
+A step of K separate trials is 2K small matrix products; a step of a stack is two large ones. With
 the trials' weights as rows, R = (C - 1) T of them in a tile of T trials (see `residual.py` for why
 C - 1), X_b (B, A) the batch and A the active features:
 
     Z = W X_bᵀ           (R, B)   logits of all trials
-    Z ← (η/B) (P - Y)             learning rates and 1/B folded in, in place
+    Z ← (η/B) (P - Y)             learning rates and 1/B are included, in place
     W ← (1 - d) W - Z X_b         d = η λ/‖W‖₂ per trial ("norm"), η λ ("squared"); see `tile.py`
 
-What can be relied on: the same stack, trained by the same NumPy on the same kind of processor with
-one BLAS thread, gives the same bits. How it is divided into tiles, and hence how BLAS rounds,
-depends on which trials are running and on nothing else. In a stack with other trials the same
-trial agrees only up to rounding, because BLAS libraries round a row differently at other places of
-a matrix. So whoever needs a trial's bits again trains the whole stack again.
+Reproducibility: the same stack gives the same bits if it is trained by the same NumPy, with one
+BLAS thread, on the same kind of processor. Which trials are running alone decides how the stack is
+divided into tiles, and so how BLAS rounds. In a stack with other trials, the same trial agrees only
+up to rounding, because BLAS libraries round a row differently at another position in a matrix. To
+get a trial's bits again, train its whole stack again.
 """
 
 from __future__ import annotations
@@ -30,17 +30,20 @@ from core.trainer.softmax import Penalty
 from core.trainer.tile import Matrix, Tile, tile_sizes
 from core.trainer.training_data import TrainingData
 
-VALIDATION_CHUNK = 1024  # examples; keeps their logits in cache
+VALIDATION_CHUNK = 1024  # The logits of so many examples stay in the cache.
 
 
 @dataclass(slots=True)
 class Stack:
-    """K trials in training: a plain value that can be sent between processes and resumed.
+    """K trials in training: a plain value that can be sent to other processes and trained further.
 
     trials: the K hyperparameters, all of one batch size.
-    seed: of the data order; epoch e is shuffled by ``default_rng((seed, e))``, so the order does
-        not depend on the batch size and training can resume at any epoch.
-    record_steps: keep the batch losses and hits of every iteration too.
+    seed: decides the order of the data. Epoch e is shuffled by ``default_rng((seed, e))``, so the
+        order does not depend on the batch size, and training can resume at any epoch.
+    record_steps: whether the batch loss and accuracy of every iteration are kept too.
+    epoch: the number of epochs trained so far.
+    stopped: for each stopped trial, by its index: how it ended, and after which epoch.
+    curves: one array (4, K) per epoch. steps: one array (2, K) per iteration: loss and accuracy.
     """
 
     trials: tuple[Hyperparameters, ...]
@@ -49,9 +52,9 @@ class Stack:
     record_steps: bool = False
     epoch: int = 0
     weights: Matrix = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
-    stopped: dict[int, tuple[Status, int]] = field(default_factory=dict)  # place: how, after epoch
-    curves: list[Floats] = field(default_factory=list)  # one (4, K) an epoch
-    steps: list[Floats] = field(default_factory=list)  # one (2, K) an iteration: loss, accuracy
+    stopped: dict[int, tuple[Status, int]] = field(default_factory=dict)
+    curves: list[Floats] = field(default_factory=list)
+    steps: list[Floats] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         sizes = {trial.batch_size for trial in self.trials}
@@ -61,16 +64,19 @@ class Stack:
 
     @property
     def batch_size(self) -> int:
+        """The batch size that all trials share."""
         return self.trials[0].batch_size
 
     @property
     def running(self) -> list[int]:
-        """Places of the trials that still train."""
+        """The indices of the trials that still train."""
         return [k for k in range(len(self.trials)) if k not in self.stopped]
 
     def prune(self, members: Collection[int]) -> None:
-        """Stop these trials here, after one epoch at least; the survivors are packed together at
-        the next advance. Raises ValueError for a trial that does not run."""
+        """Stop these trials after the current epoch. The next `advance` packs the others together.
+
+        Raises ValueError if a trial has stopped already, or if nothing has been trained yet.
+        """
         for k in members:
             if k in self.stopped or self.epoch == 0:
                 raise ValueError(f"trial {k} of the stack does not run")
@@ -82,11 +88,12 @@ class Stack:
         epochs: int,
         on_epoch: Callable[[int], object] = lambda trained: None,
     ) -> None:
-        """Train the running trials for so many more epochs of ⌊N/B⌋ full batches each.
+        """Train the running trials for this many more epochs, each of ⌊N/B⌋ full batches.
 
-        on_epoch: called after each epoch with the number of trials that were trained in it; where
-            it returns true, training stops there.
-        Raises ValueError when the batch is larger than the training split.
+        on_epoch: called after each epoch with the number of trials that were trained in it. If it
+            returns true, training stops there.
+
+        Raises ValueError if the batch is larger than the training split.
         """
         if self.batch_size > len(data.y):
             raise ValueError(
@@ -96,7 +103,7 @@ class Stack:
             shape = (len(self.trials), data.n_classes - 1, len(data.active))
             self.weights = np.zeros(shape, np.float32)
         workspace = _Workspace(data, self)
-        # Overflow is how a trial diverges; it is looked for once an epoch, not warned about.
+        # A trial that diverges overflows. This is checked once per epoch, so no warning is needed.
         with np.errstate(all="ignore"):
             for _ in range(epochs):
                 trained = len(self.running)
@@ -107,6 +114,7 @@ class Stack:
                     return
 
     def _train_epoch(self, workspace: _Workspace) -> None:
+        """Train and validate one epoch, and stop the trials that diverged in it."""
         curves = np.full((4, len(self.trials)), np.nan)
         curves[:2] = workspace.train(self.epoch, self.steps if self.record_steps else None)
         curves[2:] = workspace.validate()
@@ -121,13 +129,17 @@ class Stack:
             workspace.pack()
 
     def results(self, data: TrainingData) -> list[TrainingResult]:
-        """The result of every trial, in the order of ``trials``. Raises ValueError before the first
-        epoch."""
+        """Return the result of every trial, in the order of ``trials``.
+
+        Raises ValueError if nothing has been trained yet.
+        """
         return [self.result(k, data) for k in range(len(self.trials))]
 
     def result(self, k: int, data: TrainingData) -> TrainingResult:
-        """The result of the trial at place k; of one that still trains, as if this were its end.
-        Raises ValueError before the first epoch."""
+        """Return the result of trial k; if it still trains, as if it were completed now.
+
+        Raises ValueError if nothing has been trained yet.
+        """
         curves = self.curves_of(k)
         status, epoch = self.stopped.get(k, (Status.COMPLETED, self.epoch))
         return TrainingResult(
@@ -139,8 +151,10 @@ class Stack:
         )
 
     def curves_of(self, k: int) -> Curves:
-        """Up to the epoch in which the trial at place k stopped. Raises ValueError before the first
-        epoch."""
+        """Return the curves of trial k, up to the epoch in which it stopped.
+
+        Raises ValueError if nothing has been trained yet.
+        """
         if self.epoch == 0:
             raise ValueError("nothing has been trained yet")
         _, epochs = self.stopped.get(k, (None, self.epoch))
@@ -148,17 +162,20 @@ class Stack:
 
 
 def _all_classes(columns: Matrix, data: TrainingData) -> Matrix:
-    """(C - 1, A) → (D, C): the implied class and the inactive features put back."""
+    """Return trained columns (C - 1, A) as weights (D, C).
+
+    The implied class and the inactive features are put back.
+    """
     W = np.zeros((data.n_features, data.n_classes), np.float32)
     last = -columns.sum(axis=0)
-    # For two classes the trained column u is class 1's: W = [-u, u].
+    # For two classes the trained column u belongs to class 1: W = [-u, u].
     ordered = [last, *columns] if data.n_classes == 2 else [*columns, last]
     W[data.active] = np.stack(ordered, axis=1)
     return W
 
 
 class _Workspace:
-    """Buffers and tiles of one call of ``advance``: everything that need not travel."""
+    """The buffers and tiles of one call of `Stack.advance`, which no other process needs."""
 
     def __init__(self, data: TrainingData, stack: Stack) -> None:
         self.data = data
@@ -181,7 +198,7 @@ class _Workspace:
         ]
 
     def pack(self) -> None:
-        """Lay the running trials' weights into as few tiles as hold them."""
+        """Copy the running trials' weights into as few tiles as can hold them."""
         stack = self.stack
         running = np.array(stack.running, np.intp)
         ends = np.cumsum(tile_sizes(len(running), self.data.n_classes))
@@ -191,26 +208,29 @@ class _Workspace:
         ]
 
     def store(self, except_for: Sequence[int]) -> None:
-        """Keep the weights of this epoch, but of diverged trials those of the epoch before."""
+        """Copy the weights of this epoch into the stack, except those of diverged trials."""
         for tile in self.tiles:
             slots = [slot for slot, k in enumerate(tile.members) if k not in except_for]
             self.stack.weights[tile.members[slots]] = tile.weights[:, slots].swapaxes(0, 1)
 
     def finite(self) -> npt.NDArray[np.bool_]:
-        """Whether each trial's weights are, (K,)."""
+        """Return whether each trial's weights are finite, (K,)."""
         finite = np.ones(len(self.stack.trials), np.bool_)
         for tile in self.tiles:
             finite[tile.members] = np.isfinite(tile.squared_norms())
         return finite
 
     def train(self, epoch: int, steps: list[Floats] | None) -> Floats:
-        """Train one epoch; return the mean loss and accuracy before each update, (2, K)."""
+        """Train one epoch. Return the mean loss and accuracy before each update, (2, K).
+
+        steps: if given, the loss and accuracy of each batch are appended to it.
+        """
         data, B = self.data, self.stack.batch_size
         order = np.random.default_rng((self.stack.seed, epoch)).permutation(len(data.y))
         sums = [np.zeros((2, len(tile.members))) for tile in self.tiles]
         for step in range(self.n_steps):
             rows = order[step * B : (step + 1) * B]
-            # Indices are in range: "clip" only spares NumPy the buffered, bounds-checked copy.
+            # The indices are in range. "clip" only avoids NumPy's buffered, bounds-checked copy.
             np.take(data.X, rows, axis=0, out=self.X_batch, mode="clip")
             residual = residual_for(data.y[rows], data.n_classes, self.scratch)
             before = [total.copy() for total in sums] if steps is not None else []
@@ -225,7 +245,7 @@ class _Workspace:
         return self._by_trial(sums) / (self.n_steps * B)
 
     def validate(self) -> Floats:
-        """Return validation loss and accuracy, (2, K); NaN where nothing is held out."""
+        """Return validation loss and accuracy, (2, K), which are NaN if nothing is held out."""
         sums = [np.zeros((2, len(tile.members))) for tile in self.tiles]
         for tile, total in zip(self.tiles, sums, strict=True):
             for X, residual in self.validation:
@@ -234,7 +254,7 @@ class _Workspace:
         return self._by_trial(sums) / (M or np.nan)
 
     def _by_trial(self, by_tile: Sequence[Floats]) -> Floats:
-        """Return one (2, T) a tile as (2, K); NaN for trials that no longer run."""
+        """Return the values of all tiles, (2, T) each, as (2, K), with NaN for stopped trials."""
         by_trial = np.full((2, len(self.stack.trials)), np.nan)
         for values, tile in zip(by_tile, self.tiles, strict=True):
             by_trial[:, tile.members] = values
@@ -249,7 +269,7 @@ def train(
     epochs: int,
     seed: int,
 ) -> list[TrainingResult]:
-    """Train trials of one batch size from zero weights; their results in the same order."""
+    """Train trials of one batch size from zero weights. Return their results in the same order."""
     stack = Stack(tuple(trials), penalty, seed)
     stack.advance(data, epochs)
     return stack.results(data)

@@ -1,10 +1,11 @@
-"""A tile: as many trials of a stack as fit a core's second-level cache, updated step by step.
+"""Tiles: groups of trials of a stack that fit a core's second-level cache.
 
-Notation: T trials of the tile, C classes, A active features, B examples of a batch; the rows of a
-tile are R = (C - 1) T, class by class (see `residual.py` for why C - 1).
+Notation: T trials of the tile, C classes, A active features, B examples of a batch. A tile has
+R = (C - 1) T rows, class by class (see `residual.py` for why C - 1).
 
-Decay would be one more pass over W, and float32 would round a small d away from 1. So within an
-epoch W is kept as s V, with a scale s per trial in float64, and a step is
+Applying weight decay to W itself would need one more pass over W, and float32 would round a small
+d away from 1. Within an epoch W is therefore kept as s V, with a float64 scale s per trial. One
+step is
 
     s' = (1 - d) s,   V ← V - (1/s') Z X_b        d = η λ/‖W‖₂ per trial ("norm"), η λ ("squared")
 """
@@ -28,11 +29,11 @@ Matrix = npt.NDArray[np.float32]
 
 ROWS_BINARY = 256
 ROWS_MULTICLASS = 576
-MAX_SCALE = 1e3  # or its inverse: beyond, a scale is multiplied into the weights
+MAX_SCALE = 1e3  # A scale above this or below its inverse is multiplied into the weights.
 
 
 def tile_sizes(n_trials: int, n_classes: int) -> list[int]:
-    """Return how many trials each tile holds: as few tiles as can hold n_trials, filled evenly."""
+    """Return how many trials each tile holds, for as few tiles as possible, filled evenly."""
     rows = ROWS_BINARY if n_classes == 2 else ROWS_MULTICLASS
     most = max(1, rows // (n_classes - 1))
     n_tiles = -(-n_trials // most)
@@ -43,9 +44,9 @@ def tile_sizes(n_trials: int, n_classes: int) -> list[int]:
 class Tile:
     """Some trials of a stack while they are trained.
 
-    members: (T,) their places in the stack.
-    V: (R, A) with W = scale V; R = (C - 1) T rows, class by class, each trial by trial.
-    rate: (T,) η/B. shrinkage: (T,) η λ. scale: (T,), 1 between epochs.
+    members: (T,) the indices of the trials in the stack.
+    V: (R, A) with W = scale V. Its R = (C - 1) T rows are ordered by class, then by trial.
+    rate: (T,) η/B. shrinkage: (T,) η λ. scale: (T,), which is 1 between epochs.
     """
 
     members: npt.NDArray[np.intp]
@@ -58,7 +59,10 @@ class Tile:
     def of(
         cls, members: npt.NDArray[np.intp], trials: Sequence[Hyperparameters], weights: Matrix
     ) -> Self:
-        """Return the tile of these members; trials: all of the stack; weights: (K, C - 1, A)."""
+        """Return the tile of these members.
+
+        trials: the hyperparameters of the whole stack. weights: its weights, (K, C - 1, A).
+        """
         _, columns, features = weights.shape
         T = len(members)
         chosen = [trials[k] for k in members]
@@ -74,16 +78,16 @@ class Tile:
 
     @property
     def weights(self) -> Matrix:
-        """V as (C - 1, T, A), which between epochs is W."""
+        """A view of V with the shape (C - 1, T, A). Between epochs it equals W."""
         return self.by_class(self.V)
 
     def by_class(self, rows: Matrix) -> Matrix:
-        """Return (R, n) as (C - 1, T, n)."""
+        """Return a view of rows (R, n) with the shape (C - 1, T, n)."""
         T = len(self.members)
         return rows.reshape(len(rows) // T, T, rows.shape[1])
 
     def squared_norms(self) -> Matrix:
-        """Return ‖V‖₂² of each trial over all C classes, the implied one included, (T,)."""
+        """Return ‖V‖₂² of each trial, (T,), over all C classes including the implied one."""
         weights = self.weights
         squared: Matrix = np.vecdot(weights, weights).sum(axis=0)
         if len(weights) == 1:
@@ -93,7 +97,7 @@ class Tile:
         return squared
 
     def logits(self, X: Matrix, out: Matrix) -> Matrix:
-        """Return V Xᵀ as (C - 1, T, n) for examples X (n, A); out: a flat buffer to write to."""
+        """Return V Xᵀ as (C - 1, T, n) for examples X (n, A), in the flat buffer ``out``."""
         Z = out[: len(self.V) * len(X)].reshape(len(self.V), len(X))
         np.matmul(self.V, X.T, out=Z)
         return self.by_class(Z)
@@ -101,7 +105,10 @@ class Tile:
     def step(
         self, X: Matrix, residual: Residual, penalty: Penalty, out: Matrix
     ) -> tuple[Matrix, Matrix]:
-        """Update the weights by one batch X (B, A); return its loss and hits before that, (T,)."""
+        """Update the weights by one batch X (B, A), with the flat buffer ``out`` as scratch.
+
+        Return the batch's summed loss (T,) and number of hits (T,) before the update.
+        """
         Z = self.logits(X, out)
         if self.shrinkage.any():
             Z *= self.scale[:, None].astype(np.float32)
@@ -111,27 +118,28 @@ class Tile:
         return counted
 
     def _decay(self, penalty: Penalty) -> None:
-        """Take the penalty's step, on the scales alone."""
+        """Apply the penalty's step, which changes the scales alone."""
         d = self.shrinkage
         if penalty is Penalty.NORM:
             norms = np.abs(self.scale) * np.sqrt(self.squared_norms())
-            norms[norms == 0] = np.inf  # the gradient at W = 0 is taken to be 0
+            norms[norms == 0] = np.inf  # By convention the gradient at W = 0 is 0.
             d = d / norms
         self.scale *= 1 - d
         size = np.abs(self.scale)
         self._fold((size < 1 / MAX_SCALE) | (size > MAX_SCALE))
 
     def end_epoch(self) -> None:
-        """Multiply every scale into the weights, so that V is W."""
+        """Multiply every scale into the weights, so that V equals W."""
         self._fold(self.scale != 1)
 
     def _fold(self, trials: npt.NDArray[np.bool_]) -> None:
+        """Multiply the scales of these trials into their weights."""
         if trials.any():
             self.weights[:, trials] *= self.scale[trials, None].astype(np.float32)
             self.scale[trials] = 1
 
 
 def _subtract_product(V: Matrix, Z: Matrix, X: Matrix) -> None:
-    """V ← V - Z X in place. NumPy cannot accumulate: it would need one more matrix and a pass."""
-    if V.size:  # BLAS knows no empty matrix
+    """Subtract Z X from V in place. NumPy would need another matrix and another pass for this."""
+    if V.size:  # BLAS does not accept empty matrices.
         sgemm(-1.0, X.T, Z.T, beta=1.0, c=V.T, overwrite_c=True)

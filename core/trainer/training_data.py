@@ -1,4 +1,4 @@
-"""The arrays that a stack is trained on, laid out once for the trainer's inner step."""
+"""The arrays that a stack is trained on, arranged for fast training steps."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Labels = npt.NDArray[np.intp]
 class TrainingData:
     """Training and validation examples, reduced to the features that can learn.
 
-    A feature that is zero in every training row has a zero gradient for ever, and its weights stay
-    at their zero start: it is left out here (A of D features remain) and its zeros are put back
+    A feature that is zero in every training row always has a zero gradient, so its weights stay at
+    their initial zeros. It is left out here (A of D features remain), and its zeros are put back
     into the result, which is therefore exact.
 
-    Of two classes, examples of class 0 are negated: the margin form of `residual.py`.
+    With two classes, the examples of class 0 are negated: the margin form of `residual.py`.
 
-    X, y: (N, A) float32 and (N,); X_val, y_val: (M, A) and (M,), M = 0 where nothing is held out.
-    active: (A,) the features' places among the D.
+    X, y: (N, A) float32 and (N,). X_val, y_val: (M, A) and (M,), with M = 0 if nothing is held out.
+    active: (A,) the indices of the remaining features among the D.
     """
 
     X: Matrix
@@ -40,6 +40,7 @@ class TrainingData:
 
     @classmethod
     def of(cls, train: Dataset, validation: Dataset | None = None) -> Self:
+        """Return the arrays of these datasets; without ``validation``, nothing is held out."""
         active = np.flatnonzero(train.X.any(axis=0))
 
         held_out = train.take(np.arange(0)) if validation is None else validation
@@ -65,8 +66,10 @@ class TrainingData:
 
 
 def _received(*parts: Any) -> TrainingData:
-    """Return what was pickled, its arrays aligned anew: BLAS would copy those that came out of a
-    network's buffer at every product, and might round otherwise."""
+    """Unpickle with aligned arrays.
+
+    BLAS would copy an unaligned array at every product, and might round differently.
+    """
     whole = (aligned_copy(part) if isinstance(part, np.ndarray) else part for part in parts)
     make: Callable[..., TrainingData] = TrainingData
     return make(*whole)

@@ -1,7 +1,7 @@
-"""One file a command: each opens what it needs, calls the rooms, and reports. Orchestration only.
+"""The commands, one file each: open what is needed, call the other packages, and report.
 
-`session.py` is what launch, sync and retrain have in common; `driver.py` is the loop of a launch.
-Whoever wants a new command adds a file here, a function in `cli.py`, and a row in README.
+`session.py` holds what launch, sync and retrain have in common; `driver.py` is the loop of a
+launch. A new command needs a file here, a function in `cli.py`, and a row in README.
 
-May import: every room.
+May import: every package.
 """

@@ -1,5 +1,7 @@
-"""Compare the trials of a study: their ranking, what may be said of the best, pictures of the
-space, links into the MLflow UI. Several studies are compared in `compare_studies.py`."""
+"""Compare the trials of a study: ranking, certainty, heat maps and links into the MLflow UI.
+
+Several studies are compared in `compare_studies.py`.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +27,16 @@ from search.tracking.views import view_urls
 from search.trials.finals import Finals
 from search.trials.finished_trial import FinishedTrial, ranked
 
-SHOWN = 10
+SHOWN = 10  # trials in the table
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """trials: best first, those without a rank last. Where to look at them; data: the digest.
+    """The result of comparing the trials of one study.
 
-    Links are missing before the first launch has ended (see `view_urls`).
+    trials: best first, those without a rank last. finals: of the finalists, if there are any.
+    compare_url, charts_url: links into the MLflow UI, None before the first launch has ended (see
+    `view_urls`). heat_maps: the path of the picture.
     """
 
     spec: StudySpec
@@ -46,6 +50,7 @@ class Comparison:
     heat_maps: str
 
     def as_json(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
         standings = {each.trial.number: each.as_json() for each in self.choice.standings}
         return {
             "study": self.spec.name,
@@ -77,8 +82,11 @@ def _row(trial: FinishedTrial) -> dict[str, Any]:
 
 
 def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison:
-    """Raises NothingToShowError when no trial of the study has finished, LockstepError when the
-    data is not that of the study, and OSError."""
+    """Rank the trials of a study, score them on the validation examples, and draw heat maps.
+
+    Raises NothingToShowError if no trial of the study is completed, LockstepError if the data is
+    not that of the study, and OSError.
+    """
     study = load_study(spec, settings)
     finished = study.finished()
     ranking = ranked(finished, spec.search.objective)
@@ -90,8 +98,9 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
     data = load_data(spec, settings, console.say)
     if data.digest != study.data_digest:
         raise LockstepError(
-            f"study {spec.name} was launched on other data than {spec.data.source} holds now: "
-            "trials cannot be scored on it; name the folder of its data (--data-dir)"
+            f"study {spec.name} was launched with other data than {spec.data.source} holds now, "
+            "on which its trials cannot be scored: name the folder of the original data "
+            "(--data-dir)"
         )
     scores = validation_scores(ranking, results_of(tracker), data.validation)
     folder = settings.figures(spec.name)
@@ -100,7 +109,7 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
     picture.write_bytes(heat_maps(finished, spec.search.objective))
     urls = view_urls(tracker, settings.ui_address)
     if study.budget is not None and len(finished) < study.budget:
-        console.say(f"{len(finished):,} of {study.budget:,} trials so far\n")
+        console.say(f"{len(finished):,} of {study.budget:,} trials are finished so far\n")
     return Comparison(
         spec=spec,
         trials=ranking + [trial for trial in finished if trial.status is not Status.COMPLETED],
@@ -115,7 +124,7 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
 
 
 def summary(comparison: Comparison) -> str:
-    """The ranking, what may be said of the best, and where to go from there."""
+    """Return the text for people: the ranking, how certain it is, and where to look next."""
     spec, choice = comparison.spec, comparison.choice
     rows = [
         [f"{place}", *_cells(standing, choice)]
@@ -140,11 +149,12 @@ def summary(comparison: Comparison) -> str:
         if url is not None
     ]
     if views:
-        views.append(f"(the links need the MLflow UI: lockstep ui {spec.name})")
+        views.append(f"(to open the links, start the MLflow UI first: lockstep ui {spec.name})")
     return "\n".join(
         [
             table(headings, rows),
-            "(±: standard error over validation examples; p: of the difference to the best, Holm)",
+            "(±: standard error over validation examples; p: Holm-corrected p value of the "
+            "difference from the best)",
             *([f"(not ranked: {', '.join(unranked)})"] if unranked else []),
             "",
             *note(spec, comparison.trials, choice, comparison.finals),

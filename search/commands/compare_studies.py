@@ -1,5 +1,4 @@
-"""Several studies side by side: the best of each, paired where they were judged on the same
-validation examples."""
+"""Compare several studies by their best trials, in pairs where the validation examples agree."""
 
 from __future__ import annotations
 
@@ -18,8 +17,11 @@ from search.errors import LockstepError
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much worse a study's best trial is than the reference, the best of all: mean validation
-    loss with its standard error, and Holm's p values, None where nothing is paired."""
+    """How much worse the best trial of a study is than the reference, the best trial of all.
+
+    loss, loss_error: difference of the mean validation losses and its standard error. accuracy: by
+    how much it is lower. loss_p, accuracy_p: Holm-adjusted p values, None if not paired.
+    """
 
     paired: bool
     loss: float
@@ -31,13 +33,17 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class StudiesComparison:
-    """studies: best first by validation loss. differences: of every study but the first; None where
-    the problems differ, so that no difference means anything."""
+    """The result of comparing studies.
+
+    studies: best first, by validation loss. differences: from the first, one for each other study;
+    None where data or classes differ, so that the scores cannot be compared.
+    """
 
     studies: list[Comparison]
     differences: list[Difference | None]
 
     def as_json(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
         rows = []
         for each, difference in zip(self.studies, [None, *self.differences], strict=True):
             best = each.choice.best
@@ -67,7 +73,7 @@ class StudiesComparison:
 
 
 def compare_studies(comparisons: Sequence[Comparison]) -> StudiesComparison:
-    """Raises LockstepError when a study is named twice."""
+    """Compare the best trials of several studies. Raises LockstepError if one is named twice."""
     names = [each.spec.name for each in comparisons]
     for name in names:
         if names.count(name) > 1:
@@ -136,7 +142,7 @@ def _accuracy_behind(other: Comparison, reference: Comparison) -> float:
 
 
 def summary(comparison: StudiesComparison) -> str:
-    """The best trial of each study in a table, and how far they are apart in words."""
+    """Return the text for people: a table of the best trials, and their differences in words."""
     rows = []
     for each in comparison.studies:
         best = each.choice.best
@@ -167,15 +173,15 @@ def summary(comparison: StudiesComparison) -> str:
 
 def _in_words(difference: Difference | None) -> str:
     if difference is None:
-        return "other data or classes: no difference between them would mean anything"
+        return "other data or other classes, so that their scores cannot be compared"
     points = 100 * difference.accuracy
     way = "lower" if points >= 0 else "higher"
     loss = f"validation loss {difference.loss:.5f} ± {difference.loss_error:.5f} higher"
     accuracy = f"accuracy {abs(points):.2f} percentage points {way}"
     if not difference.paired:
         return (
-            f"{loss}, {accuracy}; other validation examples, hence not paired: "
-            "luck of the split is in the difference, and no p value is given"
+            f"{loss}, {accuracy}; the validation examples differ, so they are not paired: part of "
+            "the difference may be luck of the split, and no p value is given"
         )
     return (
         f"{loss} (p = {difference.loss_p:.2g}, paired t test), {accuracy} "

@@ -1,4 +1,4 @@
-"""The loop of a launch: cohorts are trained, their results go to MLflow and then to Optuna."""
+"""The loop of a launch: train cohorts, write their results to MLflow and then to Optuna."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ from search.trials.trial import PlannedTrial
 
 @dataclass(slots=True)
 class Seconds:
-    """Wall time: in all; until the last stack was trained, over all cohorts; spent by the driver
-    on recording, which overlaps with training."""
+    """Wall times of a launch, in seconds.
+
+    total: of the whole launch. training: from the start of each cohort until its last stack is
+    trained, summed over cohorts. logging: spent on recording, which overlaps with training.
+    """
 
     total: float = 0.0
     training: float = 0.0
@@ -29,9 +32,9 @@ class Seconds:
 
 
 class Driver:
-    """Trains what a study still lacks, and records it.
+    """Trains the trials that a study still lacks, and records them.
 
-    finished: the recorded trials by number, kept up to date. seconds: kept up to date.
+    finished: the recorded trials, by number. seconds: the time spent. Both are kept up to date.
     """
 
     def __init__(self, session: Session, training: Training, progress: Progress) -> None:
@@ -45,14 +48,16 @@ class Driver:
         self._started = 0.0
 
     def start(self, trials: Sequence[PlannedTrial]) -> None:
-        """Start to train a cohort, if there is one."""
+        """Start to train a cohort; do nothing if it has no trials."""
         self._started = time.perf_counter()
         cohort = self._session.cohort(trials, self.finished) if trials else None
         self._run = None if cohort is None else self._training.start(cohort)
 
     def record_all(self, tracker: Tracker) -> None:
-        """Record the cohort that was started, and then one after the other. Raises
-        InterruptedStudyError where the user asks to stop."""
+        """Record the cohort that was started, then train and record the ones that follow.
+
+        At the end, judge the finalists. Raises InterruptedStudyError if the user asks to stop.
+        """
         study, stop = self._session.study, self._session.stop
         while (run := self._run) is not None:
             for trial, outcome in run.outcomes():
@@ -66,7 +71,7 @@ class Driver:
             self._judge(tracker, finalists)
 
     def _judge(self, tracker: Tracker, finalists: list[FinishedTrial]) -> None:
-        """Train the best again, on seeds that they were not chosen by."""
+        """Train the finalists again with fresh seeds, which did not choose them, and rank them."""
         session = self._session
         trials = [PlannedTrial(each.number, each.hyperparameters) for each in finalists]
         seeds = fresh_seeds(session.spec)
@@ -83,8 +88,10 @@ class Driver:
         self.seconds.logging += time.perf_counter() - clock
 
     def _record(self, tracker: Tracker, trial: PlannedTrial, outcome: Outcome) -> None:
-        """Write to MLflow first, then to Optuna: recording there is the commit. Killed in between,
-        the trial is trained again and its run replaced."""
+        """Write a trial to MLflow first, then to Optuna, where recording it is the commit.
+
+        If the process is killed in between, the trial is trained again and its run is replaced.
+        """
         clock = time.perf_counter()
         session, objective = self._session, self._session.spec.search.objective
         run_id = tracker.log_trial(trial, outcome, session.data)

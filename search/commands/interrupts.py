@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: stop between two trials, so that nothing is left half-written."""
+"""Handle Ctrl-C and SIGTERM: stop between two trials, so that nothing is left half-written."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from types import FrameType
 
 
 class InterruptedStudyError(BaseException):
-    """A polite request to stop was honoured. Not an Exception: nothing may swallow it."""
+    """The command stopped because the user asked for it.
+
+    It is no Exception, so that no `except Exception` swallows it.
+    """
 
 
 class StopRequest:
-    """Whether the user has asked to stop; a loop asks where stopping is safe."""
+    """Holds whether the user has asked to stop; loops check it where stopping is safe."""
 
     def __init__(self) -> None:
         self._asked = threading.Event()
@@ -37,7 +40,7 @@ class StopRequest:
 def stop_requests(announce: Callable[[str], None]) -> Iterator[StopRequest]:
     """Take Ctrl-C and SIGTERM as requests to stop; a second one raises KeyboardInterrupt.
 
-    announce: told once what happens next.
+    announce: called once with a line that says what happens next.
     """
     stop = StopRequest()
 

@@ -1,4 +1,4 @@
-"""Launch a study: train what it still lacks, mirror every trial to MLflow, and summarise."""
+"""Launch a study: train the missing trials, write each to MLflow, and print a summary."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from search.trials.finished_trial import FinishedTrial, ranked
 
 @dataclass(frozen=True, slots=True)
 class LaunchReport:
-    """A finished launch."""
+    """The result of a launch. finals: of the finalists, if there are any."""
 
     study: str
     trials: list[FinishedTrial]
@@ -41,12 +41,14 @@ class LaunchReport:
     seconds: Seconds
     mlflow: dict[str, str | None]
     finals: Finals | None
-    out_of_time: bool  # the budget of minutes is spent
+    out_of_time: bool  # whether the budget of minutes is used up
 
     def count(self, status: Status) -> int:
+        """Return the number of trials with this status."""
         return sum(trial.status is status for trial in self.trials)
 
     def as_json(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
         best = self.best
         return {
             "study": self.study,
@@ -78,12 +80,12 @@ class LaunchReport:
 
 
 def launch(spec: StudySpec, settings: Settings, console: Console) -> LaunchReport:
-    """Run the study to its end, or continue it. Raises LockstepError."""
+    """Run the study from where it stands to its end. Raises LockstepError."""
     return run_study(spec, load_data(spec, settings, console.say), settings, console)
 
 
 def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Console) -> LaunchReport:
-    """Run the study on data that is loaded already; see `launch`."""
+    """Run the study on data that is already loaded; see `launch`. Raises LockstepError."""
     started = time.perf_counter()
     check_installed(spec)
     console.say(f"Study {spec.name}" + (f": {spec.description}" if spec.description else ""))
@@ -107,7 +109,7 @@ def _run(session: Session) -> LaunchReport:
             progress = stack.enter_context(bar)
             training = stack.enter_context(session.training(progress))
             driver = Driver(session, training, progress)
-            driver.start(cohort)  # trains while MLflow is opened, which takes seconds
+            driver.start(cohort)  # it trains while MLflow is opened, which takes seconds
         tracker = stack.enter_context(session.tracker(finished))
         if lost := len(finished) - len(tracker.known.active):
             console.say(
@@ -169,11 +171,14 @@ def _search_line(study: SearchStudy, n_finished: int, settings: Settings) -> str
     return f"{line}; {n_finished:,} already done" if n_finished else line
 
 
-_OUT_OF_TIME = "note     the budget of {:g} minutes is spent: with more, the same command continues"
+_OUT_OF_TIME = (
+    "note     the budget of {:g} minutes is spent: raise search.minutes, "
+    "and the same command continues"
+)
 
 
 def summary(report: LaunchReport, spec: StudySpec, settings: Settings) -> str:
-    """The closing lines of a launch: what was found, and what to type next."""
+    """Return the last lines that a launch prints: what was found, and what to type next."""
     seconds = report.seconds
     parts = [f"{report.count(Status.COMPLETED):,} completed"]
     for status, word in ((Status.PRUNED, "pruned"), (Status.DIVERGED, "diverged")):
@@ -182,13 +187,13 @@ def summary(report: LaunchReport, spec: StudySpec, settings: Settings) -> str:
     lines = [
         "",
         f"{len(report.trials):,} trials ({', '.join(parts)}) in {seconds.total:.1f} s: "
-        f"training {seconds.training:.1f} s, logging {seconds.logging:.1f} s beside it",
+        f"training {seconds.training:.1f} s, logging {seconds.logging:.1f} s, in parallel",
         *note(spec, report.trials, report.choice, report.finals),
         *([_OUT_OF_TIME.format(spec.search.minutes)] if report.out_of_time else []),
         "",
         f"figures  {settings.figures(spec.name)}",
         f"next     lockstep compare {spec.name}   ranking, heat maps, links into the MLflow UI",
-        f"         lockstep retrain {spec.name}   the best, on train + validation, judged on test",
+        f"         lockstep retrain {spec.name}   train the best again, score it on the test set",
         f"         lockstep ui {spec.name}        the runs side by side in your browser",
     ]
     return "\n".join(lines)

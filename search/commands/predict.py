@@ -1,4 +1,4 @@
-"""Predict with a study's champion: pictures, or the rows of feature matrices."""
+"""Predict the classes of pictures or of rows of features with a study's champion."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.tracking.store import load_tracker
 
-SHOWN = 20  # rows for people; --json has all
+SHOWN = 20  # rows that are printed; --json has all
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """inputs: a name for each of n rows. probabilities: (n, C)."""
+    """The predictions of a model. inputs: a name for each of n rows. probabilities: (n, C)."""
 
     model: str
     class_names: tuple[str, ...]
@@ -33,9 +33,11 @@ class Predictions:
 
     @property
     def classes(self) -> list[str]:
+        """The most probable class of each row."""
         return [self.class_names[c] for c in self.probabilities.argmax(axis=1)]
 
     def as_json(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
         return {
             "model": self.model,
             "predictions": [
@@ -54,7 +56,11 @@ class Predictions:
 def predict(
     spec: StudySpec, settings: Settings, paths: Sequence[Path], *, invert: bool = False
 ) -> Predictions:
-    """Raises LockstepError; nothing is predicted unless all files can be read."""
+    """Predict the classes of files with the champion of a study.
+
+    invert: whether pictures are inverted first. Raises LockstepError; nothing is predicted unless
+    all files can be read.
+    """
     tracker = load_tracker(spec, settings, "lockstep predict")
     champion = load_champion(tracker, spec.name)
     rows, inputs, notes = [], [], []
@@ -75,7 +81,10 @@ def predict(
 
 
 def summary(found: Predictions) -> str:
-    """The most probable class of the first rows, the next one, and how often each was found."""
+    """Return the text for people: the two most probable classes of each of the first rows.
+
+    If there are more rows, it also says how often each class was predicted.
+    """
     lines = []
     for name, row in zip(found.inputs[:SHOWN], found.probabilities, strict=False):
         first, second = np.argsort(-row, kind="stable")[:2]
@@ -88,7 +97,7 @@ def summary(found: Predictions) -> str:
                 f"{100 * row[second]:.2f} %",
             ]
         )
-    text = [table(["input", "class", "probability", "next", ""], lines)]
+    text = [table(["input", "class", "probability", "second", ""], lines)]
     if len(found.inputs) > SHOWN:
         counts = Counter(found.classes)
         each = ", ".join(f"{name} {counts[name]:,}" for name in found.class_names)

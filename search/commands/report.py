@@ -1,4 +1,4 @@
-"""What a study found, in words and pictures: the note and the figures of its parent run."""
+"""Report what a study found: the description and the figures of its parent run in MLflow."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ from search.tracking.view_format import COMPARED
 from search.tracking.views import ScaledWeights, log_weight_images, share_views, view_urls
 from search.trials.finished_trial import FinishedTrial, ranked
 
-BEST = 10  # trials whose weight images are shown together
-FIGURES = "figures"  # their folder among the parent run's artifacts
+BEST = 10  # trials whose weight images are shown together in the UI
+FIGURES = "figures"  # the folder of the figures among the artifacts of the parent run
 
 
 def write_report(
     study: SearchStudy, tracker: Tracker, data: Splits, settings: Settings
 ) -> Choice | None:
-    """Figures into the home and onto the parent run, weight images onto the best runs, presets of
-    the UI's views, and the parent run's description. What may be said of the best trial, if any."""
+    """Write the report of a study; return the choice of the best trial, None if none is completed.
+
+    Figures go into the home folder and to the parent run, which also gets a description; the best
+    runs get weight images; the views of the MLflow UI are saved.
+    """
     spec = study.spec
     trials = study.finished()
     ranking = ranked(trials, spec.search.objective)
@@ -65,7 +68,7 @@ def write_report(
 
 
 def _guided(spec: StudySpec) -> str:
-    """The sampler, and what stops trials early."""
+    """Return the names of the sampler and of the pruner, if there is one."""
     pruner = spec.search.pruner
     return spec.search.sampler if pruner == "none" else f"{spec.search.sampler} and {pruner}"
 
@@ -77,11 +80,11 @@ def _markdown(
     tracker: Tracker,
     data: Splits,
 ) -> str:
-    """The parent run's description, with links to the study's views; its parameters hold the file.
+    """Return the parent run's description in Markdown, with links to the views of the study.
 
-    Addresses are relative, so that they hold on whatever port the UI is served.
+    The links are relative, so that they work on any port that the UI is served on.
     """
-    # MLflow folds a description after some five lines: what won is to be among them.
+    # MLflow folds a description after about five lines, so the best trial comes first.
     lines = [f"**{spec.description or spec.name}**", ""]
     searched = (
         f"search   {len(trials):,} trials ({_guided(spec)}) of {spec.model.epochs} epochs; chosen "

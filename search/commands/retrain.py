@@ -1,4 +1,4 @@
-"""Retrain the chosen configuration on train + validation, and judge it on the test set, once."""
+"""Retrain the chosen configuration on train + validation, and evaluate it on the test set once."""
 
 from __future__ import annotations
 
@@ -46,11 +46,13 @@ def retrain(
     number: int | None = None,
     seeds: int = 5,
 ) -> RetrainReport:
-    """rule: how the trial is chosen, unless its number is given; the best is the winner of the
-    finalists, where there are any. seeds: further fits of it, each with another order of the
-    examples, to see how much that alone decides.
+    """Train the chosen trial on train + validation, evaluate it on test, and register the model.
 
-    Raises NothingToShowError when there is no such completed trial, LockstepError.
+    rule: how the trial is chosen, unless its number is given; the best is the winner of the
+    finalists if there are any. seeds: the number of further fits, each with another order of the
+    examples, to see how much the order alone changes the score.
+
+    Raises NothingToShowError if the study has no completed trial, and LockstepError.
     """
     check_launched(spec.name, settings)
     data = load_data(spec, settings, console.say)
@@ -64,7 +66,7 @@ def retrain(
         console.say(
             f"Training trial #{trial.number} of {spec.name} ({how}) on {len(everything):,} "
             f"examples (train + validation) for {epochs} epochs"
-            + (", its best by validation" if epochs != trial.stopped_epoch else "")
+            + (", its best epoch on validation" if epochs != trial.stopped_epoch else "")
             + (f", with {1 + seeds} seeds" if seeds else "")
         )
         chosen, baseline, others = _fits(session, everything, trial, epochs, seeds)
@@ -91,8 +93,11 @@ def retrain(
 
 
 class Fits(NamedTuple):
-    """The chosen configuration, the baseline if there is one, and the chosen one under other
-    seeds."""
+    """The fits of a retrain.
+
+    chosen: of the chosen configuration. baseline: None if the study names none. others: of the
+    chosen configuration with other seeds.
+    """
 
     chosen: Fit
     baseline: Fit | None
@@ -102,7 +107,7 @@ class Fits(NamedTuple):
 def _fits(
     session: Session, everything: Dataset, trial: FinishedTrial, epochs: int, seeds: int
 ) -> Fits:
-    """Train what is to be judged. Raises InterruptedStudyError where the user asks to stop."""
+    """Train all fits of a retrain. Raises InterruptedStudyError if the user asks to stop."""
     spec, stop = session.spec, session.stop
     baseline = None if spec.baseline is None else spec.baseline.hyperparameters()
     same = baseline == trial.hyperparameters and epochs == spec.model.epochs
@@ -132,6 +137,10 @@ def _fits(
 def _choose(
     study: SearchStudy, results: Results, data: Splits, rule: Rule, number: int | None
 ) -> FinishedTrial:
+    """Return the trial that the rule or the number chooses.
+
+    Raises NothingToShowError if no trial is completed, LockstepError if none has this number.
+    """
     spec = study.spec
     ranking = ranked(study.finished(), spec.search.objective)
     if not ranking:
@@ -144,7 +153,7 @@ def _choose(
                 return trial
         raise LockstepError(
             f"--trial {number}: study {spec.name} has no completed trial of that number; the best "
-            f"is {ranking[0].number}"
+            f"is trial {ranking[0].number}"
         )
     if rule == "best":
         finals = study.finals()
@@ -157,10 +166,10 @@ def _choose(
 def _validated(
     spec: StudySpec, results: Results, trial: FinishedTrial, data: Splits
 ) -> tuple[Validated, int]:
-    """What validation said of the trial, and after how many epochs."""
+    """Return the validation scores of the trial, and the number of epochs to train for."""
     loss, accuracy, epochs = trial.val_loss, trial.val_accuracy, trial.stopped_epoch
     result = results.get(trial)
-    if result is not None:  # else its scores are in the study, the spread over examples is not
+    if result is not None:  # without it, the spread over examples is unknown
         losses = validation_scores([trial], results, data.validation).losses[0]
         spread = float(losses.std(ddof=1, dtype=np.float64)) / len(losses) ** 0.5
         epochs = epochs_by_validation(trial, spread)
@@ -173,7 +182,7 @@ def _validated(
 def _record_test_use(
     study: SearchStudy, tracker: Tracker, run_id: str, report: RetrainReport
 ) -> None:
-    """Before anything is shown: each look at the test set is on record, in both places."""
+    """Record this use of the test set in Optuna and in MLflow, before any score is shown."""
     now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     errors = {"errors": report.chosen.errors, "errors_of_other_seeds": report.seed_errors}
     study.record_test_evaluation(

@@ -1,4 +1,4 @@
-"""What retrain found, as JSON, as metrics, and in words."""
+"""The result of a retrain, as JSON, as metrics, and in words."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ from search.model.registry import RegisteredModel
 
 @dataclass(slots=True)
 class RetrainReport:
-    """Baseline and comparison are None where the study names no baseline; seed_errors: test errors
-    of the same configuration under other seeds; model and run_url: once they exist."""
+    """The result of a retrain.
+
+    baseline, comparison: None if the study names no baseline. seed_errors: numbers of test errors
+    of the same configuration with other seeds. earlier_uses: how often the test set was used
+    before. model, run_url: filled in once they exist.
+    """
 
     study: str
     trial: int
@@ -31,16 +35,19 @@ class RetrainReport:
 
     @property
     def test_label(self) -> str:
+        """How often the test set was used before, in words."""
         uses = self.earlier_uses
         times = "once" if uses == 1 else f"{uses:,} times"
         return f"test set already used {times}" if uses else "first use of the test set"
 
     @property
     def seed_accuracies(self) -> list[float]:
+        """The test accuracies of the same configuration with other seeds."""
         size = len(self.chosen.correct)
         return [1 - errors / size for errors in self.seed_errors]
 
     def as_json(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
         chosen, baseline = self.chosen, self.baseline
         comparison, model = self.comparison, self.model
         return {
@@ -69,7 +76,7 @@ class RetrainReport:
         }
 
     def metrics(self) -> dict[str, float]:
-        """What becomes of it in MLflow, besides the curves."""
+        """Return the metrics that are logged to MLflow, besides the curves."""
         chosen, baseline = self.chosen, self.baseline
         found = {
             "test_accuracy": chosen.test_accuracy,
@@ -94,28 +101,31 @@ class RetrainReport:
         return found
 
     def findings(self) -> list[str]:
-        """Sentences that go with the table of accuracies."""
+        """Return the sentences that follow the table of accuracies."""
         lines = []
         if self.comparison is not None:
             c = self.comparison
             lines.append(
-                f"against the baseline: {c.only_first_correct} examples right that it has wrong, "
-                f"{c.only_second_correct} the other way round; McNemar mid-p = {c.p_value:.2g}"
+                f"against the baseline: only the trial is right on {c.only_first_correct} "
+                f"examples, only the baseline on {c.only_second_correct}; McNemar mid-p = "
+                f"{c.p_value:.2g}"
             )
         if self.seed_errors:
             accuracies = self.seed_accuracies
             spread = f" ± {100 * stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
             lines.append(
                 f"{len(accuracies)} other seeds: {100 * mean(accuracies):.2f}{spread} % on the "
-                f"same test set ({min(self.seed_errors)} to {max(self.seed_errors)} errors), in "
-                "this one evaluation; none of them was chosen from"
+                f"same test set ({min(self.seed_errors)} to {max(self.seed_errors)} errors); they "
+                "show the effect of the order of the examples, nothing is chosen by them"
             )
         if self.earlier_uses:
-            lines.append(f"{self.test_label}: choosing by it would make its score optimistic")
+            lines.append(
+                f"{self.test_label}: a test score that you choose trials by becomes too optimistic"
+            )
         return lines
 
     def markdown(self) -> str:
-        """The retrain run's description."""
+        """Return the description of the retrain run, in Markdown."""
         low, high = self.chosen.interval
         lines = [
             f"**Trial #{self.trial}** ({self.rule}) of {self.study}, trained on train + validation "
@@ -129,7 +139,7 @@ class RetrainReport:
 
 
 def summary(report: RetrainReport) -> str:
-    """What the test set said, and where the model is."""
+    """Return the text for people: the scores on the test set, and where the model is."""
     rows = [_row(f"trial #{report.trial}", report.chosen)]
     if report.baseline is not None:
         rows.append(_row("baseline", report.baseline))

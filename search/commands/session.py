@@ -1,4 +1,4 @@
-"""A study held open by a command: its data, its trials, its runs, and how it trains."""
+"""An open study: the data, trials, runs and training that launch, sync and retrain share."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ from search.trials.trial import PlannedTrial
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What launch, sync and retrain need of a study whose lease they hold. stop: whether the user
-    has asked to stop."""
+    """A study whose lease this command holds, with what launch, sync and retrain need of it.
+
+    stop: whether the user has asked to stop.
+    """
 
     spec: StudySpec
     data: Splits
@@ -42,8 +44,8 @@ class Session:
     def tracker(self, finished: Mapping[int, FinishedTrial]) -> Iterator[Tracker]:
         """Open the study's runs in MLflow; end its parent run if the command fails.
 
-        finished: the recorded trials, by number. Raises LockstepError, also in place of what a
-        server that stays away makes MLflow raise.
+        finished: the recorded trials, by number. Raises LockstepError, also instead of the errors
+        of MLflow when its server does not answer.
         """
         runs = {number: trial.run_id for number, trial in finished.items()}
         tracker = open_tracker(self.spec, self.settings, runs)
@@ -51,14 +53,14 @@ class Session:
             with answering(self.settings):
                 yield tracker
         except (InterruptedStudyError, LockstepError):
-            # The server may be what failed: then the next launch puts its run right.
+            # If the server itself failed, the next launch corrects the status of the run.
             with contextlib.suppress(Exception), impatient():
                 tracker.stop()
             raise
 
     @contextlib.contextmanager
     def training(self, progress: Progress) -> Iterator[Training]:
-        """Open an executor on the study's data, for cohorts to be trained. Raises LockstepError."""
+        """Open an executor on the study's data, to train cohorts with. Raises LockstepError."""
         data = TrainingData.of(self.data.train, self.data.validation)
         with open_executor(data, self.settings, self.console.say) as executor:
             yield Training(
@@ -72,7 +74,7 @@ class Session:
     def cohort(
         self, trials: Sequence[PlannedTrial], finished: Mapping[int, FinishedTrial]
     ) -> Cohort:
-        """Return these trials as a cohort; finished: trials that are recorded, by number."""
+        """Return these trials as a cohort. finished: the recorded trials, by number."""
         model, search = self.spec.model, self.spec.search
         return Cohort(
             trials=trials,
@@ -82,24 +84,24 @@ class Session:
         )
 
     def full_training(self, trials: Sequence[PlannedTrial], seeds: Sequence[int]) -> Cohort:
-        """Return these trials as a cohort that is trained to its end under other seeds."""
+        """Return these trials as a cohort that is trained with these seeds and never pruned."""
         full = Schedule((self.spec.model.epochs,), self.spec.search.eta, {})
         return Cohort(trials=trials, schedule=full, seeds=seeds)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingWatch:
-    """Shows the training's progress, and stops it when the user asks."""
+    """Shows the progress of the training, and stops it when the user asks."""
 
     progress: Progress
     stop: StopRequest
 
     def trained(self, epochs: int) -> None:
-        """Show so many epochs more."""
+        """Show that so many more epochs are trained."""
         self.progress.trained(epochs)
 
     def repeated(self, epochs: int) -> None:
-        """Show so many epochs as missing again."""
+        """Show that so many epochs are trained again."""
         self.progress.repeated(epochs)
 
     def stopping(self) -> bool:
@@ -111,7 +113,7 @@ class TrainingWatch:
 def open_session(
     spec: StudySpec, data: Splits, settings: Settings, console: Console
 ) -> Iterator[Session]:
-    """Hold the study's lease and take requests to stop. Raises LockstepError as `open_study`."""
+    """Hold the study's lease and handle requests to stop. Raises LockstepError."""
     with (
         stop_requests(console.say) as stop,
         open_study(spec, settings, data.digest) as study,
@@ -120,5 +122,5 @@ def open_session(
 
 
 def results_of(tracker: Tracker) -> Results:
-    """Return the results that the runs of a study keep, to be read when they are asked for."""
+    """Return the results that are stored in a study's runs; each is read when it is asked for."""
     return Results(lambda trials: read_results(tracker, trials))

@@ -1,4 +1,4 @@
-"""The data of a study: loaded, divided, and checked against what the study asks of it."""
+"""Load and divide the data of a study, and check that it suits the study."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from search.spec.study_spec import StudySpec
 
 
 def load_data(spec: StudySpec, settings: Settings, announce: Callable[[str], None]) -> Splits:
-    """Raises LockstepError when the data is not what it should be, or a batch would be larger than
-    the training split."""
+    """Load the data of a study and divide it into train, validation and test.
+
+    Raises LockstepError if the data is invalid or a batch would be larger than the training split.
+    """
     try:
         train, test = load(spec.source(), spec.data.classes, settings.data_dir, announce)
         data = prepare(
@@ -36,7 +38,7 @@ def load_data(spec: StudySpec, settings: Settings, announce: Callable[[str], Non
 
 
 def described(spec: StudySpec, data: Splits) -> str:
-    """One line for people."""
+    """Describe the data in one line: its source, classes, sizes of the splits, and features."""
     names = data.train.class_names
     classes = ", ".join(names) if len(names) <= 12 else f"{len(names)} classes"
     shape = data.train.image_shape

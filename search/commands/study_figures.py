@@ -1,4 +1,4 @@
-"""The figures of a study's parent run: which there are, and what each is drawn from."""
+"""Draw the figures of a study's parent run from its trials and their results."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from search.tracking.tracker import Artifact
 from search.trials.finished_trial import FinishedTrial, ranked
 from search.trials.results import Results
 
-CURVES = 10  # trials whose curves are told apart
-SHEET = 24  # trials on the contact sheet
-COURSES = 300  # trials that were stopped early in the picture of pruning, evenly by rank
+CURVES = 10  # trials whose curves can be told apart by colour
+SHEET = 24  # trials in the picture of weights from worst to best
+COURSES = 300  # completed trials in the picture of pruning, and as many others at most
 
 
 def study_figures(
@@ -35,9 +35,9 @@ def study_figures(
     results: Results,
     data: Splits,
 ) -> Iterator[Artifact]:
-    """Draw the figures of a study, as PNG files.
+    """Yield the figures of a study, as PNG files.
 
-    trials: all that are finished. ranking: the completed ones that have their weights, best first.
+    trials: all finished ones. ranking: the completed ones that have their weights, best first.
     """
     objective = spec.search.objective
     yield Artifact("heat_maps.png", heat_maps(trials, objective))
@@ -68,7 +68,7 @@ def _learning_curves(
     ranking: Sequence[FinishedTrial],
     results: Results,
 ) -> bytes:
-    # The best may have lost its curves; then none is marked.
+    # If the best trial has lost its curves, none is marked as the best.
     best = ranked(trials, spec.search.objective)[0].number
     drawn = {
         f"#{trial.number}": result.curves
@@ -97,7 +97,7 @@ def _pruning(
     for trial, result in zip(shown, results.of(shown), strict=True):
         if result is not None:
             values = getattr(result.curves, spec.search.objective.value)
-            known = np.isfinite(result.curves.val_loss)  # the accuracy of a lost loss says nothing
+            known = np.isfinite(result.curves.val_loss)  # without a loss, accuracy is void
             courses.append(Course(values[known], trial.status, trial in best))
     rungs = spec.search.rungs(spec.model.epochs)
     reached = [sum(trial.stopped_epoch >= rung for trial in trials) for rung in rungs]
@@ -109,7 +109,7 @@ def _pruning(
 def _contact_sheet(
     spec: StudySpec, ranking: Sequence[FinishedTrial], results: Results, data: Splits
 ) -> bytes:
-    """Weight images, evenly spaced in rank, from the worst completed trial to the best."""
+    """Draw weight images from the worst completed trial to the best, evenly spaced in rank."""
     objective = spec.search.objective
     count = min(SHEET, len(ranking))
     places = np.unique(np.linspace(len(ranking) - 1, 0, count).round().astype(int))[::-1]

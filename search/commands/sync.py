@@ -1,5 +1,7 @@
-"""Write a study's MLflow mirror again, as far as it is lost: Optuna's storage holds the trials, and
-training them anew gives the same numbers."""
+"""Restore the runs of a study that are missing from MLflow.
+
+Optuna's storage holds the trials, and training them again gives the same numbers.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +25,16 @@ from search.tracking.results import read_results
 from search.tracking.tracker import Tracker
 from search.trials.finished_trial import FinishedTrial
 
-CLOSE = 1e-3  # relative: numbers of other machines may differ by rounding
+CLOSE = 1e-3  # relative tolerance: other machines may round differently
 
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """trials: finished ones. written: runs that were written again. unlike: numbers of those whose
-    scores came out unlike what Optuna holds."""
+    """The result of a sync.
+
+    trials: how many are finished. written: how many runs were written again. unlike: the numbers
+    of the trials whose new scores differ from those in Optuna.
+    """
 
     study: str
     trials: int
@@ -37,22 +42,28 @@ class SyncReport:
     unlike: list[int]
 
     def as_json(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
         return asdict(self)
 
 
 def sync(spec: StudySpec, settings: Settings, console: Console) -> SyncReport:
-    """Write the runs again that MLflow has lost. Raises NothingToShowError when no trial has
-    finished, LockstepError and OSError."""
+    """Write again the runs that are missing from MLflow.
+
+    Raises NothingToShowError if no trial has finished, LockstepError and OSError.
+    """
     check_launched(spec.name, settings)
     data = load_data(spec, settings, console.say)
     with open_session(spec, data, settings, console) as session:
         finished = {trial.number: trial for trial in session.study.finished()}
         if not finished:
-            raise NothingToShowError(f"study {spec.name} has no finished trial yet: launch it")
+            raise NothingToShowError(
+                f"study {spec.name} has no finished trial yet: run `lockstep launch {spec.name}`"
+            )
         with session.tracker(finished) as tracker:
             lost = _lost(tracker, finished)
             console.say(
-                f"Study {spec.name}: {len(lost):,} of {len(finished):,} runs are to be written"
+                f"Study {spec.name}: {len(lost):,} of {len(finished):,} runs are missing from "
+                "MLflow or incomplete"
             )
             unlike = _write(session, tracker, finished, lost) if lost else []
             _log_finals(session.study, tracker, lost)
@@ -61,7 +72,7 @@ def sync(spec: StudySpec, settings: Settings, console: Console) -> SyncReport:
 
 
 def _lost(tracker: Tracker, finished: Mapping[int, FinishedTrial]) -> set[int]:
-    """Return the numbers of the trials whose runs are not in MLflow, or without their weights."""
+    """Return the numbers of the trials whose runs are not in MLflow or have no weights."""
     trials = list(finished.values())
     there = [trial for trial in trials if trial.run_id in tracker.known.active]
     whole = {
@@ -75,8 +86,11 @@ def _lost(tracker: Tracker, finished: Mapping[int, FinishedTrial]) -> set[int]:
 def _write(
     session: Session, tracker: Tracker, finished: Mapping[int, FinishedTrial], lost: Collection[int]
 ) -> list[int]:
-    """Train the lost trials again, beside the others of their cohorts, as they were, and write
-    their runs. Return the numbers of those that came out otherwise."""
+    """Train the lost trials again and write their runs; return the numbers of those that differ.
+
+    They are trained together with the other trials of their cohorts, as at first, because only then
+    are the numbers the same.
+    """
     study = session.study
     whole = {number: trial for number, trial in finished.items() if number not in lost}
     unlike: list[int] = []
@@ -93,7 +107,7 @@ def _write(
                 stored = finished[trial.number]
                 if not _alike(stored, outcome.result):
                     unlike.append(trial.number)
-                # A run without its weights is replaced.
+                # A run that is still there but has no weights is replaced.
                 there = stored.run_id if stored.run_id in tracker.known.active else None
                 run_id = tracker.log_trial(trial, outcome, session.data, replaces=there)
                 study.record_run(trial.number, run_id)
@@ -104,7 +118,7 @@ def _write(
 
 
 def _alike(stored: FinishedTrial, result: TrainingResult) -> bool:
-    """Whether a trial came out again as it is stored, up to rounding."""
+    """Return whether a trial that was trained again equals the stored one, up to rounding."""
     again = FinishedTrial.of(stored.number, result, stored.run_id)
     same = (again.status, again.stopped_epoch) == (stored.status, stored.stopped_epoch)
     return same and bool(
@@ -113,7 +127,7 @@ def _alike(stored: FinishedTrial, result: TrainingResult) -> bool:
 
 
 def _log_finals(study: SearchStudy, tracker: Tracker, lost: Collection[int]) -> None:
-    """How the best did on fresh seeds, on their new runs."""
+    """Log the scores of the finalists on fresh seeds to those of their runs that were lost."""
     finals = study.finals()
     runs = {trial.number: trial.run_id for trial in study.finished()}
     for finalist in finals.finalists if finals else ():
@@ -122,11 +136,12 @@ def _log_finals(study: SearchStudy, tracker: Tracker, lost: Collection[int]) -> 
 
 
 def summary(report: SyncReport) -> str:
+    """Return the text for people: how many runs were written again, and which trials differ."""
     lines = [f"{report.written:,} of {report.trials:,} runs were written again"]
     if report.unlike:
         lines.append(
-            f"note     {len(report.unlike):,} trials came out otherwise than Optuna holds them, "
-            f"#{report.unlike[0]} for one: another machine or NumPy rounds otherwise, and "
-            "diverging trials amplify it"
+            f"note     {len(report.unlike):,} trials differ from what Optuna holds, for example "
+            f"#{report.unlike[0]}: another machine or NumPy version rounds differently, and "
+            "diverging trials amplify the difference"
         )
     return "\n".join([*lines, f"next     lockstep compare {report.study}"])

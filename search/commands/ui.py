@@ -1,4 +1,4 @@
-"""The MLflow UI over a study's store, on this machine only."""
+"""Serve the MLflow UI of a study's store, reachable from this machine only."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ from search.tracking.views import view_urls
 
 HOST = "127.0.0.1"
 READY_SECONDS = 60.0
-# Job execution would start eight processes that outlive a SIGTERM; the UI needs none of them.
+# Job execution would start eight processes that survive a SIGTERM, and the UI does not need them.
 _QUIET_SERVER = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 def free_port(wanted: int) -> int:
-    """The port itself if nobody listens on it, otherwise one that the system chooses."""
+    """Return the wanted port if it is free, otherwise one that the system chooses.
+
+    Raises LockstepError if no port is free.
+    """
     for port in (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -44,8 +47,11 @@ def free_port(wanted: int) -> int:
 def serve(
     spec: StudySpec, settings: Settings, port: int, browser: bool, say: Callable[[str], None]
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM; a tracking server's own UI is only linked to."""
-    load_study(spec, settings)  # says what to do if it was never launched
+    """Serve the MLflow UI until Ctrl-C or SIGTERM.
+
+    If the study is on an MLflow server, only links to its UI are printed. Raises LockstepError.
+    """
+    load_study(spec, settings)  # raises an error that says what to do if it was never launched
     tracker = load_tracker(spec, settings, "lockstep ui")
     if settings.mlflow_uri.startswith(("http://", "https://")):
         _show(settings.ui_address, tracker, browser, say)
@@ -60,7 +66,7 @@ def serve(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=os.environ | _QUIET_SERVER,
-        start_new_session=True,  # Ctrl-C is ours to pass on, to the whole group
+        start_new_session=True,  # so that Ctrl-C reaches us alone, and we end the whole group
     )
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     try:
@@ -87,7 +93,10 @@ def _command(settings: Settings, port: int) -> list[str]:
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], address: str, run_id: str) -> None:
-    """Until it answers with this run: another server may have taken the port meanwhile."""
+    """Wait until the server answers with this run.
+
+    Raises LockstepError if it does not, or if another server has taken the port meanwhile.
+    """
     question = f"{address}/ajax-api/2.0/mlflow/runs/get?run_id={run_id}"
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
@@ -111,7 +120,7 @@ def _wait_until_ready(server: subprocess.Popen[bytes], address: str, run_id: str
 
 
 def _show(address: str, tracker: Tracker, browser: bool, say: Callable[[str], None]) -> None:
-    """The links, of which a browser opens the first."""
+    """Print the links, and open the first in a browser if one is wanted."""
     place = (address, tracker.experiment_id)
     views = view_urls(tracker, address)
     pages = {
@@ -129,7 +138,7 @@ def _show(address: str, tracker: Tracker, browser: bool, say: Callable[[str], No
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    """End the server and its workers."""
+    """End the server and its worker processes, with SIGKILL if SIGTERM is not enough."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(server.pid, number)

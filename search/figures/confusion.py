@@ -1,4 +1,4 @@
-"""What a model takes for what, as PNG bytes.
+"""Draw a confusion matrix as PNG bytes.
 
 Notation: C classes.
 """
@@ -18,15 +18,15 @@ from search.figures.style import (
     style,
 )
 
-MAX_ANNOTATED = 20  # classes of a confusion matrix whose counts can be read
+MAX_ANNOTATED = 20  # the most classes with which counts are still readable
 
 
 @style()
 def confusion_matrix(counts: npt.NDArray[np.integer[Any]], class_names: Sequence[str]) -> bytes:
-    """A PNG of counts (C, C), rows true classes, columns predicted ones.
+    """Return a PNG of counts (C, C); rows are true classes, columns predicted ones.
 
-    Coloured by the share of the row, on a square-root scale that keeps rare errors visible; up to
-    `MAX_ANNOTATED` classes also show the counts.
+    Cells are coloured by their share of the row, on a square-root scale that keeps rare errors
+    visible. Up to `MAX_ANNOTATED` classes also show the counts.
 
     Raises ValueError if the shapes disagree or there is no class.
     """

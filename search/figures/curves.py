@@ -1,6 +1,7 @@
-"""Curves and tables of a study and of a retrained model, as PNG bytes.
+"""Draw learning curves of trials and of a retrained model as PNG bytes.
 
-Notation: E epochs, C classes. Losses are in nats, accuracies in [0, 1] and drawn in per cent.
+Notation: E epochs, T iterations. Losses are in nats; accuracies are in [0, 1] and drawn in per
+cent.
 """
 
 from __future__ import annotations
@@ -28,17 +29,19 @@ from search.figures.style import (
 
 Values = npt.NDArray[np.floating[Any]]
 
-MAX_CURVES = 10  # trials whose curves can be told apart
-MAX_BATCHES = 2000  # of a curve with one value each
+MAX_CURVES = 10  # the most trials whose curves can be told apart
+MAX_BATCHES = 2000  # the most batches that are drawn one by one
 PALE_BLUE = "#A9CFE8"
 
 
 @style()
 def learning_curves(curves_by_label: Mapping[str, Curves], *, best: str) -> bytes:
-    """A PNG of loss and accuracy by epoch: validation solid, train dashed.
+    """Return a PNG of loss and accuracy by epoch, with solid lines for validation and dashed ones
+    for training.
 
-    The trial with the label ``best`` is emphasised, if it is there; the first `MAX_CURVES` are
-    drawn. Accuracies below the worst of validation are left out: training starts lower.
+    The first `MAX_CURVES` trials are drawn, and the one with the label ``best``, if it is among
+    them, is emphasised. The accuracy axis begins near the worst validation accuracy, because
+    training starts much lower.
 
     Raises ValueError if there are no curves.
     """
@@ -92,13 +95,13 @@ def retrain_curves(
     test_loss: float | None = None,
     test_accuracy: float | None = None,
 ) -> bytes:
-    """A PNG of accuracy and loss by iteration, with epochs on the upper axis.
+    """Return a PNG of accuracy and loss by iteration, with epochs on the upper axis.
 
-    ``batch_loss`` and ``batch_accuracy`` are (T,), of each iteration's batch; ``train_loss`` and
-    ``train_accuracy`` (E,), their means over each epoch of T / E iterations. The test values,
-    measured once after the last epoch, are single marks at the end.
+    ``batch_loss`` and ``batch_accuracy``, (T,), are those of each iteration's batch. ``train_loss``
+    and ``train_accuracy``, (E,), are their means over each epoch of T / E iterations. The test
+    values, measured once after the last epoch, are single marks at the end.
 
-    Raises ValueError if there is no epoch, or the lengths do not fit together.
+    Raises ValueError if there is no epoch, or if the lengths do not fit together.
     """
     from matplotlib.figure import Figure
 
@@ -139,8 +142,11 @@ def retrain_curves(
 
 
 def _draw_batches(ax: Any, values: Values) -> Values:
-    """One value a batch; of too many to be told apart, the band that nine of ten lie in, over
-    stretches of equal length. Returns what was drawn."""
+    """Draw one value per batch, and return the values drawn.
+
+    If there are more than `MAX_BATCHES`, draw instead a band from the 5th to the 95th percentile
+    over stretches of equal length.
+    """
     T = len(values)
     if T <= MAX_BATCHES:
         ax.plot(np.arange(1, T + 1), values, color=PALE_BLUE, lw=0.7, label="train, batch")
@@ -155,8 +161,10 @@ def _draw_batches(ax: Any, values: Values) -> Values:
 
 
 def _scale_accuracies(ax: Any, values: Values, n_batches: int) -> None:
-    """Leave the rare bad batches of the beginning below the axis, and say how many they are if
-    values has one for each."""
+    """Leave the few worst batches below the axis.
+
+    If ``values`` has one value per batch, a note in the figure says how many lie lower.
+    """
     shown = _finite(values)[np.isfinite(values)]
     floor = float(np.percentile(shown, 0.5))
     below = int((shown < floor).sum())
@@ -170,5 +178,5 @@ def _scale_accuracies(ax: Any, values: Values, n_batches: int) -> None:
 
 
 def _finite(values: Values) -> Values:
-    """With gaps where values are not finite."""
+    """Return the values with NaN, which is drawn as a gap, where they are not finite."""
     return np.where(np.isfinite(values), values, np.nan)

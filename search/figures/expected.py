@@ -1,6 +1,6 @@
-"""What a search's budget bought, as PNG bytes: importances, pruning, the expected best.
+"""Draw the expected best score by number of trials as PNG bytes.
 
-Notation: N trials, E epochs that a trial trained.
+Notation: N trials.
 """
 
 from __future__ import annotations
@@ -31,10 +31,14 @@ def expected_best_figure(
     needed: int | None,
     near: str,
 ) -> bytes:
-    """A PNG of how good the best of n trials is expected to be (see core/expected_best.py).
+    """Return a PNG of the expected best score of n trials (see `core/statistics/expected_best.py`).
 
-    scores: (N,) losses, or error rates. epochs_per_trial: for the upper axis. resampled: what the
-    scores are a sample of, in words. needed: trials after which the expectation is ``near``.
+    scores: (N,) losses, or error rates.
+    epochs_per_trial: the scale of the upper axis.
+    resampled: what the scores are a sample of, in words.
+    needed: the number of trials whose expected best is near that of all, None if no number is
+        enough.
+    near: what "near" means, in words.
 
     Raises ValueError as `expected_best` does.
     """

@@ -1,4 +1,4 @@
-"""Heat maps of a study: the objective over learning rate and weight decay, as PNG bytes."""
+"""Draw the objective over learning rate and weight decay as heat maps, as PNG bytes."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ from search.figures.style import (
 from search.spec.objective import Objective
 from search.trials.finished_trial import FinishedTrial, ranked
 
-MAX_PANELS = 12  # batch sizes that are drawn apart
-COLOURS = "viridis_r"  # the better, the brighter
+MAX_PANELS = 12  # the most batch sizes that get a panel each
+COLOURS = "viridis_r"  # better scores are brighter
 STAR = {"marker": "*", "mfc": VERMILION, "mec": "white"}
 
 
 @style()
 def heat_maps(points: Sequence[FinishedTrial], objective: Objective = Objective.LOSS) -> bytes:
-    """A PNG of the objective over learning rate and weight decay, one panel a batch size.
+    """Return a PNG of the objective over learning rate and weight decay, with one panel per batch
+    size.
 
-    One colour scale for all, logarithmic in the loss or in the error rate. Trials on a grid are
-    cells, others dots on logarithmic axes. Diverged ones are hatched cells or crosses; those
-    stopped early carry a dot; the best of the completed ones is a star. More than `MAX_PANELS`
-    batch sizes share one panel.
+    All panels share one colour scale, which is logarithmic in the loss or the error rate. Trials on
+    a grid are cells, others are dots on logarithmic axes. Diverged trials are hatched cells or
+    crosses, trials stopped early have a dot, and the best completed trial is a star. More than
+    `MAX_PANELS` batch sizes share one panel.
 
     Raises ValueError if there are no points.
     """
@@ -60,7 +61,7 @@ def heat_maps(points: Sequence[FinishedTrial], objective: Objective = Objective.
     x, y = _Axis.of(rates, grid), _Axis.of(decays, grid)
     badness = [point.badness(objective) for point in points]
     scores = [each for each in badness if each > 0] or [1e-3]
-    # The worst fifth is of no interest once it is ten times as bad as the best.
+    # The colour scale leaves out the worst fifth if it is ten times as bad as the best.
     top = min(max(scores), max(float(np.quantile(scores, 0.8)), 10 * min(scores)))
     norm: Any = LogNorm(min(scores), max(top, 1.05 * min(scores)), clip=True)
 
@@ -118,13 +119,17 @@ def heat_maps(points: Sequence[FinishedTrial], objective: Objective = Objective.
         bar.set_ticks(ticks, labels=[objective.short(tick) for tick in ticks])
         bar.minorticks_off()
         if not objective.is_loss:
-            bar.ax.invert_yaxis()  # an axis of error rates, labelled with accuracies
+            bar.ax.invert_yaxis()  # it shows error rates, labelled as accuracies
     figure.legend(handles=marks, loc="outside upper left", ncols=len(marks) if lines == 1 else 1)
     return png(figure)
 
 
 class _Axis(NamedTuple):
-    """Where values lie: in order on a grid, else at their logarithms, with 0 a decade below."""
+    """The places of values on an axis.
+
+    They are numbered in order on a grid. Otherwise they lie at their logarithms, with 0 one decade
+    below the smallest.
+    """
 
     at: dict[float, float]
     ticks: list[float]
@@ -133,6 +138,7 @@ class _Axis(NamedTuple):
 
     @classmethod
     def of(cls, values: Sequence[float], grid: bool) -> _Axis:
+        """Return the axis of these values."""
         known = sorted(set(values))
         if grid:
             at = {value: float(place) for place, value in enumerate(known)}
@@ -149,7 +155,7 @@ class _Axis(NamedTuple):
 
 
 def _on_grid(points: Sequence[FinishedTrial]) -> bool:
-    """Whether the values recur: more than two fifths of their combinations are there."""
+    """Return whether trials are on a grid: more than two fifths of all combinations are present."""
     triples = {
         (
             p.hyperparameters.learning_rate,
@@ -171,7 +177,7 @@ def _draw_trials(
     grid: bool,
     objective: Objective,
 ) -> None:
-    """The better the later, hence on top where trials coincide."""
+    """Draw the trials, better ones later, so that they are on top where trials coincide."""
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
 
@@ -203,7 +209,10 @@ def _draw_trials(
 
 
 def _round_values(low: float, high: float) -> list[float]:
-    """About two to eight round values from low to high, both positive; else the two themselves."""
+    """Return about two to eight round values from low to high, both positive.
+
+    If fewer than two are in between, return low and high themselves.
+    """
     decades = range(floor(log10(low)), ceil(log10(high)) + 1)
     for digits in ((1, 2, 5), (1,)) if len(decades) <= 4 else ((1,),):
         found = [v for k in decades for d in digits if low <= (v := float(f"{d}e{k}")) <= high]

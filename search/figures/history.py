@@ -1,4 +1,4 @@
-"""The objective of a study by trial number, as PNG bytes."""
+"""Draw the objective by trial number as PNG bytes."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from search.trials.finished_trial import FinishedTrial
 def optimisation_history(
     points: Sequence[FinishedTrial], objective: Objective = Objective.LOSS
 ) -> bytes:
-    """A PNG of the objective by trial number, with the best so far as a line.
+    """Return a PNG of the objective by trial number, with the best score so far as a line.
 
-    Scores far worse than most (Tukey's fence) are drawn at the edge, as are diverged trials.
+    Scores far worse than most (Tukey's fence) and diverged trials are drawn at the edge.
 
     Raises ValueError if there are no points.
     """
@@ -61,7 +61,7 @@ def optimisation_history(
         (beyond, "^" if is_loss else "v", f"{'above' if is_loss else 'below'} the axis"),
         (diverged, "x", "diverged"),
     ):
-        if mask.any():  # along the edge where the worst would be
+        if mask.any():  # they are drawn along the edge where the worst would be
             edge = np.full(mask.sum(), 0.97 if is_loss else 0.03)
             ax.plot(number[mask], edge, marker, ms=5, color=MUTED, label=f"{label} ({mask.sum()})",
                     transform=ax.get_xaxis_transform())  # fmt: skip
@@ -76,7 +76,7 @@ def optimisation_history(
 
 
 def _upper_fence(values: Values) -> float:
-    """Tukey's, on logarithms, yet never below twice the upper quartile."""
+    """Return Tukey's upper fence on logarithms, but at least twice the upper quartile."""
     positive = values[values > 0]
     if not positive.size:
         return inf

@@ -1,4 +1,4 @@
-"""How much each hyperparameter decides, as PNG bytes."""
+"""Draw the importance of each hyperparameter as PNG bytes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from search.spec.objective import Objective
 def importances_figure(
     shares: Mapping[str, float], objective: Objective, trials: int, epochs: int
 ) -> bytes:
-    """A PNG of each hyperparameter's share of the objective's variance, the largest on top.
+    """Return a PNG of each hyperparameter's share of the objective's variance, the largest on top.
 
-    trials: how many were looked at; epochs: after which.
+    trials: the number of trials that have a score.
+    epochs: the epoch after which their scores were taken.
 
     Raises ValueError if there are no shares.
     """

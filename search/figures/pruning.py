@@ -1,4 +1,4 @@
-"""How far the trials of a study came before they were stopped, as PNG bytes.
+"""Draw how far trials trained before they were stopped, as PNG bytes.
 
 Notation: E epochs.
 """
@@ -29,7 +29,12 @@ from search.spec.objective import Objective
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How far a trial came: the objective after each epoch, (E,); whether it is the best."""
+    """The course of one trial.
+
+    values: the objective after each epoch, (E,).
+    status: how the trial ended.
+    best: whether it is the best trial.
+    """
 
     values: Values
     status: Status
@@ -44,12 +49,15 @@ def pruning_figure(
     counts: Mapping[Status, int],
     objective: Objective,
 ) -> bytes:
-    """A PNG of the validation objective by epoch. ``courses`` are those of some trials; counts: how
-    all of them ended.
+    """Return a PNG of the validation objective by epoch.
 
-    rungs: epochs at which trials were compared, the last one their full training; reached: how many
-    trials trained as far as each. Lines end where trials were stopped, or diverged. Accuracies are
-    drawn as error rates, so that the best can be told apart.
+    courses: those of the trials that are drawn.
+    rungs: the epochs at which trials were compared; the last one is their full training.
+    reached: how many trials trained as far as each rung.
+    counts: the number of trials by how they ended, including those that are not drawn.
+
+    Lines end where trials were stopped or diverged. Accuracies are drawn as error rates, so that
+    the best ones can be told apart.
 
     Raises ValueError if there are no courses.
     """
@@ -66,7 +74,7 @@ def pruning_figure(
         points = [np.column_stack([np.arange(1, len(each) + 1), each]) for each in chosen]
         ax.add_collection(LineCollection(points, **look), autolim=False)
         for path in points:
-            if len(path) == 1:  # a line of one point shows nothing
+            if len(path) == 1:  # a line of one point would be invisible
                 ax.plot(*path[0], ".", ms=3, color=look["colors"])
 
     handles = []
@@ -103,13 +111,16 @@ def pruning_figure(
     ax.set(xlabel="epoch (marked where trials are compared)", ylabel=objective.axis_label)
     ax.set_title("trials that trained so far", fontsize=8, color=MUTED, loc="left", pad=18)
     _fit(ax, np.concatenate([values for _, values in drawn]), rungs[-1], is_loss)
-    # To the right of all, as lines may lie anywhere.
+    # The legend is outside on the right, because lines may be anywhere inside.
     figure.legend(handles=handles, loc="outside right upper")
     return png(figure)
 
 
 def _fit(ax: Any, values: Values, last: int, is_loss: bool) -> None:
-    """Axes that leave out what is far worse than most; values: losses, or error rates in %."""
+    """Set axes that leave out what is far worse than most.
+
+    values: losses, or error rates in per cent; last: the epochs of a full training.
+    """
     values = values[np.isfinite(values)]
     ax.set_xlim(0.9, last * 1.1)
     top = np.percentile(values, 97)

@@ -1,7 +1,8 @@
-"""What all figures share: their style and their colours.
+"""What all figures share: their style, their colours, and helpers that draw.
 
-Matplotlib's objects only, since pyplot keeps global state; imported inside functions, since that
-takes half a second. Losses are in nats, accuracies in [0, 1] and drawn in per cent.
+Matplotlib's objects are used directly, because pyplot keeps global state. They are imported inside
+functions, because the import takes half a second. Losses are in nats; accuracies are in [0, 1] and
+drawn in per cent.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 Values = npt.NDArray[np.floating[Any]]
 
-# Of Okabe and Ito: told apart by every kind of colour vision.
+# The first two are by Okabe and Ito, and can be told apart with every kind of colour vision.
 BLUE, VERMILION, INK, MUTED, GREY = "#0072B2", "#D55E00", "#222222", "#6E6E6E", "#DDDDDD"
 STYLE: Any = {
     "figure.dpi": 110, "figure.constrained_layout.use": True, "savefig.facecolor": "white",
@@ -35,27 +36,30 @@ UNITS = {"loss": "loss (nats)", "accuracy": "accuracy (%)"}
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Decorates what draws: this module's style, whatever the user's matplotlibrc says."""
+    """Apply this module's style to a function that draws, whatever the user's matplotlibrc says."""
     from matplotlib import rc_context
 
     with rc_context(STYLE), warnings.catch_warnings():
-        # Class names may be in scripts that the font lacks: boxes then, but no failure.
+        # Class names may have letters that the font lacks; they become boxes, without a warning.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 
 def png(figure: Any) -> bytes:
+    """Return a figure as PNG bytes."""
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})  # the same in any version
+    figure.savefig(stream, format="png", metadata={"Software": None})  # omit Matplotlib's version
     return stream.getvalue()
 
 
 def need(things: Sized, what: str) -> None:
+    """Raise ValueError if there is nothing to draw."""
     if len(things) == 0:
         raise ValueError(f"A figure needs at least one {what}.")
 
 
 def plain(value: float) -> str:
+    """Return a number as text with up to three significant digits."""
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     mantissa, exponent = f"{value:.2e}".split("e")
@@ -63,8 +67,8 @@ def plain(value: float) -> str:
 
 
 def scale_losses(ax: Any, losses: Values, *, always: bool = False) -> None:
-    """A logarithmic axis where losses, (n,), are positive and span more than a decade (or always);
-    ticks are plain numbers."""
+    """Make the y axis logarithmic, with plain numbers as ticks, if the losses, (n,), are positive
+    and span more than a decade. With ``always``, positive losses are enough."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     losses = losses[np.isfinite(losses)]
@@ -77,6 +81,7 @@ def scale_losses(ax: Any, losses: Values, *, always: bool = False) -> None:
 
 
 def mark(label: str, **style: Any) -> Any:
+    """Return a line without data, as an entry of a legend."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], label=label, **style)

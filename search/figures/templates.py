@@ -1,6 +1,7 @@
-"""Weights as pictures: one template a class, red where a feature speaks for it, blue against.
+"""Draw weights as pictures, one template per class: red speaks for the class, blue against it.
 
-NumPy and Pillow only: a figure costs a hundred times as much, and a study draws one a trial.
+Only NumPy and Pillow are used, because a study draws one picture per trial and a Matplotlib figure
+takes a hundred times as long.
 
 Notation: D features, C classes; images are (height, width, 3) uint8 RGB.
 """
@@ -22,14 +23,14 @@ Pixels = npt.NDArray[np.uint8]
 Reals = npt.NDArray[np.floating[Any]]
 ImageShape = tuple[int, int] | None
 
-PANEL = 112  # pixels, the longer side that a template is enlarged to, as near as integers allow
-SHEET = 1200  # pixels, the width that a contact sheet does not exceed if it can help it
-COMPRESSION = 4  # of zlib: beyond it, time doubles for a few per cent
+PANEL = 112  # pixels; the longer side of an enlarged template, as near as integers allow
+SHEET = 1200  # pixels; the width of a contact sheet, unless one tile is wider
+COMPRESSION = 4  # zlib's level; higher ones take twice as long and save a few per cent
 WHITE, INK, MUTED, LINE = 255, 40, 110, 205  # grey levels
-GREY = (187, 187, 187)  # no value: padding, and weights that are not finite
+GREY = (187, 187, 187)  # padding, and weights that are not finite
 
-# Lightness falls from white alike to either side, hence w and -w look about equally strong.
-# RdBu of ColorBrewer, its middle made white.
+# Lightness falls equally from white to either side, so that w and -w look equally strong.
+# These are the colours of ColorBrewer's RdBu, with white in the middle.
 _ANCHORS = (
     (5, 48, 97), (32, 101, 171), (67, 147, 195), (144, 196, 221), (209, 229, 240), (255, 255, 255),
     (253, 219, 199), (243, 164, 129), (214, 96, 77), (177, 24, 43), (103, 0, 31),
@@ -39,6 +40,7 @@ _NO_VALUE = 2 * _HALF + 1
 
 
 def _lookup_table() -> Pixels:
+    """Return the colours of all steps from blue to red, and the grey of missing values."""
     steps = np.linspace(0, len(_ANCHORS) - 1, 2 * _HALF + 1)
     channels = [
         np.interp(steps, np.arange(len(_ANCHORS)), values) for values in zip(*_ANCHORS, strict=True)
@@ -50,18 +52,19 @@ _COLOURS = _lookup_table()  # (2 _HALF + 2, 3)
 
 
 def largest_weight(weights: Reals) -> float:
-    """The scale of these weights (any shape): the largest finite |w|, or 0 if there is none."""
+    """Return the largest finite |w| of these weights (any shape), or 0 if none is finite."""
     return float(np.max(np.abs(weights), where=np.isfinite(weights), initial=0.0))
 
 
 def template(column: Reals, image_shape: ImageShape, scale: float) -> Pixels:
-    """One class's weights, (D,), as an image of one pixel a feature.
+    """Return one class's weights, (D,), as an image with one pixel per feature.
 
-    Red is positive, blue negative, white zero; ``scale`` is the |w| of full colour, and larger
-    weights are clipped to it. Features without an image shape fill the most nearly square grid,
-    row by row. Padding and weights that are not finite are grey. A scale of 0 draws all white.
+    Positive weights are red, negative ones blue, and zero is white. ``scale`` is the |w| of full
+    colour, and larger weights are clipped to it; a scale of 0 draws all white. Without an image
+    shape, features fill the most nearly square grid, row by row. Padding and weights that are not
+    finite are grey.
 
-    Raises ValueError if the shapes disagree, or the scale is negative or not finite.
+    Raises ValueError if the shapes disagree, or if the scale is negative or not finite.
     """
     if not (isfinite(scale) and scale >= 0):
         raise ValueError(f"The scale must be finite and not negative, not {scale}.")
@@ -76,16 +79,16 @@ def template(column: Reals, image_shape: ImageShape, scale: float) -> Pixels:
     values = np.full(height * width, np.nan)
     values[: column.size] = column
     known = np.isfinite(values)
-    # Scaled after clipping, so that a tiny scale cannot overflow; only then is it safe to round.
+    # Weights are clipped before they are scaled, so that a tiny scale cannot overflow.
     unit = np.clip(np.where(known, values, 0.0), -scale, scale) / (scale or 1.0)
     steps = np.where(known, np.rint(unit * _HALF) + _HALF, _NO_VALUE).astype(np.intp)
     return _COLOURS[steps].reshape(height, width, 3)
 
 
 def class_image(column: Reals, image_shape: ImageShape, scale: float) -> Pixels:
-    """One class's template, enlarged to about `PANEL` pixels: (height, width, 3).
+    """Return one class's template, enlarged to about `PANEL` pixels: (height, width, 3).
 
-    Takes and raises what `template` does.
+    Arguments and errors are those of `template`.
     """
     return _resized(template(column, image_shape, scale), PANEL)
 
@@ -96,17 +99,17 @@ def templates(
     image_shape: ImageShape,
     scale: float | None = None,
 ) -> bytes:
-    """A PNG of all classes' templates, (D, C), labelled, on one scale that is written below.
+    """Return a PNG of all classes' templates, (D, C), labelled, on one scale that is written below.
 
-    ``scale`` is the |w| of full colour, by default the largest finite |w|. The same arguments
-    give the same bytes.
+    ``scale`` is the |w| of full colour, by default the largest finite |w|. The same arguments give
+    the same bytes.
 
-    Raises ValueError as `template` does, and if there is not one name a class.
+    Raises ValueError as `template` does, and if there is not one name per class.
     """
     _check(weights, class_names)
     scale = largest_weight(weights) if scale is None else scale
     columns = _columns(len(class_names))
-    # Hundreds of classes shrink, so that the picture stays one that a browser shows whole.
+    # With hundreds of classes, templates shrink, so that a browser can show the whole picture.
     target = min(PANEL, max(1600 // columns, 16))
     panels = _panels(weights, image_shape, scale, target)
     names = _names(class_names)
@@ -123,7 +126,7 @@ def side_by_side(
     image_shape: ImageShape,
     scale: float,
 ) -> bytes:
-    """A PNG of several models' templates, a row each with its caption, all on one scale.
+    """Return a PNG of several models' templates on one scale, each model under its caption.
 
     Raises ValueError as `templates` does, and if there are no entries.
     """
@@ -147,17 +150,17 @@ def side_by_side(
 def contact_sheet(
     entries: Sequence[tuple[Reals, str]], class_names: Sequence[str], image_shape: ImageShape
 ) -> bytes:
-    """A PNG of many trials' templates, each trial on its own scale, with its caption.
+    """Return a PNG of many trials' templates, each trial on its own scale and under its caption.
 
-    ``entries`` are weights (D, C) and a short caption a trial, from worst to best: the order in
-    which they are laid out, row by row.
+    ``entries`` are the weights (D, C) and a short caption of each trial, from worst to best. They
+    are laid out in this order, row by row.
 
     Raises ValueError as `templates` does, and if there are no entries.
     """
     if not entries:
         raise ValueError("A contact sheet needs at least one trial.")
     columns = _columns(len(class_names))
-    # The fewer the trials, the larger each.
+    # Fewer trials get larger tiles.
     tile = min(max(int(sqrt(SHEET * SHEET / 2 / len(entries))), 120), 240)
     tiles = []
     for weights, caption in entries:
@@ -166,12 +169,13 @@ def contact_sheet(
         body = _tiled(panels, columns, gap=3)
         tiles.append(_captioned(body, _wrapped(caption, body.shape[1], 12)[:2]))
     across = max(SHEET // (max(each.shape[1] for each in tiles) + 18), 1)
-    across = ceil(len(tiles) / ceil(len(tiles) / across))  # rows of nearly the same length
+    across = ceil(len(tiles) / ceil(len(tiles) / across))  # so rows have nearly the same length
     body = _tiled(tiles, across, gap=18)
     return _png(_stacked([*_heading(len(entries), class_names, body.shape[1]), body], 5, 16))
 
 
 def _heading(count: int, class_names: Sequence[str], width: int) -> list[Pixels]:
+    """Return the title and notes of a contact sheet, as lines of pixels."""
     names = _names(class_names)
     shown = ", ".join(names) if len(names) <= 20 else f"{names[0]} to {names[-1]}"
     order = "left to right" if _columns(len(names)) == len(names) else "row by row"
@@ -189,6 +193,7 @@ def _heading(count: int, class_names: Sequence[str], width: int) -> list[Pixels]
 
 
 def _check(weights: Reals, class_names: Sequence[str]) -> None:
+    """Raise ValueError if the weights are not (D, C) with one name per class."""
     if weights.ndim != 2 or weights.shape[1] != len(class_names) or not class_names:
         raise ValueError(
             f"{len(class_names)} class names need weights of shape (D, {len(class_names)}), "
@@ -197,27 +202,33 @@ def _check(weights: Reals, class_names: Sequence[str]) -> None:
 
 
 def _names(class_names: Sequence[str]) -> list[str]:
+    """Return the names as the font can draw them, or a number for a name that it cannot."""
     return [_printable(name) or f"class {c}" for c, name in enumerate(class_names)]
 
 
 def _panels(weights: Reals, image_shape: ImageShape, scale: float, target: int) -> list[Pixels]:
+    """Return each class's template, enlarged and framed."""
     return [_framed(_resized(template(column, image_shape, scale), target)) for column in weights.T]
 
 
 def _grid(size: int) -> tuple[int, int]:
-    """Height and width of the most nearly square grid of ``size`` cells or a few more."""
+    """Return height and width of the most nearly square grid with at least ``size`` cells."""
     width = isqrt(size - 1) + 1
     return ceil(size / width), width
 
 
 def _columns(count: int) -> int:
+    """Return in how many columns the templates of ``count`` classes are laid out."""
     if count <= 5:
         return count
     return ceil(count / 2) if count <= 10 else isqrt(count - 1) + 1
 
 
 def _resized(image: Pixels, target: int) -> Pixels:
-    """Enlarged by an integer, the longer side nearest to ``target``; or reduced to twice that."""
+    """Return an image enlarged by an integer, so that its longer side is nearest to ``target``.
+
+    An image of more than twice that size is reduced to twice that size.
+    """
     longer = max(image.shape[:2])
     if longer > 2 * target:
         return np.asarray(Image.fromarray(image).reduce(ceil(longer / (2 * target))))
@@ -226,24 +237,25 @@ def _resized(image: Pixels, target: int) -> Pixels:
 
 
 def _blank(height: int, width: int) -> Pixels:
+    """Return a white image."""
     return np.full((height, width, 3), WHITE, dtype=np.uint8)
 
 
 def _framed(image: Pixels) -> Pixels:
-    """With a hairline around it: weights near zero are as white as the page."""
+    """Return an image with a thin frame, because weights near zero are as white as the page."""
     framed = np.full((image.shape[0] + 2, image.shape[1] + 2, 3), LINE, dtype=np.uint8)
     framed[1:-1, 1:-1] = image
     return framed
 
 
 def _captioned(image: Pixels, lines: Sequence[str]) -> Pixels:
-    """With lines of text above, cut to its width."""
+    """Return an image with lines of text above, which are cut to its width."""
     texts = [_text(_fitted(line, image.shape[1], 12), 12, INK) for line in lines]
     return _stacked([*texts, image], gap=1)
 
 
 def _stacked(parts: Sequence[Pixels], gap: int, edge: int = 0) -> Pixels:
-    """One below the other, aligned left, on white."""
+    """Return the parts one below the other on white, aligned left."""
     height = sum(part.shape[0] for part in parts) + gap * (len(parts) - 1)
     page = _blank(height + 2 * edge, max(part.shape[1] for part in parts) + 2 * edge)
     top = edge
@@ -254,7 +266,7 @@ def _stacked(parts: Sequence[Pixels], gap: int, edge: int = 0) -> Pixels:
 
 
 def _tiled(tiles: Sequence[Pixels], columns: int, gap: int = 8) -> Pixels:
-    """Row by row in a grid, each at the bottom left of its cell."""
+    """Return the tiles in a grid, row by row, each at the bottom left of its cell."""
     height = max(tile.shape[0] for tile in tiles)
     width = max(tile.shape[1] for tile in tiles)
     rows = ceil(len(tiles) / columns)
@@ -268,18 +280,19 @@ def _tiled(tiles: Sequence[Pixels], columns: int, gap: int = 8) -> Pixels:
 
 @lru_cache(maxsize=8)
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return Pillow's built-in font in this size."""
     return ImageFont.load_default(size)
 
 
 def _printable(text: str) -> str:
-    """Without what the built-in font would draw as boxes: accents go, other scripts too."""
+    """Return the text without accents and without letters that the built-in font lacks."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return " ".join(plain.split())
 
 
 @lru_cache(maxsize=1024)
 def _fitted(text: str, width: int, size: int) -> str:
-    """As much of the text as fits, in pixels."""
+    """Return as much of the text as fits into ``width`` pixels."""
     if _font(size).getlength(text) <= width:
         return text
     return max(
@@ -289,7 +302,7 @@ def _fitted(text: str, width: int, size: int) -> str:
 
 
 def _wrapped(text: str, width: int, size: int) -> list[str]:
-    """Lines that fit, in pixels, broken at spaces."""
+    """Return the text in lines of at most ``width`` pixels, broken at spaces."""
     lines: list[str] = []
     for word in _printable(text).split(" "):
         longer = f"{lines[-1]} {word}" if lines else word
@@ -302,7 +315,7 @@ def _wrapped(text: str, width: int, size: int) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _text(text: str, size: int, ink: int) -> Pixels:
-    """A line of text, dark on white; every line of one size has the same height."""
+    """Return a line of text, dark on white; all lines of one size have the same height."""
     font = _font(size)
     baseline = ceil(0.8 * size)
     line = Image.new("L", (ceil(font.getlength(text)) + 1, baseline + ceil(0.3 * size)), WHITE)
@@ -311,6 +324,7 @@ def _text(text: str, size: int, ink: int) -> Pixels:
 
 
 def _png(image: Pixels) -> bytes:
+    """Return an image as PNG bytes."""
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "PNG", compress_level=COMPRESSION)
     return stream.getvalue()

@@ -1,7 +1,9 @@
-"""What a study found: trials and their results in, verdicts and sentences out.
+"""Find out what a study shows: trials and their results in, statistics and sentences out.
 
-`scores.py` scores every trial on every validation example, `choice.py` says which tie with the
-best, and `sentences.py` puts it into words. Nothing here opens or writes anything.
+`scores.py` scores every trial on every validation example, and `choice.py` says which trials tie
+with the best. `expected.py` says what fewer trials would have found, `importances.py` how much each
+hyperparameter matters, and `sentences.py` puts the findings into words. Nothing here reads or
+writes files.
 
 May import: `search.trials`, `search.spec`, `core`; Optuna in `importances.py` alone.
 """

@@ -1,5 +1,8 @@
-"""What validation allows to say: which trials tie with the best, which of them is the simplest, and
-how much too good the best one looks."""
+"""Compare trials on validation data.
+
+This finds which trials tie with the best, which of them is the simplest, and how much too good the
+best one looks.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,17 @@ from search.findings.scores import ValidationScores
 from search.spec.objective import Objective
 from search.trials.finished_trial import FinishedTrial
 
-LEVEL = 0.05  # of significance
+LEVEL = 0.05  # of significance, after Holm's adjustment
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A trial among the others: the standard errors of its scores, how much worse than the best its
-    objective is, with the standard error of that, and Holm's p value of the difference."""
+    """A trial compared with the best one.
+
+    loss_error, accuracy_error: the standard errors of its scores.
+    behind, behind_error: how much worse its objective is, and the standard error of that.
+    p_value: the p value of the difference, adjusted by Holm's method.
+    """
 
     trial: FinishedTrial
     loss_error: float
@@ -40,6 +47,7 @@ class Standing:
     p_value: float
 
     def as_json(self) -> dict[str, Any]:
+        """Return all values except the trial, for a JSON file."""
         fields = asdict(self)
         del fields["trial"]
         return fields
@@ -47,8 +55,14 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """standings: of all trials that have weights, best first. one_se: the simplest of those within
-    one standard error of the best. optimism: in the objective, as a loss or an error rate."""
+    """The result of comparing all trials.
+
+    examples: the number of validation examples.
+    standings: all trials that have weights, best first.
+    one_se: the simplest trial within one standard error of the best.
+    optimism: of the best objective, as a loss or an error rate.
+    missing: trials that were not compared, because their runs have lost their weights.
+    """
 
     objective: Objective
     examples: int
@@ -59,14 +73,16 @@ class Choice:
 
     @property
     def best(self) -> Standing:
+        """The best trial."""
         return self.standings[0]
 
     @property
     def tied(self) -> int:
-        """Trials that cannot be told from the best, itself included."""
+        """The number of trials that cannot be told from the best, including the best itself."""
         return sum(standing.p_value > LEVEL for standing in self.standings)
 
     def as_json(self) -> dict[str, Any]:
+        """Return a summary for a JSON file."""
         return {
             "objective": self.objective,
             "validation_examples": self.examples,
@@ -86,7 +102,7 @@ class Choice:
 
 
 def choose(scores: ValidationScores, objective: Objective, seed: int) -> Choice:
-    """seed: of the bootstrap."""
+    """Compare all trials with the best one; seed: of the bootstrap."""
     S = scores.losses if objective.is_loss else scores.errors
     difference = differences(S)
     p_values = t_test(difference, S.shape[1]) if objective.is_loss else mcnemar_tests(scores.errors)
@@ -117,8 +133,11 @@ def choose(scores: ValidationScores, objective: Objective, seed: int) -> Choice:
 
 
 def _simplest(standings: Sequence[Standing], near: npt.NDArray[np.bool_]) -> Standing:
-    """Of those near the best: the largest weight decay, then the smallest learning rate, then the
-    best rank."""
+    """Return the simplest of the trials near the best.
+
+    That is the one with the largest weight decay, then the smallest learning rate, then the best
+    rank.
+    """
     return min(
         (standing for standing, is_near in zip(standings, near, strict=True) if is_near),
         key=lambda each: (

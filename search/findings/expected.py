@@ -1,4 +1,4 @@
-"""Whether fewer trials would have done: how good the best of them is expected to be."""
+"""Estimate how good the best of fewer trials would have been."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from core.statistics.expected_best import draws_needed, expected_best
 from search.spec.study_spec import StudySpec
 from search.trials.finished_trial import FinishedTrial
 
-FEW = 20  # trials that many a search by hand has
-NEAR_LOSS, NEAR_ACCURACY = 0.05, 0.001  # of the best: relative; absolute
+FEW = 20  # the number of trials in a typical search by hand
+NEAR_LOSS, NEAR_ACCURACY = 0.05, 0.001  # the distance from the best: relative, and absolute
 DRAWN = {
     "random": "drawn at random, as these were",
     "grid": "drawn at random from this grid",
@@ -26,10 +26,11 @@ class ExpectedSearch:
     """What a shorter search would have found.
 
     scores: (N,) losses or error rates; a diverged trial counts as the worst.
-    needed: the number of trials whose best is expected to be near that of all, None if no number
-        is enough; near: what "near" means, in words.
+    needed: the number of trials whose best is expected to be near that of all, None if no number is
+        enough.
+    near: what "near" means, in words.
     resampled: what the scores are a sample of, in words.
-    epochs_per_trial: epochs that a trial trained on average, over all its seeds.
+    epochs_per_trial: the epochs that a trial trained on average, summed over its seeds.
     """
 
     scores: npt.NDArray[np.float64]
@@ -40,7 +41,7 @@ class ExpectedSearch:
 
 
 def expected_search(spec: StudySpec, trials: Sequence[FinishedTrial]) -> ExpectedSearch | None:
-    """Return what fewer trials would have found; None unless two have a finite score."""
+    """Return what fewer trials would have found, or None if fewer than two scores are finite."""
     search, objective = spec.search, spec.search.objective
     scores = np.array([trial.badness(objective) for trial in trials])
     finite = np.isfinite(scores)
@@ -65,7 +66,8 @@ def expected_search(spec: StudySpec, trials: Sequence[FinishedTrial]) -> Expecte
 
 
 def sentence(expected: ExpectedSearch, spec: StudySpec) -> str | None:
-    """Return it in words, where trials are or could have been drawn independently; else None."""
+    """Return the finding as a sentence, or None if there are at most `FEW` trials or they are not
+    like independent draws."""
     search, scores = spec.search, expected.scores
     if search.sampler not in DRAWN or search.pruner != "none" or len(scores) <= FEW:
         return None

@@ -1,4 +1,5 @@
-"""How much each hyperparameter decides: functional ANOVA (Hutter et al. 2014), as Optuna has it."""
+"""Estimate how much each hyperparameter matters, with Optuna's functional ANOVA (Hutter et al.
+2014)."""
 
 from __future__ import annotations
 
@@ -17,17 +18,21 @@ from search.spec.axes import Range
 from search.spec.study_spec import StudySpec
 from search.trials.finished_trial import FinishedTrial
 
-LEAST = 10  # trials; fewer say nothing
-MOST = 500  # trials that are looked at, drawn at random: the forest's cost grows with them
+LEAST = 10  # the fewest trials for a meaningful result
+MOST = 500  # the most trials used, drawn at random, because the forest's cost grows with them
 TREES = 16
 
-Known = tuple[Hyperparameters, float]  # what was tried, and the objective that it reached
+Known = tuple[Hyperparameters, float]  # a configuration and the objective that it reached
 
 
 @dataclass(frozen=True, slots=True)
 class Importances:
-    """shares: of the objective's variance, by hyperparameter, the largest first. trials: how many
-    were looked at; epoch: after which their scores were taken."""
+    """How much each hyperparameter matters.
+
+    shares: the share of the objective's variance by hyperparameter, the largest first.
+    trials: the number of trials with a score, of which at most `MOST` are used.
+    epoch: the epoch after which their scores were taken.
+    """
 
     shares: Mapping[str, float]
     trials: int
@@ -35,8 +40,8 @@ class Importances:
 
 
 def importances(spec: StudySpec, trials: Sequence[FinishedTrial]) -> Importances | None:
-    """Return how much each hyperparameter decides; None where there are too few trials, or they do
-    not differ."""
+    """Return how much each hyperparameter matters; None if there are fewer than `LEAST` trials, or
+    if they do not differ."""
     known = _known(spec, trials)
     total = len(known)
     if total > MOST:
@@ -67,9 +72,12 @@ def importances(spec: StudySpec, trials: Sequence[FinishedTrial]) -> Importances
 
 
 def _known(spec: StudySpec, trials: Sequence[FinishedTrial]) -> list[Known]:
-    """Return the trials with a score: those that were completed, or, where a pruner chose at a
-    rung, all that reached the first one, with what they had there. The survivors alone would hide
-    what the pruner chose by."""
+    """Return the trials that have a score, with that score.
+
+    Without a pruner, these are the completed trials. With one, they are all trials that reached the
+    first rung, with their scores there: those that trained on would hide what the pruner selected
+    by.
+    """
     objective = spec.search.objective
     if spec.search.pruner == "none":
         completed = (each for each in trials if each.status is Status.COMPLETED)
@@ -83,20 +91,20 @@ def _known(spec: StudySpec, trials: Sequence[FinishedTrial]) -> list[Known]:
 
 
 def _epoch(spec: StudySpec) -> int:
+    """Return the epoch of the first rung, which is that of the full training without a pruner."""
     return spec.search.rungs(spec.model.epochs)[0]
 
 
 def _target(spec: StudySpec, value: float) -> float:
-    """Return a loss as its logarithm, so that a few diverging ones do not drown the rest."""
+    """Return an accuracy, or the logarithm of a loss, so that huge losses do not hide the rest."""
     return math.log(max(value, 1e-12)) if spec.search.objective.is_loss else value
 
 
 def _place(spec: StudySpec, name: str, value: float) -> float:
-    """Return where a value lies on the axis that was searched: its logarithm, or its place in a
-    list.
+    """Return where a value lies on the searched axis: its logarithm, or its position in a list.
 
-    Optuna's fANOVA averages over the values themselves: of a logarithmic axis the last decade alone
-    would then be nine tenths of the space.
+    Optuna's fANOVA averages over the values themselves. On a logarithmic axis, the last decade
+    alone would then be nine tenths of the space.
     """
     axis: Any = getattr(spec.space, name)
     if isinstance(axis, Range):
@@ -105,8 +113,10 @@ def _place(spec: StudySpec, name: str, value: float) -> float:
 
 
 def _axis(places: Sequence[float]) -> FloatDistribution:
-    """Return an axis half a step longer at either end, so that the outer values of a grid weigh as
-    the others."""
+    """Return an axis that is half a step longer at each end.
+
+    Then the outer values of a grid have the same weight as the others.
+    """
     low, high = min(places), max(places)
     margin = (high - low) / (2 * (len(set(places)) - 1))
     return FloatDistribution(low - margin, high + margin)

@@ -1,7 +1,7 @@
-"""Every trial's score on every validation example, computed from the weights that its run keeps.
+"""Score every trial on every validation example, with the weights that its run keeps.
 
-Reading weights back costs less than a millisecond a trial; storing scores would cost as much again
-as the weights do.
+Reading weights back takes less than a millisecond per trial, while storing the scores would take as
+much space again as the weights.
 
 Notation: K trials, M validation examples, C classes.
 """
@@ -19,13 +19,18 @@ from search.errors import LockstepError
 from search.trials.finished_trial import FinishedTrial
 from search.trials.results import Results
 
-_AT_ONCE = 64  # trials whose weights and logits are held in memory
+_AT_ONCE = 64  # the number of trials whose weights and logits are in memory together
 
 
 @dataclass(frozen=True, slots=True)
 class ValidationScores:
-    """trials: best first, K of them. losses: (K, M) float32, cross-entropies in nats. errors:
-    (K, M). missing: trials whose runs have lost their weights, which are in none of these."""
+    """The scores of K trials on M validation examples.
+
+    trials: the trials, best first.
+    losses: (K, M) float32, cross-entropies in nats.
+    errors: (K, M), whether an example is classified wrongly.
+    missing: trials whose runs have lost their weights; the other fields leave them out.
+    """
 
     trials: list[FinishedTrial]
     losses: npt.NDArray[np.float32]
@@ -36,7 +41,10 @@ class ValidationScores:
 def validation_scores(
     ranking: Sequence[FinishedTrial], results: Results, validation: Dataset
 ) -> ValidationScores:
-    """ranking: completed trials, best first. Raises LockstepError when no run has its weights."""
+    """Return the scores of the trials on each validation example.
+
+    ranking: completed trials, best first. Raises LockstepError if no run has its weights.
+    """
     trials: list[FinishedTrial] = []
     missing: list[FinishedTrial] = []
     losses = np.empty((len(ranking), len(validation)), np.float32)
@@ -61,7 +69,10 @@ def validation_scores(
 def _scored(
     weights: Sequence[npt.NDArray[np.float32]], data: Dataset
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Losses and errors of these (D, C) weights, each (k, M): one product for all of them."""
+    """Return losses and errors of k trials with these weights, (D, C), as two arrays (k, M).
+
+    One matrix product computes the logits of all of them.
+    """
     k, C = len(weights), len(data.class_names)
     Z = (data.X @ np.concatenate(weights, axis=1)).reshape(len(data), k, C)
     errors = Z.argmax(axis=2) != data.y[:, None]

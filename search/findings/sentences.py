@@ -1,4 +1,5 @@
-"""What a study found, in lines of plain text: what won, how sure that is, what to be wary of."""
+"""Put what a study found into lines of plain text: what won, how sure that is, and what to
+doubt."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from search.spec.study_spec import StudySpec
 from search.trials.finals import Finals
 from search.trials.finished_trial import FinishedTrial, ranked
 
-_LEAST = {"weight_decay": 0.0, "batch_size": 1}  # no value lies below
+_LEAST = {"weight_decay": 0.0, "batch_size": 1}  # the smallest values that are allowed
 
 
 def note(
@@ -21,7 +22,7 @@ def note(
     choice: Choice | None = None,
     finals: Finals | None = None,
 ) -> list[str]:
-    """What won, how sure that is, and what to be wary of; lines of plain text."""
+    """Return lines of plain text that say what won, how sure that is, and what to doubt."""
     ranking = ranked(list(trials), spec.search.objective)
     if not ranking:
         return ["No trial was completed: every one diverged. Smaller learning rates would help."]
@@ -45,10 +46,12 @@ def note(
 
 
 def _plus_minus(trial: FinishedTrial) -> str:
+    """Return the standard deviation of the validation loss over seeds, if there are several."""
     return "" if trial.spread is None else f" ± {trial.spread.val_loss_std:.5f} (over seeds)"
 
 
 def _winner(finals: Finals, trials: Sequence[FinishedTrial]) -> str:
+    """Return the line about the finalist that was best on fresh seeds."""
     first = finals.winner
     (tried,) = [each.hyperparameters for each in trials if each.number == first.trial]
     return (
@@ -61,7 +64,7 @@ def _winner(finals: Finals, trials: Sequence[FinishedTrial]) -> str:
 
 
 def _edges(spec: StudySpec, best: FinishedTrial) -> list[str]:
-    """Where the best trial takes an axis's first or last value, and what to try."""
+    """Return on which axes the best trial has the first or last value, and what to try."""
     edges = []
     for name in ("learning_rate", "weight_decay", "batch_size"):
         axis = getattr(spec.space, name)
@@ -76,15 +79,16 @@ def _edges(spec: StudySpec, best: FinishedTrial) -> list[str]:
 
 
 def choice_sentences(choice: Choice) -> list[str]:
-    """The choice in lines of plain text, to follow the one that names the best."""
+    """Return the choice in lines of plain text, which follow the one that names the best trial."""
     best, simplest = choice.best, choice.one_se
     compared = len(choice.standings)
     lines = []
     if compared > 1:
         test = "paired t tests" if choice.objective.is_loss else "McNemar's tests"
         lines.append(
-            f"sure     {choice.tied:,} of {compared:,} trials cannot be told from it ({test} on "
-            f"{choice.examples:,} validation examples, Holm, {100 * LEVEL:g} %)"
+            f"tied     {choice.tied:,} of {compared:,} trials are statistically indistinguishable "
+            f"from the best ({test} on {choice.examples:,} validation examples, Holm, "
+            f"{100 * LEVEL:g} %)"
         )
         if simplest is best:
             lines.append("one-se   the same: none simpler is within one standard error")
@@ -104,6 +108,7 @@ def choice_sentences(choice: Choice) -> list[str]:
 
 
 def _expected(choice: Choice) -> str:
+    """Return how much too good the best score is, and what score to expect."""
     found, objective = choice.optimism, choice.objective
     return (
         f"the best score is too good by about {objective.amount(found.amount)}: expect "

@@ -1,6 +1,8 @@
-"""The retrained model: fitted, registered, read back, and asked.
+"""Fit, register and read back the retrained model, and read the inputs that it predicts.
 
-`served_model.py` is copied with every model and runs without Lockstep: NumPy, pandas, mlflow.
+`fitting.py` trains it, `registry.py` registers it, `champion.py` loads it, and `inputs.py` reads
+pictures and arrays. `served_model.py` is copied with every model and runs without Lockstep: it
+needs only NumPy, pandas and mlflow.
 
 May import: MLflow, `search.tracking`, `search.trials`, `search.spec`, `core`.
 """

@@ -1,4 +1,5 @@
-"""The model that a study's alias points at, read back from the registry."""
+"""Load a study's champion, which is the model version with the alias `CHAMPION`, from the
+registry."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from search.model.registry import CHAMPION, _column, quiet
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """The model that a study's alias points at."""
+    """A study's champion: the loaded model, its classes, and the input that it expects."""
 
     uri: str
     class_names: tuple[str, ...]
@@ -27,7 +28,7 @@ class Champion:
     model: Any
 
     def probabilities(self, X: Features) -> npt.NDArray[np.float64]:
-        """(n, D) → (n, C)."""
+        """Return the probability of each class, (n, C), for features (n, D)."""
         found = self.model.predict(X)
         return np.stack(
             [found[_column(name)].to_numpy(np.float64) for name in self.class_names], axis=1
@@ -35,7 +36,11 @@ class Champion:
 
 
 def load_champion(tracker: Tracker, name: str) -> Champion:
-    """Raises LockstepError when the study has none. The model is run as code: MLflow is trusted."""
+    """Load the champion of the study with this name.
+
+    Loading a model runs code from MLflow, which is therefore trusted. Raises LockstepError if the
+    study has no model.
+    """
     import mlflow
     from mlflow.exceptions import MlflowException
 

@@ -1,4 +1,4 @@
-"""Fitting chosen configurations on train + validation, and what the test set says of them."""
+"""Train chosen configurations on train + validation, and evaluate them on the test set."""
 
 from __future__ import annotations
 
@@ -24,33 +24,35 @@ Labels = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """One configuration, trained on train + validation."""
+    """One configuration, trained on train + validation and evaluated on the test set."""
 
     result: TrainingResult
-    iterations: npt.NDArray[np.float64]  # (2, iterations): loss and accuracy of each batch
-    predicted: Labels  # on the test set
+    iterations: npt.NDArray[np.float64]  # (2, T): loss and accuracy of T batches
+    predicted: Labels  # the class of each test example
     correct: npt.NDArray[np.bool_]
 
     @property
     def errors(self) -> int:
+        """The number of test examples that are classified wrongly."""
         return int((~self.correct).sum())
 
     @property
     def test_accuracy(self) -> float:
+        """The share of test examples that are classified correctly."""
         return float(self.correct.mean())
 
     @property
     def train_accuracy(self) -> float:
-        """Over the last epoch, before each update."""
+        """The training accuracy of the last epoch, measured on each batch before its update."""
         return float(self.result.curves.train_accuracy[-1])
 
     @property
     def interval(self) -> Interval:
-        """95 %, Wilson."""
+        """The 95 % Wilson interval of the test accuracy."""
         return wilson_interval(int(self.correct.sum()), len(self.correct))
 
     def confusion(self, test: Dataset) -> Labels:
-        """Test examples by true (row) and predicted (column) class, (C, C)."""
+        """Return the number of test examples by true (row) and predicted (column) class, (C, C)."""
         C = len(test.class_names)
         counts = np.zeros((C, C), np.intp)
         np.add.at(counts, (test.y, self.predicted), 1)
@@ -58,9 +60,9 @@ class Fit:
 
 
 class Fitter:
-    """Trains configurations on all of a dataset, one at a time, and judges them on a test set.
+    """A trainer of single configurations on a whole dataset, which evaluates them on a test set.
 
-    on_epoch: called after each epoch with 1; where it returns true, training stops there.
+    on_epoch: called with 1 after each epoch; if it returns true, training stops there.
     """
 
     def __init__(
@@ -72,9 +74,9 @@ class Fitter:
         self._on_epoch = on_epoch
 
     def fit(self, tried: Hyperparameters, epochs: int, seed: int) -> Fit:
-        """Train a configuration; predict the test set with the weights of its last epoch.
+        """Train a configuration, and predict the test set with the weights of the last epoch.
 
-        seed: of the order of the examples. Raises LockstepError when the training diverges.
+        seed: of the order of the examples. Raises LockstepError if the training diverges.
         """
         stack = Stack((tried,), self._penalty, seed, record_steps=True)
         with threadpool_limits(1):
@@ -91,14 +93,17 @@ class Fitter:
 
 
 def epochs_by_validation(trial: FinishedTrial, loss_error: float) -> int:
-    """The epochs to train the trial for on more data: those of the study, or its best epoch where
-    the validation loss was lower there by more than one standard error, ``loss_error``."""
+    """Return how many epochs to train the configuration of a trial on more data.
+
+    These are the epochs that the trial trained in the study, or its best epoch if the validation
+    loss was lower there by more than one standard error, ``loss_error``.
+    """
     earlier_is_better = trial.val_loss - trial.best_val_loss > loss_error
     return trial.best_epoch if earlier_is_better else trial.stopped_epoch
 
 
 def compared(first: Fit, second: Fit) -> McNemar:
-    """McNemar's mid-p test of two fits on the test set."""
+    """Return McNemar's mid-p test of two fits on the test set."""
     return mcnemar(
         int((first.correct & ~second.correct).sum()),
         int((~first.correct & second.correct).sum()),

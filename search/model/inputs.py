@@ -1,4 +1,5 @@
-"""What a champion is asked about: pictures and feature matrices, read as its training data was."""
+"""Read pictures and feature matrices for a champion, scaled in the same way as its training
+data."""
 
 from __future__ import annotations
 
@@ -19,8 +20,13 @@ Shape = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """features: D. image_shape: (H, W) of the training images, None where they were none; white:
-    the value of full brightness in them; background: what is usual at their edge."""
+    """The input that a model expects.
+
+    features: the number of features, D.
+    image_shape: (H, W) of the training images, None if the data were not images.
+    white: the value of full brightness in the training images.
+    background: the usual value at the edge of the training images.
+    """
 
     features: int
     image_shape: Shape | None
@@ -28,7 +34,11 @@ class Expected:
     background: float = 0.0
 
     def looks_inverted(self, X: Features) -> bool:
-        """Whether a picture's edge (D,) is nearer to the other end of the scale."""
+        """Return whether a picture (D,) seems to have dark and bright swapped.
+
+        This is so if the values at its edge are nearer to the other end of the scale than to the
+        background.
+        """
         if self.image_shape is None:
             return False
         edge = np.median(X[edge_of(self.image_shape)])
@@ -36,16 +46,17 @@ class Expected:
 
 
 def edge_of(shape: Shape) -> npt.NDArray[np.bool_]:
-    """Which of the H W pixels lie on the edge of an image, (H W,)."""
+    """Return which of the H W pixels of an image lie on its edge, (H W,)."""
     edge = np.ones(shape, np.bool_)
     edge[1:-1, 1:-1] = False
     return edge.ravel()
 
 
 def read_input(path: Path, expected: Expected, invert: bool = False) -> Features:
-    """The rows of a file, (n, D): of the array X in an .npz file, else the one of a picture.
+    """Return the rows of a file, (n, D): the array X of an .npz file, or one row for a picture.
 
-    invert: a picture's dark for bright. Raises LockstepError.
+    invert: swap dark and bright in a picture. Raises LockstepError if the file does not fit the
+    model.
     """
     if not path.is_file():
         raise LockstepError(f"{path}: no such file; give a picture or an .npz file with an array X")
@@ -55,6 +66,7 @@ def read_input(path: Path, expected: Expected, invert: bool = False) -> Features
 
 
 def _rows(path: Path, expected: Expected) -> Features:
+    """Return the array X of an .npz file as float32 rows."""
     try:
         arrays = read_npz(path, ("X",))
     except DataError as error:
@@ -80,6 +92,7 @@ def _rows(path: Path, expected: Expected) -> Features:
 
 
 def _picture(path: Path, expected: Expected, invert: bool) -> Features:
+    """Return a picture as one row of grey values, on a white ground where it is transparent."""
     from PIL import Image, UnidentifiedImageError
 
     shape = expected.image_shape
@@ -108,7 +121,7 @@ def _picture(path: Path, expected: Expected, invert: bool) -> Features:
 
 
 def _check(path: Path, size: Sequence[int], mode: str, shape: Shape) -> None:
-    """Before any pixel is unpacked."""
+    """Raise LockstepError if a picture's size or mode does not fit, before it is decoded."""
     width, height = size
     if (height, width) != shape:
         raise LockstepError(

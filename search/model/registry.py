@@ -1,4 +1,4 @@
-"""The retrained model in MLflow: logged, registered, compared with the champion, and read back."""
+"""Register the retrained model in MLflow, check it, and decide whether it becomes the champion."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 EXAMPLES = 5  # rows of the input example
-CHECKED = 1000  # rows that the model that is read back must predict alike
+CHECKED = 1000  # rows that are predicted again to check the registered model
 _CODE = Path(__file__).with_name("served_model.py")
 _SCORE, _DATA = "lockstep.{}", "lockstep.data_digest"
 
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """What validation said of the configuration that a model was trained with."""
+    """The validation scores of the configuration that a model was trained with."""
 
     trial: int
     val_loss: float
@@ -42,7 +42,7 @@ class Validated:
     data_digest: str
 
     def tags(self) -> dict[str, str]:
-        """Of the model version, for the next one to be compared with."""
+        """Return the tags of the model version, with which the next model is compared."""
         return {
             "lockstep.trial": str(self.trial),
             _SCORE.format("val_loss"): repr(self.val_loss),
@@ -53,7 +53,7 @@ class Validated:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredModel:
-    """A version in the registry; reason: why it is the champion, or is not."""
+    """A model version in the registry; reason: why it is the champion, or why it is not."""
 
     name: str
     version: int
@@ -62,13 +62,17 @@ class RegisteredModel:
 
     @property
     def uri(self) -> str:
+        """The address of the version for MLflow."""
         return f"models:/{self.name}/{self.version}"
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """MLflow tells of its progress on standard error, past its own logger, and advises type hints
-    that a tensor signature makes moot."""
+    """Silence MLflow's messages on standard error, and all warnings.
+
+    MLflow shows progress without using its own logger. It also warns of missing type hints, which a
+    model with a tensor signature does not need.
+    """
     with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -82,12 +86,12 @@ def register_model(
     examples: Dataset,
     validated: Validated,
 ) -> RegisteredModel:
-    """Log the model (D, C) with the run, register it, check what is read back, and make it the
+    """Log a model (D, C) with the run, register it, check it after reading it back, and make it the
     champion unless it is worse on validation than the present one.
 
-    examples: what it was trained on. The model is logged as code with its weights as a plain .npz:
-    loading it needs no pickle. Raises LockstepError when the registered model does not predict as
-    the weights do.
+    examples: what the model was trained on. The model is logged as code, with its weights in a
+    plain .npz file, so that loading it needs no pickle. Raises LockstepError if the registered
+    model does not predict the same as the weights.
     """
     import mlflow
 
@@ -118,6 +122,7 @@ def register_model(
 
 
 def _signature(features: int, names: tuple[str, ...]) -> Any:
+    """Return the model's signature: features in, the class and its probabilities out."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
@@ -129,25 +134,25 @@ def _signature(features: int, names: tuple[str, ...]) -> Any:
 
 
 def _metadata(examples: Dataset) -> dict[str, Any]:
-    """What a picture must become in order to look like the training images."""
+    """Return what is needed to scale a picture like the training images; empty without images."""
     shape = examples.image_shape
     if shape is None:
         return {}
     return {
         "image_shape": list(shape),
-        # Data of bytes was scaled to [0, 1]; anything else was taken as it is.
+        # Bytes were scaled to [0, 1] in training, and other data were left as they are.
         "white": max(1.0, float(examples.X.max())),
         "background": float(np.median(examples.X[:, edge_of(shape)])),
     }
 
 
 def _column(class_name: str) -> str:
-    """Of the output, the one with a class's probability."""
+    """Return the name of the output column with a class's probability."""
     return f"probability_{class_name}"
 
 
 def _succession(client: MlflowClient, name: str, new: Validated) -> tuple[bool, str]:
-    """Whether the new model succeeds the present champion, and why."""
+    """Return whether the new model replaces the present champion, and why."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -172,6 +177,7 @@ def _succession(client: MlflowClient, name: str, new: Validated) -> tuple[bool, 
 
 
 def _check(uri: str, weights: npt.NDArray[np.float32], examples: Dataset) -> None:
+    """Raise LockstepError if the registered model does not predict the same as the weights."""
     import mlflow
 
     X = examples.X[:CHECKED]

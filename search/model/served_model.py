@@ -1,7 +1,8 @@
-"""The registered model, as MLflow loads and serves it: logged as code, its weights as a plain .npz.
+"""The registered model as MLflow loads and serves it: this code, with the weights in a plain .npz
+file.
 
-MLflow copies this one file with the model, so it stands alone: NumPy, pandas and mlflow, nothing of
-Lockstep, and no pickle.
+MLflow copies only this file with the model. So it imports NumPy, pandas and mlflow but nothing of
+Lockstep, and it uses no pickle.
 """
 
 from __future__ import annotations
@@ -16,17 +17,22 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
 class SoftmaxRegression(PythonModel):
-    """Features (n, D), scaled as in training, to the class and the probability of every class."""
+    """A model that predicts a class and the probability of every class.
+
+    Its input is a matrix of features (n, D), scaled as in training.
+    """
 
     def load_context(self, context: PythonModelContext) -> None:
+        """Load the weights and class names."""
         with np.load(context.artifacts["model"], allow_pickle=False) as arrays:
             self.W: npt.NDArray[np.float32] = arrays["W"]  # (D, C)
             self.class_names = [str(name) for name in arrays["class_names"]]
 
-    # No type hint on model_input: MLflow would take it for a schema, and the signature is one.
+    # model_input has no type hint: MLflow would take it as a schema, but the signature is one.
     def predict(  # type: ignore[no-untyped-def]
         self, context: PythonModelContext, model_input, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
+        """Return a table of n rows: the predicted class, and the probability of every class."""
         X = np.asarray(model_input, dtype=np.float32)
         Z = X @ self.W
         Z -= Z.max(axis=1, keepdims=True)

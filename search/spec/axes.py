@@ -23,11 +23,11 @@ from search.spec.fields import (
     distinct,
 )
 
-CLOSEST = 512  # floats from one point of a range to the next, so that rounding merges no two
+CLOSEST = 512  # So many floats must separate two points of a range, or rounding could merge them.
 
 
 class Range(Table):
-    """An interval of values; ``points`` of them make a grid."""
+    """An interval of values; a grid has ``points`` values from it."""
 
     low: Number
     high: Number
@@ -50,24 +50,28 @@ class Range(Table):
 
 
 def _above_zero(axis: Range | tuple[float, ...]) -> Range | tuple[float, ...]:
+    """Return the axis. Raises ValueError if its range is not within (0, LARGEST]."""
     if isinstance(axis, Range) and axis.low <= 0:
         raise ValueError(f"low = {axis.low:g} must be greater than 0")
     return _bounded(axis)
 
 
 def _not_negative(axis: Range | tuple[float, ...]) -> Range | tuple[float, ...]:
+    """Return the axis. Raises ValueError if its range is not within [0, LARGEST]."""
     if isinstance(axis, Range) and axis.low < 0:
         raise ValueError(f"low = {axis.low:g} must not be negative")
     return _bounded(axis)
 
 
 def _bounded(axis: Range | tuple[float, ...]) -> Range | tuple[float, ...]:
+    """Return the axis. Raises ValueError if its range ends above LARGEST."""
     if isinstance(axis, Range) and axis.high > LARGEST:
         raise ValueError(f"high = {axis.high:g} must be {LARGEST:g} at most")
     return axis
 
 
 def _listed(sizes: object) -> object:
+    """Return the batch sizes. Raises ValueError if they are given as a range."""
     if isinstance(sizes, dict):
         raise ValueError(
             "a stack of trials shares one batch size, and sizes from a range would hardly ever "

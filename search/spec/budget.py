@@ -1,4 +1,4 @@
-"""How many trials may still be asked for: never more than what remains of the budget."""
+"""The budget of a search: how many trials a cohort may have, and how many epochs it takes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from search.spec.search_spec import SearchSpec
 
 
 def cohort_epochs(n: int, search: SearchSpec, epochs: int) -> int:
-    """Epochs that a cohort of n trials trains in all, if none diverges. epochs: of a full trial."""
+    """Return the total number of epochs that a cohort of n trials trains if none diverges.
+
+    epochs: those of a trial that is trained to the end.
+    """
     levels = search.rungs(epochs)
     hyperband = search.pruner == "hyperband"
     sizes = bracket_sizes(n, len(levels), search.eta) if hyperband else [n]
@@ -17,9 +20,10 @@ def cohort_epochs(n: int, search: SearchSpec, epochs: int) -> int:
 
 
 def next_size(search: SearchSpec, epochs: int, asked: int, spent: int, minutes: float) -> int:
-    """Trials of the next cohort, 0 at the end.
+    """Return the number of trials of the next cohort; 0 if the budget is used up.
 
-    asked: trials so far; spent: epochs that they trained; minutes: that they took.
+    epochs: those of a trial that is trained to the end. asked: the number of trials so far. spent:
+    the epochs that these trained. minutes: the time that they took.
     """
     size = search.cohort
     if search.trials is not None:
@@ -27,7 +31,7 @@ def next_size(search: SearchSpec, epochs: int, asked: int, spent: int, minutes: 
     if search.minutes is not None and minutes >= search.minutes:
         size = 0
     if search.epochs is not None and size > 0:
-        # The largest cohort that cannot overdraw: cohort_epochs grows with n.
+        # This finds the largest cohort within the budget, since cohort_epochs grows with n.
         left = search.epochs - spent
         costs = range(1, size + 1)
         size = bisect.bisect_right(costs, left, key=lambda n: cohort_epochs(n, search, epochs))
@@ -35,7 +39,10 @@ def next_size(search: SearchSpec, epochs: int, asked: int, spent: int, minutes: 
 
 
 def expected_trials(search: SearchSpec, epochs: int) -> int | None:
-    """Trials of the whole budget if none diverges; None where only time bounds them."""
+    """Return the number of trials of the whole budget if none diverges.
+
+    It is None if only time limits the trials. epochs: those of a trial that is trained to the end.
+    """
     if search.trials is None and search.epochs is None:
         return None
     if search.epochs is None:

@@ -1,4 +1,4 @@
-"""What the tables of a study file are made of: strict numbers, names, lists of distinct values."""
+"""The types of the values in a study file: strict numbers, names, and lists of distinct values."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from search.spec.messages import shortened
 
-LARGEST = 1e6  # of a learning rate or weight decay
-MAX_TRIALS = 1_000_000  # of a study: all of them are kept in memory
+LARGEST = 1e6  # the largest learning rate or weight decay
+MAX_TRIALS = 1_000_000  # All trials of a study are kept in memory.
 
-# Strict: a quoted "0.1" or a true is a mistake in a study file, not a number.
+# Numbers are strict, because a quoted "0.1" or a true is a mistake in a study file.
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Integer = Annotated[int, Field(strict=True)]
 Rate = Annotated[Number, Field(gt=0, le=LARGEST)]
@@ -27,6 +27,7 @@ _Value = TypeVar("_Value")
 
 
 def distinct(values: tuple[_Value, ...]) -> tuple[_Value, ...]:
+    """Return the values unchanged. Raises ValueError if one is listed twice."""
     seen: set[_Value] = set()
     for value in values:
         if value in seen:
@@ -36,4 +37,6 @@ def distinct(values: tuple[_Value, ...]) -> tuple[_Value, ...]:
 
 
 class Table(BaseModel):
+    """A table of a study file: immutable, with no other keys than its fields."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,4 +1,4 @@
-"""What is wrong with a study file, in one sentence: file, key, value and what would be right."""
+"""One sentence for each mistake in a study file: file, key, value and what is expected."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-# pydantic's path through a union goes over names that are no keys of the file.
+# pydantic's path to a value in a union has names in it that are not keys of the file.
 _UNIONS = {"learning_rate": ("range", "values")}
 _UNIONS["weight_decay"] = _UNIONS["learning_rate"]
 _EXPECTED = {
@@ -25,20 +25,23 @@ _EXPECTED = {
 
 
 def shortened(value: object, limit: int = 60) -> str:
-    """A value as a study file would show it, cut to a readable length."""
+    """Return a value as it would be in a study file, cut to a readable length."""
     try:
         text = str(value).lower() if isinstance(value, bool) else repr(value)
-    except ValueError:  # Python prints no integer of thousands of digits
+    except ValueError:  # Python does not print integers with thousands of digits
         return "a number of thousands of digits"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def sentence(path: Path, error: ValidationError, known: type[BaseModel]) -> str:
-    """The first mistake in ``error``; a misspelt key goes before the one it leaves missing."""
+    """Return one sentence about the first mistake in ``error``; unknown keys come first.
+
+    A misspelt key is also reported as missing, which would be the less useful message.
+    """
     mistakes = error.errors(include_url=False)
     mistake = min(mistakes, key=lambda each: each["type"] != "extra_forbidden")
     keys = _keys(mistake["loc"])
-    # An unknown key may be anything at all: it is shown cut and with control characters escaped.
+    # An unknown key may be any text, so it is cut and its control characters are escaped.
     key = ".".join(repr(key)[1:-1][:80] for key in keys) or "the file"
     value = shortened(mistake["input"])
     match mistake["type"]:
@@ -70,18 +73,19 @@ def sentence(path: Path, error: ValidationError, known: type[BaseModel]) -> str:
 
 
 def _keys(loc: Sequence[int | str]) -> list[str]:
-    """The keys of the file in pydantic's path to a mistake."""
+    """Return the keys of the file in pydantic's path to a mistake."""
     keys: list[str] = []
     for place, key in enumerate(loc):
         before = str(loc[place - 1]) if place else ""
-        of_label = place > 1 and loc[place - 2] == "classes"  # whole number or text
+        # After the index of a label, the path has the label's type, which is not a key.
+        of_label = place > 1 and loc[place - 2] == "classes"
         if key not in _UNIONS.get(before, ()) and not of_label:
             keys.append(str(key))
     return keys
 
 
 def _names(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
-    """The keys that may stand in the table at ``loc``."""
+    """Return the keys that are allowed in the table at ``loc``."""
     for key in loc:
         if key in model.model_fields:
             model = _table(model.model_fields[str(key)].annotation) or model
@@ -89,7 +93,7 @@ def _names(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
 
 
 def _table(annotation: Any) -> type[BaseModel] | None:
-    """The model that an annotation is, or has among its parts."""
+    """Return the model that an annotation is or contains, or None."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     parts = map(_table, getattr(annotation, "__args__", ()))

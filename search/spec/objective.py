@@ -1,4 +1,4 @@
-"""What trials are ranked by: a score on the validation examples."""
+"""The score on the validation examples by which trials are ranked, and its wording."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ class Scored(Protocol):
     """Anything that has the validation scores of a trial."""
 
     @property
-    def val_loss(self) -> float: ...
+    def val_loss(self) -> float:
+        """The mean cross-entropy on the validation examples, in nats."""
 
     @property
-    def val_accuracy(self) -> float: ...
+    def val_accuracy(self) -> float:
+        """The fraction of the validation examples that are classified correctly."""
 
 
 class Objective(StrEnum):
-    """The score that decides, with its direction, unit, wording and ranking rule.
+    """The score that trials are ranked by, with its direction, unit and wording.
 
     Figures and statistics use its *badness*, which is lower for a better trial: the loss in nats,
     or the error rate 1 - accuracy.
@@ -33,15 +35,15 @@ class Objective(StrEnum):
 
     @property
     def is_loss(self) -> bool:
-        """Whether the score is a loss, and hence lower for a better trial."""
+        """Whether the score is a loss, which is lower for a better trial."""
         return self is Objective.LOSS
 
     def of(self, scored: Scored) -> float:
-        """Return the score itself."""
+        """Return the score of a trial: its validation loss or accuracy."""
         return float(getattr(scored, self.value))
 
     def rank_key(self, scored: Scored) -> tuple[float, float]:
-        """Return what trials are sorted by, lower is better: the score, then the loss."""
+        """Return the key that trials are sorted by, lower is better: the score, then the loss."""
         score = self.of(scored)
         return (score if self.is_loss else -score), scored.val_loss
 
@@ -51,21 +53,21 @@ class Objective(StrEnum):
 
     @property
     def unit_factor(self) -> float:
-        """What a score is multiplied by in a figure: 1, or 100 for per cent."""
+        """The factor of a score in a figure: 1 for nats, or 100 for per cent."""
         return 1.0 if self.is_loss else 100.0
 
     def on_axis(self, badness: Number) -> Number:
-        """Return what the axis of a figure shows: nats, or an accuracy in per cent."""
+        """Return the value on the axis of a figure: a loss in nats, or an accuracy in per cent."""
         return self.unit_factor * (badness if self.is_loss else 1 - badness)
 
     @property
     def in_words(self) -> str:
-        """The name in words."""
+        """The name of the score in words."""
         return "validation loss" if self.is_loss else "validation accuracy"
 
     @property
     def axis_label(self) -> str:
-        """The name with its unit, for the axis of a figure."""
+        """The name of the score with its unit, for the axis of a figure."""
         return f"{self.in_words} ({'nats' if self.is_loss else '%'})"
 
     def text(self, badness: float) -> str:
@@ -73,7 +75,7 @@ class Objective(StrEnum):
         return ("a loss of " if self.is_loss else "an accuracy of ") + self.digits(badness)
 
     def digits(self, badness: float) -> str:
-        """Return a score to the digits that a sentence shows."""
+        """Return a score with as many digits as a sentence shows."""
         return f"{badness:.5f}" if self.is_loss else f"{100 * (1 - badness):.2f} %"
 
     def short(self, badness: float) -> str:

@@ -10,25 +10,30 @@ from core.trainer.pruning import rungs
 from search.spec.fields import MAX_TRIALS, Integer, Number, Seed, Table
 from search.spec.objective import Objective
 
-REDUCTION = 3  # the default: the theory's optimum is e
-DECISIONS = 2  # where min_epochs is left out: a first rung that comes early favours fast learners
+REDUCTION = 3  # the default; in theory the best factor is e
+# The number of pruning decisions if min_epochs is left out. More of them would put the first rung
+# earlier, which favours trials that learn fast.
+DECISIONS = 2
 BUDGET = ("trials", "epochs", "minutes")
-# Keys that came after studies had been stored.
+# These keys were added when studies had been stored already.
 _LATER = {"pruner": "none", "reduction": None, "min_epochs": None, "replicates": 1}
 
 Count = Annotated[Integer, Field(ge=1, le=MAX_TRIALS)]
 
 
 class SearchSpec(Table):
-    """sampler: how configurations are chosen.
-    trials, epochs, minutes: the budget of a sampler, whichever ends first: trials; epochs trained,
-        summed over trials; wall time. A grid runs all its points.
+    """The table [search].
+
+    sampler: how configurations are chosen.
+    trials, epochs, minutes: the budget of a sampler, which ends at the first limit reached: the
+        number of trials, the epochs trained over all trials, the wall time. A grid runs all its
+        points.
     cohort: how many trials are chosen together, before any of their results is known, and compared
-        at the rungs. Larger cohorts fill larger stacks, so that a trial trains at less cost, and
-        give a pruner more to choose from; smaller ones let the sampler learn more often.
+        at the rungs. Larger cohorts fill larger stacks, which costs less per trial, and give a
+        pruner more trials to choose from. With smaller cohorts the sampler learns more often.
     pruner, reduction, min_epochs: whether and how trials are stopped early (see `pruning.py`).
-    replicates: seeds that each configuration is trained under; it is ranked by the mean.
-    finalists: the best trials that are judged again on fresh seeds before one is named the winner.
+    replicates: the number of seeds for each configuration, which is ranked by the mean over them.
+    finalists: how many of the best trials are trained again on fresh seeds to find the winner.
     """
 
     sampler: Literal["grid", "random", "qmc", "tpe", "cmaes", "gp"] = "grid"
@@ -45,7 +50,10 @@ class SearchSpec(Table):
     seed: Seed = 0
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
-        """Epochs after which trials are compared; the last one is their full training."""
+        """Return the epochs at which trials are compared; the last one is the full training.
+
+        epochs: those of the full training.
+        """
         if self.pruner == "none":
             return (epochs,)
         eta = self.eta
@@ -58,18 +66,21 @@ class SearchSpec(Table):
 
     @property
     def appends(self) -> bool:
-        """Whether trials finish in the order of their numbers, which are then given at the end."""
+        """Whether trials finish in the order of their numbers. Optuna then gets each at its end."""
         return self.sampler == "grid" and self.pruner == "none"
 
     def defining(self) -> dict[str, Any]:
-        """What decides the trials and their numbers, as plain JSON values."""
+        """Return the keys that decide the trials and their numbers, as plain JSON values."""
         dumped = self.model_dump(mode="json", exclude={*BUDGET, "finalists"})
         return {
             key: value for key, value in dumped.items() if key not in _LATER or value != _LATER[key]
         }
 
     def check(self, epochs: int) -> None:
-        """Raises ValueError where these keys contradict each other or model.epochs."""
+        """Raise ValueError if these keys contradict each other or ``epochs``.
+
+        epochs: those of the full training.
+        """
         if self.sampler == "grid":
             for key in BUDGET:
                 if (value := getattr(self, key)) is not None:

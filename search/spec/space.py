@@ -1,4 +1,4 @@
-"""The search space of a study: its grid, and its Optuna distributions."""
+"""The grid of a study's search space."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from search.spec.study_spec import SpaceSpec
 if TYPE_CHECKING:
     pass
 
-SIGNIFICANT_DIGITS = 6  # of grid values: readable, and what is shown is what was used
+SIGNIFICANT_DIGITS = 6  # Grid values are rounded, so that what is shown is what was used.
 
 
 def points(axis: Range | tuple[float, ...]) -> list[float]:
-    """The grid values of one axis, ascending for a range, as listed otherwise."""
+    """Return the grid values of one axis: ascending for a range, otherwise as listed.
+
+    Raises ValueError if a range does not say how many points it has.
+    """
     if not isinstance(axis, Range):
         return list(axis)
     if axis.points is None:
@@ -27,13 +30,13 @@ def points(axis: Range | tuple[float, ...]) -> list[float]:
     exact = [float(value) for value in spaced(axis.low, axis.high, axis.points)]
     rounded = [float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in exact]
     rounded[0], rounded[-1] = axis.low, axis.high
-    # A range so narrow that rounding would merge or disorder points keeps them exact.
+    # In a very narrow range, rounding would merge or reorder points, so they are kept exact.
     ordered = all(a < b for a, b in itertools.pairwise(rounded))
     return rounded if ordered else exact
 
 
 def grid(space: SpaceSpec) -> list[Hyperparameters]:
-    """Every combination, by batch size, then learning rate, then weight decay."""
+    """Return every combination, ordered by batch size, then learning rate, then weight decay."""
     return [
         Hyperparameters(learning_rate, weight_decay, batch_size)
         for batch_size in sorted(space.batch_size)

@@ -1,4 +1,4 @@
-"""A study file: found by the name that a user gives, read, and validated."""
+"""Study files on disk: found by the name that a user gives, read, and validated."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ MAX_BYTES = 1 << 20
 
 
 def find(study: str) -> Path:
-    """The study file that a user names: its path, or its bare name when it is in ``studies/``.
+    """Return the path of the study file that a user names.
 
-    Raises StudyFileError when there is none.
+    The user gives its path, or only its name without ``.toml`` if it is in ``studies/``.
+
+    Raises StudyFileError if there is no such file.
     """
     path = Path(study)
     try:
@@ -32,14 +34,14 @@ def find(study: str) -> Path:
         if path.name == study and bare.is_file():
             return bare
     except (OSError, ValueError):
-        pass  # a name that no file can have
+        pass  # No file can have this name.
     known = ", ".join(sorted(each.stem for each in STUDIES.glob("*.toml")))
     hint = f"in {STUDIES}/ there are: {known}" if known else "give the path of a study file"
     raise StudyFileError(f"{shortened(study)}: no such study file; {hint}")
 
 
 def load(path: Path) -> StudySpec:
-    """Read and validate a study file. Raises StudyFileError with one sentence."""
+    """Read and validate a study file. Raises StudyFileError, with one sentence, if it is wrong."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -54,7 +56,7 @@ def load(path: Path) -> StudySpec:
         ) from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise StudyFileError(f"{path}: not valid TOML: {error}") from error
-    except ValueError as error:  # numbers of thousands of digits
+    except ValueError as error:  # a number has thousands of digits
         raise StudyFileError(f"{path}: not valid TOML: {shortened(str(error))}") from error
     try:
         spec = StudySpec.model_validate(table)

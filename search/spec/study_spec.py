@@ -1,4 +1,4 @@
-"""A study file: TOML, validated into a `StudySpec`, with its digest and its differences."""
+"""A validated study file: `StudySpec`, its digest, and the differences between two."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ from search.spec.search_spec import SearchSpec
 
 
 class DataSpec(Table):
+    """The table [data]: which examples, and how many of them are held out for validation."""
+
     source: Line = Field(min_length=1)
     classes: Annotated[tuple[Label, ...], Field(min_length=2), AfterValidator(distinct)] | None = (
         None
@@ -46,12 +48,16 @@ class DataSpec(Table):
 
 
 class ModelSpec(Table):
+    """The table [model]: what every trial has in common."""
+
     penalty: Penalty = Penalty.NORM
     epochs: Annotated[Integer, Field(ge=1, le=100_000)] = 100
     seed: Seed = 0
 
 
 class SpaceSpec(Table):
+    """The table [space]: the values of each hyperparameter that may be tried."""
+
     learning_rate: RateAxis
     weight_decay: DecayAxis
     batch_size: Annotated[
@@ -62,7 +68,7 @@ class SpaceSpec(Table):
     ]
 
     def combinations(self) -> int:
-        """Points of the grid, counted without making them."""
+        """Return the number of points of the grid, without making them."""
 
         def count(axis: Range | tuple[float, ...]) -> int:
             return (axis.points or 1) if isinstance(axis, Range) else len(axis)
@@ -71,11 +77,14 @@ class SpaceSpec(Table):
 
 
 class Baseline(Table):
+    """The table [baseline]: a known configuration to compare the search with."""
+
     learning_rate: Rate
     weight_decay: Decay
     batch_size: BatchSize
 
     def hyperparameters(self) -> Hyperparameters:
+        """Return the baseline as hyperparameters of the trainer."""
         return Hyperparameters(self.learning_rate, self.weight_decay, self.batch_size)
 
 
@@ -115,19 +124,21 @@ class StudySpec(Table):
 
     @property
     def file(self) -> Path:
-        """Where the study was read."""
+        """The path of the file that the study was read from."""
         return self._file
 
     @property
     def budget(self) -> int | None:
-        """Trials that the study is to have in the end, more if trials diverge early and epochs are
-        left over; None where only time bounds them."""
+        """The number of trials that the study will have in the end; None if only time limits it.
+
+        There will be more trials if some diverge early and leave epochs over.
+        """
         if self.search.sampler == "grid":
             return self.space.combinations()
         return expected_trials(self.search, self.model.epochs)
 
     def source(self) -> str:
-        """`data.source`; a file's path is taken from the study file's folder, if it is there."""
+        """Return `data.source`, or its path in the study file's folder if that is an .npz file."""
         beside = self._file.parent / self.data.source
         return (
             str(beside)
@@ -136,11 +147,11 @@ class StudySpec(Table):
         )
 
     def defining(self) -> dict[str, Any]:
-        """What decides the trials and their numbers, as plain JSON values.
+        """Return everything that decides the trials and their numbers, as plain JSON values.
 
-        The description, the baseline, the budget and the finalists may change under a running
-        study. Keys that came later are left out while they have their defaults, so that studies of
-        before keep their digests.
+        The description, the baseline, the budget and the finalists may change during a study. Keys
+        that were added later are left out while they have their defaults, so that older studies
+        keep their digests.
         """
         defining = self.model_dump(
             mode="json", exclude={"name": True, "description": True, "baseline": True}
@@ -149,13 +160,13 @@ class StudySpec(Table):
         return defining
 
     def digest(self) -> str:
-        """sha256 of `defining`, hexadecimal."""
+        """Return the SHA-256 of `defining`, hexadecimal."""
         canonical = json.dumps(self.defining(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What changed between two `StudySpec.defining`, one "key: old → new" each."""
+    """Return what differs between two `StudySpec.defining`, as one "key: old → new" per key."""
 
     def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         leaves: dict[str, Any] = {}

@@ -1,8 +1,9 @@
-"""The Optuna study, the one source of truth: what is tried next, and what has been recorded.
+"""The Optuna study, which alone decides what is tried next and what counts as recorded.
 
-`opening.py` holds the lease, `search_study.py` plans and records, `samplers.py` asks for trials,
-and `storage.py` says where Optuna keeps them. This is the only room that knows Optuna (but for
-`search.findings.importances`, which computes with it).
+`opening.py` opens a study for its only driver, `search_study.py` plans cohorts and records results,
+`samplers.py` chooses Optuna's samplers, `storage.py` says where Optuna keeps a study, and
+`file_lease.py` and `postgres_lease.py` keep a second driver away. No other package imports Optuna,
+except that `search.findings.importances` computes with it.
 
 May import: Optuna, SQLAlchemy, `search.trials`, `search.spec`, `core`; never MLflow.
 """

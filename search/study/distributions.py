@@ -1,4 +1,4 @@
-"""The search space as Optuna knows it."""
+"""Convert a study's search space to Optuna's distributions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def distributions(space: SpaceSpec) -> dict[str, BaseDistribution]:
-    """The space as Optuna knows it; the keys are the fields of `Hyperparameters`."""
+    """Return the search space as distributions; the keys are the fields of `Hyperparameters`."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     def continuous(axis: Range | tuple[float, ...]) -> BaseDistribution:

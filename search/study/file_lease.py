@@ -1,4 +1,4 @@
-"""One driver at a time per study: a lease that dies with its holder."""
+"""A lock file that allows one driver at a time per study and is released when its holder ends."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from search.errors import StudyBusyError
 
 @contextlib.contextmanager
 def file_lease(path: Path, study: str) -> Iterator[None]:
-    """Hold an exclusive lock on ``path``; the kernel drops it when the process ends, however.
+    """Hold an exclusive lock on ``path``. The kernel releases it when the process ends, in whatever
+    way.
 
-    Folders that were made for it, and in which nothing else was put meanwhile, are removed again.
-    Raises StudyBusyError that names the holder.
+    At the end, folders that were created for the lock are removed if nothing else was put there.
+    Raises StudyBusyError, which names the holder, if another process has the lock.
     """
     made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,13 +40,13 @@ def file_lease(path: Path, study: str) -> Iterator[None]:
         finally:
             if made and list(path.parent.iterdir()) == [path]:
                 path.unlink()
-                with contextlib.suppress(OSError):  # somebody else has put something there
+                with contextlib.suppress(OSError):  # another process has put something there
                     for folder in made:
                         folder.rmdir()
 
 
 def _still_there(path: Path, descriptor: int) -> bool:
-    """Whether the file that was locked is not one that its last holder has just removed."""
+    """Return whether ``path`` is still the locked file, which its last holder may have removed."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
@@ -53,12 +54,16 @@ def _still_there(path: Path, descriptor: int) -> bool:
 
 
 def _holder() -> str:
+    """Return this process's host, id and start time as JSON."""
     started = time.strftime("%Y-%m-%d %H:%M:%S")
     return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": started})
 
 
 def busy(study: str, holder: str) -> str:
-    """The refusal; holder is JSON with pid, host and start time, or anything."""
+    """Return the error message for a study that another process runs.
+
+    holder: JSON with that process's id, host and start time; any other text is ignored.
+    """
     try:
         who = json.loads(holder)
         place = f"process {who['pid']} on {who['host']}, since {who['started']}"

@@ -1,4 +1,4 @@
-"""Opening a study: held by its only driver, or as it stands, to be read."""
+"""Open a study, either as its only driver or just to read it."""
 
 from __future__ import annotations
 
@@ -27,11 +27,13 @@ SPEC_ATTRIBUTE = "lockstep.spec"
 
 @contextlib.contextmanager
 def open_study(spec: StudySpec, settings: Settings, data_digest: str) -> Iterator[SearchStudy]:
-    """Create or continue the study, as its only driver. One that is new, and whose first launch
-    fails without a finished trial, is removed again.
+    """Create or continue the study, as its only driver.
 
-    Raises StudyBusyError when another driver holds it, StudyChangedError when the study file or the
-    data differ from those that it was started with.
+    If the first launch of a new study fails before any trial has finished, the study is removed
+    again.
+
+    Raises StudyBusyError if another driver holds the study, and StudyChangedError if the study file
+    or the data differ from those that it was started with.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with (
@@ -56,7 +58,7 @@ def open_study(spec: StudySpec, settings: Settings, data_digest: str) -> Iterato
 
 
 def load_study(spec: StudySpec, settings: Settings) -> SearchStudy:
-    """The study as it stands, to be read. Raises NothingToShowError when it was never launched."""
+    """Return the study for reading. Raises NothingToShowError if it was never launched."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     check_launched(spec.name, settings)
     try:
@@ -68,9 +70,13 @@ def load_study(spec: StudySpec, settings: Settings) -> SearchStudy:
 
 
 def _check_unchanged(study: optuna.Study, spec: StudySpec, data_digest: str) -> None:
+    """Store the study file and the data's digest in a new study, and compare them in an old one.
+
+    Raises StudyChangedError if they differ.
+    """
     stored = study.user_attrs.get(SPEC_ATTRIBUTE)
     if stored is None:
-        # The spec last: a driver that was killed in between left a study without one.
+        # The spec is stored last, so that a driver killed in between leaves a study without one.
         study.set_user_attr(DATA_ATTRIBUTE, data_digest)
         study.set_user_attr(SPEC_ATTRIBUTE, spec.defining())
         return

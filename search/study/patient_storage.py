@@ -1,4 +1,4 @@
-"""An Optuna storage that waits for a database which is away for a while."""
+"""An Optuna storage that waits while its database cannot be reached."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.errors import LockstepError
 from search.study.known_trials import KnownTrials
 
-FIRST_DELAY, LONGEST_DELAY = 0.5, 10.0  # seconds before a retry, doubled each time
+FIRST_DELAY, LONGEST_DELAY = 0.5, 10.0  # seconds before a retry; the delay doubles each time
 
 _FINISHED = tuple(state for state in TrialState if state.is_finished())
 
@@ -27,19 +27,20 @@ logger = logging.getLogger(__name__)
 
 
 class ConnectionLostError(Exception):
-    """The connection to the database was lost, or could not be made; the text says how."""
+    """The connection to the database was lost or could not be made; the text gives the reason."""
 
 
 class PatientStorage(BaseStorage):
-    """Pass each call on to another storage, and repeat it while that one raises
-    ConnectionLostError.
+    """An Optuna storage that passes each call on to another storage and repeats the call while that
+    one raises ConnectionLostError.
 
-    It is for a study's only driver. A connection may be lost after a commit and before its answer:
-    then the change is there although the call failed. Most calls may simply be made again. For the
-    others the storage is first asked whether the change is there; nobody else can have made it.
+    It is meant for a study's only driver. A connection may be lost after a change was committed and
+    before the answer arrived; then the change is stored although the call failed. Most calls can
+    simply be repeated. Before the others are repeated, the storage is asked whether the change is
+    already there; nobody else can have made it.
 
-    Each call raises LockstepError when the database has not answered for ``patience`` seconds.
-    ``place`` is what that message calls the database.
+    Each call raises LockstepError if the database has not answered for ``patience`` seconds.
+    ``place`` is the name of the database in that message.
     """
 
     def __init__(self, storage: BaseStorage, place: str, patience: float) -> None:
@@ -47,10 +48,10 @@ class PatientStorage(BaseStorage):
         self._place = place
         self._patience = patience
         self._known = KnownTrials(storage)
-        self._counts: dict[int, int] = {}  # of trials, by study id
+        self._counts: dict[int, int] = {}  # the number of trials by study id
 
     def _patiently(self, call: Callable[[], T], again: Callable[[], T] | None = None) -> T:
-        """Return what the call returns. After a lost connection ``again`` is called instead."""
+        """Return what ``call`` returns; after a lost connection, call ``again`` instead."""
         began, delay, attempt = time.monotonic(), FIRST_DELAY, call
         while True:
             try:
@@ -61,7 +62,7 @@ class PatientStorage(BaseStorage):
                 attempt = again or call
 
     def _wait(self, error: ConnectionLostError, began: float, delay: float) -> None:
-        """Sleep before the next attempt. Raises LockstepError when the patience has ended."""
+        """Sleep before the next attempt. Raises LockstepError if the patience is used up."""
         left = began + self._patience - time.monotonic()
         if left <= 0:
             raise LockstepError(
@@ -77,6 +78,8 @@ class PatientStorage(BaseStorage):
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None
     ) -> int:
+        """Create a study and return its id, also if a lost call has already created it."""
+
         def create() -> int:
             return self._storage.create_new_study(directions, study_name)
 
@@ -91,6 +94,8 @@ class PatientStorage(BaseStorage):
         return self._patiently(create, create_unless_there)
 
     def delete_study(self, study_id: int) -> None:
+        """Delete a study, unless a lost call has already deleted it."""
+
         def delete() -> None:
             self._storage.delete_study(study_id)
 
@@ -105,32 +110,45 @@ class PatientStorage(BaseStorage):
         self._counts.pop(study_id, None)
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Set a user attribute of a study."""
         self._patiently(lambda: self._storage.set_study_user_attr(study_id, key, value))
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Set a system attribute of a study."""
         self._patiently(lambda: self._storage.set_study_system_attr(study_id, key, value))
 
     def get_study_id_from_name(self, study_name: str) -> int:
+        """Return the id of the study with this name."""
         return self._patiently(lambda: self._storage.get_study_id_from_name(study_name))
 
     def get_study_name_from_id(self, study_id: int) -> str:
+        """Return the name of a study."""
         return self._patiently(lambda: self._storage.get_study_name_from_id(study_id))
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """Return whether each objective of a study is minimised or maximised."""
         return self._patiently(lambda: self._storage.get_study_directions(study_id))
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return the user attributes of a study."""
         return self._patiently(lambda: self._storage.get_study_user_attrs(study_id))
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return the system attributes of a study."""
         return self._patiently(lambda: self._storage.get_study_system_attrs(study_id))
 
-    def get_all_studies(self) -> list[Any]:  # of FrozenStudy, which has no public name
+    def get_all_studies(self) -> list[Any]:  # a list of FrozenStudy, which has no public name
+        """Return all studies of the storage."""
         return self._patiently(self._storage.get_all_studies)
 
     # Trials: writing
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """Create a trial and return its id.
+
+        After a lost connection, a new trial that fits the template is taken to be the one asked
+        for.
+        """
         if study_id not in self._counts:
             self.get_all_trials(study_id, deepcopy=False)
         count = self._counts[study_id]
@@ -157,6 +175,7 @@ class PatientStorage(BaseStorage):
         param_value_internal: float,
         distribution: BaseDistribution,
     ) -> None:
+        """Set a hyperparameter of a trial."""
         self._patiently(
             lambda: self._storage.set_trial_param(
                 trial_id, param_name, param_value_internal, distribution
@@ -166,6 +185,8 @@ class PatientStorage(BaseStorage):
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
+        """Set the state and values of a trial, unless a lost call has already set them."""
+
         def update() -> bool:
             return self._storage.set_trial_state_values(trial_id, state, values)
 
@@ -179,24 +200,29 @@ class PatientStorage(BaseStorage):
     def set_trial_intermediate_value(
         self, trial_id: int, step: int, intermediate_value: float
     ) -> None:
+        """Set the value that a trial reports at a step."""
         self._patiently(
             lambda: self._storage.set_trial_intermediate_value(trial_id, step, intermediate_value)
         )
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Set a user attribute of a trial."""
         self._patiently(lambda: self._storage.set_trial_user_attr(trial_id, key, value))
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Set a system attribute of a trial."""
         self._patiently(lambda: self._storage.set_trial_system_attr(trial_id, key, value))
 
     # Trials: reading
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
+        """Return the id of a study's trial with this number."""
         return self._patiently(
             lambda: self._storage.get_trial_id_from_study_id_trial_number(study_id, trial_number)
         )
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Return a trial."""
         return self._patiently(lambda: self._storage.get_trial(trial_id))
 
     def get_all_trials(
@@ -205,6 +231,7 @@ class PatientStorage(BaseStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
+        """Return the trials of a study, or those in the given states, in order of number."""
         if states is not None and not any(state in states for state in _FINISHED):
             unfinished = self._patiently(
                 lambda: self._storage.get_all_trials(study_id, deepcopy=False, states=states)
@@ -217,11 +244,12 @@ class PatientStorage(BaseStorage):
         return copy.deepcopy(trials) if deepcopy else trials
 
     def remove_session(self) -> None:
+        """Remove the other storage's database session of this thread."""
         self._storage.remove_session()
 
 
 def _is_of(trial: FrozenTrial, template: FrozenTrial | None) -> bool:
-    """Whether a trial may have been created from this template."""
+    """Return whether a trial may have been created from this template."""
     if template is None:
         return trial.state is TrialState.RUNNING and not trial.params
     return trial.state is template.state and trial.params == template.params

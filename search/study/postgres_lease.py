@@ -1,4 +1,4 @@
-"""One driver at a time for a study in PostgreSQL: a lock that dies with its connection."""
+"""An advisory lock in PostgreSQL that allows one driver at a time and ends with its connection."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from search.errors import StudyBusyError
 from search.study.file_lease import busy
 
-GRACE_SECONDS = 5.0  # for the server to end a session of ours that it does not know to be lost
-# The server notices within half a minute that a driver is gone without a word.
+GRACE_SECONDS = 5.0  # how long the server may take to end a lost session of this process
+# With these settings the server notices within half a minute that a driver has disappeared.
 _SERVER = {"tcp_keepalives_idle": 15, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 3}
 _HOLDER = """
     SELECT pid, application_name FROM pg_stat_activity JOIN pg_locks USING (pid)
@@ -24,14 +24,16 @@ _HOLDER = """
 
 
 def this_process() -> str:
-    """Return how a lease names its holder: in 63 bytes, which is what PostgreSQL keeps of an
-    application's name."""
+    """Return the name under which this process holds a lease, in at most 63 bytes.
+
+    PostgreSQL cuts an application's name after 63 bytes.
+    """
     holder = f"lockstep/{os.getpid()}/{int(time.time())}/{socket.gethostname()}"
     return holder.encode("ascii", "replace")[:63].decode()
 
 
 class PostgresLease:
-    """Take the advisory lock of a study on each new connection, before it is used."""
+    """The lease of a study, which each new connection must take before it is used."""
 
     def __init__(self, study: str, holder: str | None = None) -> None:
         self._study = study
@@ -40,9 +42,9 @@ class PostgresLease:
         self._key = int.from_bytes(digest[:8], "big", signed=True)
 
     def take(self, connection: Any, _: object = None) -> None:
-        """Let a DBAPI connection hold the lock for as long as it lives.
+        """Take the lock on a DBAPI connection, which then holds it for as long as it lives.
 
-        Raises StudyBusyError that names the holder; a connection that does not get the lock is
+        Raises StudyBusyError, which names the holder. A connection that does not get the lock is
         closed, so that nothing can be written through it.
         """
         try:
@@ -66,13 +68,13 @@ class PostgresLease:
                 pid, holder = cursor.fetchone() or (None, self._holder)
                 if holder != self._holder or time.monotonic() > deadline:
                     raise StudyBusyError(busy(self._study, _read(holder)))
-                if pid is not None:  # our own lost connection, of whose end the server knows not
+                if pid is not None:  # our own connection, whose loss the server has not noticed
                     cursor.execute("SELECT pg_terminate_backend(%s)", (pid,))
                 time.sleep(0.1)
 
 
 def _read(holder: str) -> str:
-    """Return what `lease.busy` takes."""
+    """Convert a holder's name to the JSON that `file_lease.busy` takes."""
     name, *fields = holder.split("/", 3)
     if name != "lockstep" or len(fields) != 3:
         return ""

@@ -19,17 +19,17 @@ from search.study.postgres_lease import PostgresLease
 
 @contextlib.contextmanager
 def leased_storage(url: str, study: str, patience: float) -> Iterator[PatientStorage]:
-    """Hold the lease of a study, and give the storage that writes under it.
+    """Hold the lease of a study, and yield the storage that writes under it.
 
     Everything goes through one connection, and a connection is only accepted once it holds the
-    study's advisory lock. So there is no moment in which a driver that lost its lock could write.
-    A lost connection is made anew, for ``patience`` seconds.
+    study's advisory lock. So a driver that has lost its lock can never write. A lost connection is
+    made again for up to ``patience`` seconds.
 
-    Raises StudyBusyError that names the holder, now or when another driver took over after the
-    connection was lost; LockstepError when the server stays away.
+    Raises StudyBusyError, which names the holder, if another driver has the lease or took it over
+    after the connection was lost. Raises LockstepError if the server does not come back.
     """
     options = {"connect_args": connect_args(url)}
-    # Optuna makes its tables and checks their version, for which it needs a second connection.
+    # To create its tables and check their version, Optuna needs a second connection.
     RDBStorage(url, engine_kwargs=dict(options)).engine.dispose()
     storage = RDBStorage(
         url,
@@ -43,8 +43,8 @@ def leased_storage(url: str, study: str, patience: float) -> Iterator[PatientSto
         skip_compatibility_check=True,
         skip_table_creation=True,
     )
-    # `engine` has a public name, though Optuna's documentation advises against its attributes:
-    # there is no other way to see a lost connection before Optuna does, or to close one.
+    # Optuna's documentation advises against using `engine`, although its name is public. There is
+    # no other way to see a lost connection before Optuna does, or to close a connection.
     event.listen(storage.engine, "handle_error", _lost)
     try:
         yield PatientStorage(storage, f"PostgreSQL at {redacted(url)}", patience)
@@ -54,12 +54,12 @@ def leased_storage(url: str, study: str, patience: float) -> Iterator[PatientSto
 
 
 def _lost(context: ExceptionContext) -> None:
-    """Raise ConnectionLostError in the place of SQLAlchemy's error.
+    """Raise ConnectionLostError in place of SQLAlchemy's error.
 
-    Optuna would turn that into one of its own, and when it creates a trial it would try again by
-    itself, without a look whether the trial is already there.
+    Optuna would turn SQLAlchemy's error into one of its own. When it creates a trial, it would also
+    retry without checking whether the trial already exists.
     """
     error = context.sqlalchemy_exception
-    found_by_ping = context.is_pre_ping and context.is_disconnect  # then it is made anew at once
+    found_by_ping = context.is_pre_ping and context.is_disconnect  # then it reconnects at once
     if isinstance(error, OperationalError | InterfaceError) and not found_by_ping:
         raise ConnectionLostError(first_line(error))

@@ -1,8 +1,9 @@
-"""Which Optuna sampler suggests a trial. A grid is enumerated in `space.py` and needs none.
+"""Choose the Optuna sampler that suggests a trial. A grid is listed in `search/spec/space.py` and
+needs no sampler.
 
-Each suggestion has a sampler and a seed of its own, both functions of the study file and the
-trial's number. What Optuna's samplers learn they read from the storage; so a study that was
-interrupted asks for what it would have asked for undisturbed.
+Each suggestion has its own sampler and seed, which depend only on the study file and the trial's
+number. Optuna's samplers learn only from what is in the storage. So a study that was interrupted
+asks for the same trials as one that was not.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from optuna.trial import FrozenTrial
 from search.errors import LockstepError
 from search.spec.study_spec import StudySpec
 
-LEAST_POPULATION = 4  # of CMA-ES
+LEAST_POPULATION = 4  # the smallest population that CMA-ES gets
 
 
 def check_installed(spec: StudySpec) -> None:
-    """Raises LockstepError where the sampler needs a package that is not there."""
+    """Raise LockstepError if the sampler needs a package that is not installed."""
     if spec.search.sampler == "gp" and importlib.util.find_spec("torch") is None:
         raise LockstepError(
             f'study {spec.name}: search.sampler = "gp" needs PyTorch: pip install torch, or '
@@ -35,7 +36,7 @@ def check_installed(spec: StudySpec) -> None:
 
 
 def sampler_for(spec: StudySpec, number: int) -> BaseSampler:
-    """The sampler that suggests the trial of this number."""
+    """Return the sampler that suggests the trial with this number."""
     seed = int(np.random.SeedSequence((spec.search.seed, number)).generate_state(1)[0])
     return _SAMPLERS[spec.search.sampler](spec, seed, number)
 
@@ -49,8 +50,11 @@ def _tpe(spec: StudySpec, seed: int, number: int) -> BaseSampler:
 
 
 def _cmaes(spec: StudySpec, seed: int, number: int) -> BaseSampler:
-    """One generation a cohort, with room for trials that diverge. What is listed, such as batch
-    sizes, has no neighbours to move to: TPE chooses it."""
+    """Return CMA-ES with about one generation per cohort, leaving room for trials that diverge.
+
+    Values from a list, such as batch sizes, have no order for CMA-ES to follow, so TPE chooses
+    them.
+    """
     search = spec.search
     with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
         return CmaEsSampler(
@@ -82,10 +86,11 @@ _SAMPLERS: dict[str, Callable[[StudySpec, int, int], BaseSampler]] = {
 
 
 class SobolSampler(BaseSampler):
-    """Point ``number`` of a scrambled Sobol sequence over floats and choices.
+    """A sampler that returns point ``number`` of a scrambled Sobol sequence over floats and
+    choices.
 
-    Optuna's own QMCSampler counts its points in the storage, so that one is skipped when a driver
-    is killed while it asks; and it draws the first point at random.
+    Optuna's own QMCSampler counts its points in the storage, so it skips a point if a driver is
+    killed while it asks. It also draws the first point at random.
     """
 
     def __init__(self, seed: int, number: int) -> None:
@@ -96,11 +101,13 @@ class SobolSampler(BaseSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
+        """Return an empty space, because each hyperparameter is sampled independently."""
         return {}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
+        """Return no values, because each hyperparameter is sampled independently."""
         return {}
 
     def sample_independent(
@@ -110,10 +117,11 @@ class SobolSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
+        """Return the point's value for one hyperparameter."""
         return _at(self._coordinates()[param_name], param_distribution)
 
     def _coordinates(self) -> Mapping[str, float]:
-        """A point in the unit cube, by name of the hyperparameter."""
+        """Return the point in the unit cube, by name of the hyperparameter."""
         if self._point is None:
             from scipy.stats.qmc import Sobol
 
@@ -121,13 +129,13 @@ class SobolSampler(BaseSampler):
             sequence = Sobol(len(names), scramble=True, rng=np.random.default_rng(self._seed))
             if self._number:
                 sequence.fast_forward(self._number)
-            with warnings.catch_warnings(action="ignore"):  # that one point is no power of two
+            with warnings.catch_warnings(action="ignore"):  # about a count that is not a power of 2
                 self._point = dict(zip(names, sequence.random(1)[0].tolist(), strict=True))
         return self._point
 
 
 def _at(u: float, distribution: BaseDistribution) -> Any:
-    """The value at u in [0, 1) of a distribution."""
+    """Return the value of a distribution at u in [0, 1)."""
     if isinstance(distribution, CategoricalDistribution):
         choices = distribution.choices
         return choices[min(int(u * len(choices)), len(choices) - 1)]

@@ -1,4 +1,4 @@
-"""The Optuna study, the one source of truth: open and resume it, plan cohorts, record results."""
+"""Plan a study's cohorts and record its results in Optuna's storage."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ from search.trials.trial import PlannedTrial
 DATA_ATTRIBUTE = "lockstep.data_digest"
 TEST_ATTRIBUTE = "lockstep.test_evaluations"
 FINALISTS_ATTRIBUTE = "lockstep.finalists"
-COHORT_ATTRIBUTE = "lockstep.cohort"  # of the latest: its first trial, and the one after its last
-MINUTES_ATTRIBUTE = "lockstep.minutes"  # that finished cohorts took
+# The latest cohort: the number of its first trial, and one more than that of its last.
+COHORT_ATTRIBUTE = "lockstep.cohort"
+MINUTES_ATTRIBUTE = "lockstep.minutes"  # the minutes that finished cohorts took
 
 _STATES = {
     Status.COMPLETED: TrialState.COMPLETE,
@@ -42,7 +43,7 @@ _STATES = {
 
 
 class SearchStudy:
-    """Hold one study open for its driver: what Optuna calls a study, and the storage it is in."""
+    """An open study: Optuna's study together with the storage that it is in."""
 
     def __init__(self, study: optuna.Study, storage: BaseStorage, spec: StudySpec) -> None:
         self._study = study
@@ -54,12 +55,12 @@ class SearchStudy:
 
     @property
     def budget(self) -> int | None:
-        """`StudySpec.budget`."""
+        """The number of trials that the study is planned to have, None if only time limits it."""
         return self.spec.budget
 
     @property
     def planned_epochs(self) -> int | None:
-        """Of all these trials together, if none diverges."""
+        """The total number of epochs planned if no trial diverges, None if only time limits it."""
         search, epochs = self.spec.search, self.spec.model.epochs
         if self.budget is None:
             return None
@@ -72,12 +73,12 @@ class SearchStudy:
 
     @property
     def data_digest(self) -> str | None:
-        """Of the data that the study was started with."""
+        """The digest of the data that the study was started with, None if it has none yet."""
         digest = self._study.user_attrs.get(DATA_ATTRIBUTE)
         return None if digest is None else str(digest)
 
     def finished(self) -> list[FinishedTrial]:
-        """All recorded trials in order of number."""
+        """Return all recorded trials in order of number, each with the id of its latest run."""
         again = self._study.user_attrs
         trials = [
             FinishedTrial.from_optuna(trial)
@@ -90,7 +91,7 @@ class SearchStudy:
         ]
 
     def cohorts(self) -> list[list[PlannedTrial]]:
-        """All trials that there are, in the cohorts in which they were decided on."""
+        """Return all trials planned so far, in the cohorts that were asked for together."""
         if self.spec.search.sampler == "grid":
             return [[PlannedTrial(*each) for each in enumerate(grid(self.spec.space))]]
         asked = [
@@ -105,21 +106,24 @@ class SearchStudy:
         ]
 
     def optuna_trials(self) -> list[FrozenTrial]:
-        """As Optuna holds them."""
+        """Return all trials as Optuna stores them."""
         return self._study.get_trials(deepcopy=False)
 
     def next_cohort(self) -> list[PlannedTrial]:
-        """The trials to be trained together next, those of them that are already finished
-        included; empty when the budget is spent."""
+        """Return the trials to be trained together next, with those that are already finished.
+
+        The list is empty if the budget is spent.
+        """
         return self._grid() if self.spec.search.sampler == "grid" else self._asked_cohort()
 
     def _grid(self) -> list[PlannedTrial]:
+        """Return the whole grid as one cohort, or nothing if all of it is finished."""
         cohort = [PlannedTrial(*numbered) for numbered in enumerate(grid(self.spec.space))]
         trials = self._study.get_trials(deepcopy=False)
         if len(trials) >= len(cohort) and all(trial.state.is_finished() for trial in trials):
             return []
         if self.spec.search.pruner != "none":
-            # They will not finish in the order of their numbers, so they take them now.
+            # With pruning, trials finish in any order, so each one takes its number now.
             for trial in cohort[len(trials) :]:
                 self._study.add_trial(
                     optuna.trial.create_trial(
@@ -131,10 +135,10 @@ class SearchStudy:
         return cohort
 
     def _asked_cohort(self) -> list[PlannedTrial]:
-        """The current cohort, asked for to its end.
+        """Return the current cohort, after asking for those of its trials that are still missing.
 
-        Its bounds are stored before it is asked for, and trials that a dead driver left running are
-        adopted: their numbers and hyperparameters stand, and training is deterministic.
+        Its first and last trial are stored before it is asked for. Trials that a killed driver left
+        running keep their numbers and hyperparameters; training them again gives the same results.
         """
         trials = self._study.get_trials(deepcopy=False)
         first, end = self._study.user_attrs.get(COHORT_ATTRIBUTE, (0, len(trials)))
@@ -159,30 +163,34 @@ class SearchStudy:
         ]
 
     def _next_size(self, asked: int) -> int:
+        """Return how many trials the next cohort has, 0 if the budget is spent."""
         minutes = float(self._study.user_attrs.get(MINUTES_ATTRIBUTE, 0.0))
         spent = self.epochs_trained
         return next_size(self.spec.search, self.spec.model.epochs, asked, spent, minutes)
 
     @property
     def epochs_trained(self) -> int:
-        """By all finished trials together."""
+        """The number of epochs that all finished trials trained together."""
         return sum(self._epochs_of(trial) for trial in self.finished())
 
     def _epochs_of(self, trial: FinishedTrial) -> int:
-        """That it trained, over its seeds; at most, where one diverged and others went on."""
+        """Return the number of epochs that a trial trained, summed over its seeds.
+
+        If one seed diverged while others went on, this is an upper bound.
+        """
         replicates = self.spec.search.replicates
         together = replicates == 1 or trial.status is not Status.DIVERGED
         return replicates * (trial.stopped_epoch if together else self.spec.model.epochs)
 
     def _ask_on(self, trial: FrozenTrial) -> None:
-        """Ask for what is missing of a trial whose driver was killed while it asked."""
-        # Optuna advises against making a live trial oneself, but has no other way to one that was
-        # asked for before.
+        """Ask for the missing hyperparameters of a trial whose driver was killed while it asked."""
+        # Optuna advises against creating a Trial directly, but offers no other way to continue one
+        # that was asked for before.
         live = optuna.trial.Trial(self._study, self._id_of(trial.number))
         for name, distribution in self._distributions.items():
             drawn = name in trial.params and name not in live.relative_params
             if drawn and not distribution.single():
-                # Drawn again, so that the sampler's generator is where it was.
+                # Draw it again, so that the sampler's random generator has the same state as then.
                 self._study.sampler.sample_independent(self._study, trial, name, distribution)
             if isinstance(distribution, FloatDistribution):
                 live.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
@@ -193,7 +201,7 @@ class SearchStudy:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
     def schedule(self, cohort: Sequence[PlannedTrial]) -> Schedule:
-        """How far the trials of a cohort train."""
+        """Return the schedule that says how many epochs each trial of a cohort trains."""
         search = self.spec.search
         numbers = [trial.number for trial in cohort]
         return Schedule.of(
@@ -205,7 +213,7 @@ class SearchStudy:
         )
 
     def add_minutes(self, minutes: float) -> None:
-        """That a cohort took, where time is a budget."""
+        """Add the minutes that a cohort took, if the study has a budget of minutes."""
         if self.spec.search.minutes is not None:
             before = float(self._study.user_attrs.get(MINUTES_ATTRIBUTE, 0.0))
             self._study.set_user_attr(MINUTES_ATTRIBUTE, before + minutes)
@@ -217,7 +225,10 @@ class SearchStudy:
         return budget is not None and self._study.user_attrs.get(MINUTES_ATTRIBUTE, 0.0) >= budget
 
     def record(self, trial: FinishedTrial, run_url: str = "") -> None:
-        """Commit a result: from here on the trial counts and is never trained again."""
+        """Store the result of a trial; from then on the trial counts and is never trained again.
+
+        Raises ValueError if trials that are appended do not come in order of number.
+        """
         objective = self.spec.search.objective
         state = _STATES[trial.status]
         failed = state is TrialState.FAIL
@@ -225,7 +236,7 @@ class SearchStudy:
         attributes = trial.attributes() | ({URL_ATTRIBUTE: run_url} if run_url else {})
         values = {rung.epoch: objective.of(rung) for rung in trial.rungs}
         if self.spec.search.appends:
-            if trial.number != self._added:  # a trial of the grid is its place in it
+            if trial.number != self._added:  # in a grid, the number is the place
                 raise ValueError(f"trial {trial.number} recorded in the place of {self._added}")
             self._added += 1
             self._study.add_trial(
@@ -243,19 +254,21 @@ class SearchStudy:
         for key, attribute in attributes.items():
             self._storage.set_trial_user_attr(trial_id, key, attribute)
         if state is TrialState.PRUNED and value is not None:
-            values[trial.stopped_epoch] = value  # Optuna takes the last one for a pruned trial's
+            values[trial.stopped_epoch] = value  # it becomes a pruned trial's value
             value = None
         for epoch, reported in values.items():
             self._storage.set_trial_intermediate_value(trial_id, epoch, reported)
         self._study.tell(trial.number, value, state=state)
 
     def finalists_due(self) -> list[FinishedTrial]:
-        """Those that are still to be judged on fresh seeds."""
+        """Return the finalists that must still be evaluated on fresh seeds."""
         return due(self.spec, self.finished(), self._finals())
 
     def finals(self) -> Finals | None:
-        """What the finalists showed, unless the study has since found better ones, or asks for
-        none."""
+        """Return the finalists' results on fresh seeds.
+
+        They are None if the study asks for no finalists, or if some are still to be evaluated.
+        """
         unwanted = self.spec.search.finalists == 0
         return None if unwanted or self.finalists_due() else self._finals()
 
@@ -264,25 +277,30 @@ class SearchStudy:
         return None if stored is None else Finals.from_json(stored)
 
     def record_finalists(self, finals: Finals) -> None:
+        """Store the finalists' results on fresh seeds."""
         self._study.set_user_attr(FINALISTS_ATTRIBUTE, finals.as_json())
 
     def record_run(self, number: int, run_id: str) -> None:
-        """That a finished trial's run was written again. A finished trial itself is immutable."""
+        """Store the new id of a run that was rewritten.
+
+        It is stored in the study, because Optuna does not allow changes to a finished trial.
+        """
         self._study.set_user_attr(f"{RUN_ATTRIBUTE}.{number}", run_id)
 
     def test_evaluations(self) -> list[dict[str, Any]]:
-        """Every use of the test set so far: time, trial and MLflow run."""
+        """Return every use of the test set so far: its time, trial and MLflow run."""
         return list(self._study.user_attrs.get(TEST_ATTRIBUTE, []))
 
     def record_test_evaluation(self, evaluation: dict[str, Any]) -> None:
+        """Store one more use of the test set."""
         self._study.set_user_attr(TEST_ATTRIBUTE, [*self.test_evaluations(), evaluation])
 
 
 def _is_whole(trial: FrozenTrial) -> bool:
-    """Whether all its hyperparameters are there."""
+    """Return whether a trial has all its hyperparameters."""
     return len(trial.params) == len(fields(Hyperparameters))
 
 
 def _is_ours(trial: FrozenTrial) -> bool:
-    """Whether it was finished by `record`."""
+    """Return whether a trial was finished by `SearchStudy.record`."""
     return RESULT_ATTRIBUTE in trial.user_attrs and trial.state.is_finished()

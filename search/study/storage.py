@@ -1,4 +1,4 @@
-"""Where Optuna keeps a study: a journal file in the home, or the database of --storage."""
+"""Open the storage of a study: a journal file in the home, or the database of --storage."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from search.study.postgres_storage import leased_storage
 
 
 def check_launched(study: str, settings: Settings) -> None:
-    """Raises NothingToShowError where the home has no journal of the study."""
+    """Raise NothingToShowError if the journal of the study is not in the home."""
     if settings.storage is None and not _journal(study, settings).is_file():
         raise NothingToShowError(not_launched(study, settings))
 
 
 def not_launched(study: str, settings: Settings) -> str:
+    """Return the error message for a study that was never launched."""
     return (
         f"study {study} has not been launched: run `lockstep launch` on its file first "
         f"(home is {settings.home})"
@@ -34,8 +35,11 @@ def _journal(study: str, settings: Settings) -> Path:
 
 
 def open_storage(study: str, settings: Settings, *, repair: bool) -> BaseStorage:
-    """The storage of --storage, or the journal in the home. With repair, which only the holder of
-    the lease may ask for, what a killed driver left is put right. Raises LockstepError."""
+    """Return the database of --storage or, without one, the journal in the home.
+
+    repair: remove what a killed driver may have left in the journal; only the holder of the lease
+    may ask for it. Raises LockstepError if the database cannot be opened.
+    """
     if settings.storage is not None:
         try:
             if is_postgres(settings.storage):
@@ -52,8 +56,12 @@ def open_storage(study: str, settings: Settings, *, repair: bool) -> BaseStorage
 
 @contextlib.contextmanager
 def driver_storage(study: str, settings: Settings) -> Iterator[BaseStorage]:
-    """The storage for the study's only driver, who holds the lease of the home. In PostgreSQL,
-    which several homes can share, there is another one. Raises LockstepError, StudyBusyError."""
+    """Yield the storage for the study's only driver, which already holds the lease of the home.
+
+    Several homes can share a PostgreSQL database, so there the driver takes a second lease. Raises
+    LockstepError if the database cannot be opened, and StudyBusyError if another driver has the
+    lease.
+    """
     url = settings.storage
     if url is None or not is_postgres(url):
         yield open_storage(study, settings, repair=True)
@@ -69,7 +77,7 @@ def driver_storage(study: str, settings: Settings) -> Iterator[BaseStorage]:
 
 
 def remove_study(study: str, settings: Settings, storage: BaseStorage) -> None:
-    """Only under the lease."""
+    """Remove a study from its storage. The caller must hold the lease."""
     if settings.storage is None:
         _journal(study, settings).unlink()
     else:
@@ -85,9 +93,11 @@ def _unusable(settings: Settings, error: Exception) -> LockstepError:
 
 
 def _repair(path: Path) -> None:
-    """Undo what a killed driver may have left: half a last line, and the journal's own lock.
+    """Remove what a killed driver may have left: an incomplete last line, and the journal's own
+    lock.
 
-    Half a line would make the journal unreadable at the next append. Only under the lease.
+    An incomplete line would make the journal unreadable at the next append. The caller must hold
+    the lease.
     """
     path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""What MLflow and its database say when they fail, and what a user can do about it."""
+"""Explain errors of MLflow and its database, and what a user can do about them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from search.settings import Settings
 
 
 def explained(error: BaseException, settings: Settings) -> str:
-    """The reason, without passwords, and the remedy where there is one."""
+    """Return the reason of an error, without passwords, and the remedy if there is one."""
     text = str(error)
     uri = redacted(settings.mlflow_uri)
     if "database is locked" in text:

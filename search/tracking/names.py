@@ -1,4 +1,4 @@
-"""The names that Lockstep gives to what it writes to MLflow: tags, metrics and artifacts."""
+"""The names of the tags, metrics and artifacts that Lockstep writes to MLflow."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from dataclasses import fields
 from search.trials.finals import Finalist
 from search.trials.finished_trial import Spread
 
-# Artifacts. They have the same path in every run: that is what MLflow shows side by side.
+# Artifacts have the same path in every run, so that MLflow can show them side by side.
 TEMPLATES = "templates.png"
-RESULT = "result.npz"  # weights and curves, for figures and for whoever wants them
+RESULT = "result.npz"  # weights and curves, for figures and for users
 
-# Tags of MLflow's own.
+# MLflow defines these tags.
 NOTE_TAG = "mlflow.note.content"  # the run's description, in Markdown
 PARENT_TAG = "mlflow.parentRunId"
 SOURCE_TAG = "mlflow.source.name"
-COLOUR_TAG = "mlflow.runColor"  # of a run wherever the UI draws it; its own choice may repeat
+COLOUR_TAG = "mlflow.runColor"  # the run's colour in the UI, which might repeat its own
 
-# Tags of Lockstep's runs.
+# Lockstep defines these tags.
 ROLE_TAG = "lockstep.role"  # "study", "trial" or "retrain"
-TRIAL_TAG = "lockstep.trial"  # its number
+TRIAL_TAG = "lockstep.trial"  # the trial's number
 STATUS_TAG = "lockstep.status"
-RANK_TAG = "lockstep.rank"  # of the best trials, 01 the best
-IMAGES_TAG = "lockstep.weight_images"  # that they are logged, and on which scale
+RANK_TAG = "lockstep.rank"  # the rank of a trial among the best; 01 is the best
+IMAGES_TAG = "lockstep.weight_images"  # the scale of the weight images that are logged
 TEST_SET_TAG = "lockstep.test_set"
 TEST_TIME_TAG = "lockstep.test_time"
 RETRAINED_TAG = "lockstep.retrained_trial"
 
-# Metrics, beside those of the curves.
+# These metrics are logged in addition to those of the curves.
 SUMMARY_METRICS = ("best_epoch", "best_val_loss", "stopped_epoch")
-RANKED_METRIC = "objective"  # of completed trials alone: what the run table is sorted by
-SPREAD_METRICS = tuple(field.name for field in fields(Spread))  # of trials with several seeds
+RANKED_METRIC = "objective"  # completed trials only; sorts the run table
+SPREAD_METRICS = tuple(field.name for field in fields(Spread))  # trials with several seeds
 FRESH_METRICS = tuple(f"fresh_{f.name}" for f in fields(Finalist) if f.name != "trial")

@@ -1,4 +1,4 @@
-"""Reading back what a study's runs keep: weights, curves, and whether they are still there."""
+"""Read weights and curves back from a study's runs, and find runs that still exist."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from search.tracking.tracker import Tracker
 from search.trials.finished_trial import FinishedTrial
 from search.trials.results import Result
 
-READERS = 8  # at a time, from a server; a disk is quicker one by one
+READERS = 8  # at the same time from a server; a local disk is faster with one
 
 
 def read_results(tracker: Tracker, trials: Sequence[FinishedTrial]) -> list[Result | None]:
-    """Return the results of these trials, in their order; None where a run has lost its own."""
+    """Return the results of these trials in their order; None for a run that has lost its own."""
 
     def read(trial: FinishedTrial) -> Result | None:
         return read_result(tracker, trial.run_id)
@@ -31,17 +31,17 @@ def read_results(tracker: Tracker, trials: Sequence[FinishedTrial]) -> list[Resu
 
 
 def read_result(tracker: Tracker, run_id: str) -> Result | None:
-    """Return a run's result; None if it is not there: deleted by hand, or the store was cleaned.
+    """Return a run's result, or None if its files were deleted.
 
-    It is read at the address that MLflow gives a run's files: asking for it costs ten milliseconds
-    a run, thirty times the reading.
+    The path is built from the address of the study's artifacts, because asking MLflow for it takes
+    ten milliseconds per run, which is thirty times as long as reading the result.
     """
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
     file = f"{tracker.artifacts}/{run_id}/artifacts/{RESULT}"
     with contextlib.ExitStack() as stack:
-        # What lies on this machine is read where it is.
+        # Files on this machine are read in place, without a copy.
         folder = None
         if not tracker.is_local:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -54,14 +54,14 @@ def read_result(tracker: Tracker, run_id: str) -> Result | None:
 
 
 def present(tracker: Tracker, trials: Sequence[FinishedTrial], most: int) -> list[FinishedTrial]:
-    """The first of these trials whose runs nobody has deleted in MLflow."""
+    """Return the first ``most`` of these trials whose runs are not deleted in MLflow."""
     from mlflow.exceptions import MlflowException
 
     found: list[FinishedTrial] = []
     for trial in trials:
         if len(found) == most:
             break
-        with contextlib.suppress(MlflowException):  # deleted for good
+        with contextlib.suppress(MlflowException):  # the run is permanently deleted
             if tracker.client.get_run(trial.run_id).info.lifecycle_stage == "active":
                 found.append(trial)
     return found

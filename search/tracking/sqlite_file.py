@@ -1,4 +1,4 @@
-"""MLflow's SQLite file in a home: there whole, or not at all."""
+"""Create MLflow's SQLite file in a home, either complete or not at all."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from search.settings import Settings
 
 
 def make_store(settings: Settings) -> None:
-    """Make the file if it is not there.
+    """Create the file if it does not exist.
 
-    MLflow makes its tables one by one, and cannot go on where it was killed or the disk was full:
-    so under another name, which becomes the file's when all are there.
+    MLflow creates its tables one by one, and cannot continue after being killed or running out of
+    disk space. So the tables are created in a file with another name, which is renamed when it is
+    complete.
     """
     from mlflow import MlflowClient
 
@@ -23,19 +24,20 @@ def make_store(settings: Settings) -> None:
         return
     settings.home.mkdir(parents=True, exist_ok=True)
     with file.with_suffix(".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a launch of another study may be at it
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another study's launch may be creating it
         if file.exists():
             return
         _remove_unfinished(settings)
         unfinished = file.with_suffix(".new")
         MlflowClient(f"sqlite:///{unfinished}").search_experiments(max_results=1)
         with contextlib.closing(sqlite3.connect(unfinished)) as connection:
-            # Kept in the file: readers (the UI) no longer block the driver.
+            # The file keeps this mode, in which readers such as the UI do not block the driver.
             connection.execute("PRAGMA journal_mode=WAL")
         os.replace(unfinished, file)
         _remove_unfinished(settings)
 
 
 def _remove_unfinished(settings: Settings) -> None:
+    """Remove the files that an interrupted call of `make_store` left behind."""
     for left in settings.mlflow_file.parent.glob("mlflow.new*"):
         left.unlink()

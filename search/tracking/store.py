@@ -1,4 +1,4 @@
-"""Opening the MLflow store of a study: its client, its experiment and its parent run."""
+"""Open the MLflow store of a study: its client, its experiment and its parent run."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment, Run
 
-QUIET_SECONDS = 60.0  # without a failure, after which the next one is told
-LAUNCH = "lockstep launch"  # the source of a study's runs, as the UI shows it
-MAX_PARAMETER = 6000  # characters of MLflow, in one parameter
+QUIET_SECONDS = 60.0  # without a failure, after which the next failure is shown
+LAUNCH = "lockstep launch"  # the source that the UI shows for a study's runs
+MAX_PARAMETER = 6000  # characters that MLflow allows in one parameter
 
 
 def _client(settings: Settings) -> MlflowClient:
@@ -38,7 +38,7 @@ def _client(settings: Settings) -> MlflowClient:
     retries = logging.getLogger("urllib3.connectionpool")
     if not any(isinstance(each, _OneLine) for each in retries.filters):
         retries.addFilter(_OneLine())
-    # Silence their tracebacks: the errors are raised, and Lockstep reports them.
+    # Silence their tracebacks; the errors are raised, and Lockstep reports them.
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if settings.tracking_uri is None:
@@ -47,13 +47,16 @@ def _client(settings: Settings) -> MlflowClient:
 
 
 def _retries(patience: float) -> int:
-    """MLflow's client waits 0, 4, 8, 16, … s before its retries: as many as patience allows."""
+    """Return how many retries of MLflow's client fit into the patience, in seconds.
+
+    The client waits 0, 4, 8, 16, … s before its retries.
+    """
     return min(10, 1 + round(math.log2(1 + patience / 4)))
 
 
 @contextlib.contextmanager
 def impatient() -> Iterator[None]:
-    """Let a server that does not answer fail within seconds."""
+    """Make calls to a server that does not answer fail within seconds."""
     hasty = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
     before = {name: os.environ.get(name) for name in hasty}
     os.environ.update(hasty)
@@ -69,7 +72,7 @@ def impatient() -> Iterator[None]:
 
 @contextlib.contextmanager
 def answering(settings: Settings) -> Iterator[None]:
-    """Turn a server that stayed away into one sentence that says what is safe."""
+    """Turn MLflow's errors into a LockstepError that says what is safe and what to do."""
     from mlflow.exceptions import MlflowException
     from requests import RequestException
 
@@ -84,13 +87,14 @@ def answering(settings: Settings) -> Iterator[None]:
 
 
 class _OneLine(logging.Filter):
-    """Shows the retries of MLflow's client as one line that a user understands."""
+    """A log filter that shows the retries of MLflow's client as one readable warning."""
 
     def __init__(self) -> None:
         super().__init__()
         self._last = -math.inf  # when the server last did not answer
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Replace the message, and return whether the last one is long enough ago to show it."""
         first = time.monotonic() - self._last > QUIET_SECONDS
         self._last = time.monotonic()
         record.msg, record.args = "MLflow does not answer; trying again …", ()
@@ -98,8 +102,11 @@ class _OneLine(logging.Filter):
 
 
 def delete_strays(tracker: Tracker, recorded: Mapping[int, str]) -> None:
-    """Delete trial runs that no trial is recorded with: a server that was restarted may have
-    created a run, and been asked again because its answer was lost."""
+    """Delete the trial runs that no recorded trial refers to.
+
+    If a server restarts after it created a run, its answer is lost and the client asks for another
+    run; the first one is then never used.
+    """
     known = set(recorded.values())
     for run in _find(tracker.client, tracker.experiment_id, f"tags.`{ROLE_TAG}` = 'trial'"):
         if run.info.run_id not in known:
@@ -108,7 +115,7 @@ def delete_strays(tracker: Tracker, recorded: Mapping[int, str]) -> None:
 
 @contextlib.contextmanager
 def _reachable(settings: Settings) -> Iterator[None]:
-    """Turn whatever MLflow and its database raise while opening into one sentence, soon."""
+    """Turn any error while opening MLflow or its database into a LockstepError, within seconds."""
     try:
         if is_postgres(settings.tracking_uri):
             check_reachable(settings.mlflow_uri)  # MLflow would try for 100 seconds
@@ -124,10 +131,13 @@ def _reachable(settings: Settings) -> Iterator[None]:
 
 
 def open_tracker(spec: StudySpec, settings: Settings, recorded: Mapping[int, str]) -> Tracker:
-    """The study's experiment and parent run, created or found. Raises LockstepError.
+    """Find or create the study's experiment and parent run, and return a tracker that writes to
+    them.
 
-    recorded: run id by number of the trials that are committed. Other trial runs were written by a
-    driver that was killed before it could commit them; they will be replaced.
+    recorded: run ids of the recorded trials, by trial number. Trial runs with other numbers were
+    written by a driver that was killed before it could record them; they will be replaced.
+
+    Raises LockstepError if MLflow cannot be used.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", str(_retries(settings.patience)))
     with _reachable(settings):
@@ -163,6 +173,7 @@ def open_tracker(spec: StudySpec, settings: Settings, recorded: Mapping[int, str
 
 
 def _known_runs(client: MlflowClient, experiment_id: str, recorded: Mapping[int, str]) -> KnownRuns:
+    """Return the trial runs in the store, and delete repeated runs that were never recorded."""
     active: set[str] = set()
     leftovers: dict[int, str] = {}
     for run in _find(client, experiment_id, f"tags.`{ROLE_TAG}` = 'trial'"):
@@ -171,17 +182,18 @@ def _known_runs(client: MlflowClient, experiment_id: str, recorded: Mapping[int,
             leftovers[number] = run_id
         elif recorded[number] == run_id:
             active.add(run_id)
-        else:  # written again, but killed before that was recorded
+        else:  # rewritten by a driver that was killed before recording it
             client.delete_run(run_id)
     return KnownRuns(frozenset(active), leftovers)
 
 
 def _artifacts(experiment: Experiment) -> str:
+    """Return the address of the experiment's artifacts without a slash at its end."""
     return str(experiment.artifact_location).rstrip("/")
 
 
 def _parent(client: MlflowClient, experiment_id: str) -> Run | None:
-    """The study's own run; one that was deleted in the UI is restored."""
+    """Return the study's own run, restored if it was deleted in the UI; None if there is none."""
     from mlflow.entities import ViewType
 
     condition = f"tags.`{ROLE_TAG}` = 'study'"
@@ -195,7 +207,11 @@ def _parent(client: MlflowClient, experiment_id: str) -> Run | None:
 
 
 def load_tracker(spec: StudySpec, settings: Settings, source: str) -> Tracker:
-    """As `open_tracker`, but the parent run is left as it is."""
+    """Return a tracker for a study that was launched, leaving its parent run as it is.
+
+    source: the command that writes, as the UI shows it. Raises LockstepError if MLflow cannot be
+    used or has no runs of the study.
+    """
     if settings.tracking_uri is None and not settings.mlflow_file.is_file():
         raise LockstepError(_no_runs(spec, settings))
     with _reachable(settings):
@@ -224,6 +240,7 @@ def _no_runs(spec: StudySpec, settings: Settings) -> str:
 
 
 def _experiment(client: MlflowClient, spec: StudySpec, settings: Settings) -> Experiment:
+    """Find or create the study's experiment. Raises LockstepError if it was deleted."""
     experiment = client.get_experiment_by_name(spec.name)
     if experiment is None:
         owned = settings.tracking_uri is None
@@ -240,6 +257,7 @@ def _experiment(client: MlflowClient, spec: StudySpec, settings: Settings) -> Ex
 
 
 def _find(client: MlflowClient, experiment_id: str, condition: str) -> list[Run]:
+    """Return all active runs that fulfil a condition, read page by page."""
     runs: list[Run] = []
     token: str | None = None
     while True:
@@ -251,6 +269,7 @@ def _find(client: MlflowClient, experiment_id: str, condition: str) -> list[Run]
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return a nested table as one level, with keys joined by dots and values as text."""
     flat: dict[str, str] = {}
     for key, value in table.items():
         if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
-"""The MLflow mirror of a study: one parent run, one child run a trial.
+"""Write a study's runs to MLflow: one parent run for the study, and one child run for each trial.
 
-Optuna's storage decides what is run; MLflow is only written, and read back for pictures. Only this
-file and its neighbours `tracking_*` import mlflow, inside functions, because that takes a second.
+Optuna's storage decides what is run. MLflow is only written, and read back for figures and models.
+mlflow is imported inside functions, because the import takes a second.
 """
 
 from __future__ import annotations
@@ -45,14 +45,17 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Metric
 
-MAX_METRICS = 1000  # of MLflow, in one log_batch
+MAX_METRICS = 1000  # the most that MLflow takes in one log_batch
 
 _RUN_STATUS = {Status.COMPLETED: "FINISHED", Status.PRUNED: "KILLED", Status.DIVERGED: "FAILED"}
 
 
 def run_name(trial: PlannedTrial, result: TrainingResult | None = None) -> str:
-    """Readable in a list of runs: number and hyperparameters; between them, where a narrow column
-    still shows it, how a trial ended that did not complete."""
+    """Return a run's name for a list of runs: the trial's number and its hyperparameters.
+
+    If the trial did not complete, how it ended stands between them, where a narrow column still
+    shows it.
+    """
     tried = trial.hyperparameters
     ended = ""
     if result is not None and result.status is not Status.COMPLETED:
@@ -73,8 +76,11 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a study's runs are. artifacts: the address of a folder with one folder a run; source:
-    the command that writes, as the UI shows it."""
+    """Where a study's runs are.
+
+    artifacts: the address of a folder that holds one folder per run.
+    source: the command that writes, as the UI shows it.
+    """
 
     experiment_id: str
     artifacts: str
@@ -84,10 +90,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class KnownRuns:
-    """The runs of trials that were there when the store was opened.
+    """The runs of trials that existed when the store was opened.
 
-    active: ids of runs whose trials are committed. leftovers: by trial number, runs that a killed
-    driver wrote and did not commit; they are replaced.
+    active: ids of runs whose trials are recorded.
+    leftovers: runs, by trial number, that a killed driver wrote and did not record; they are
+        replaced.
     """
 
     active: frozenset[str] = frozenset()
@@ -95,7 +102,7 @@ class KnownRuns:
 
 
 class Tracker:
-    """Writes one study's runs with explicit run ids: no active run, no global state."""
+    """The writer of one study's runs. It passes run ids explicitly and needs no global state."""
 
     def __init__(
         self,
@@ -118,7 +125,7 @@ class Tracker:
 
     @property
     def is_local(self) -> bool:
-        """Whether the runs' files lie on this machine's disk."""
+        """Whether the runs' files are on this machine's disk."""
         return self.artifacts.startswith(("file:", "/"))
 
     # -- trials --------------------------------------------------------------------------------
@@ -126,10 +133,10 @@ class Tracker:
     def log_trial(
         self, trial: PlannedTrial, outcome: Outcome, data: Splits, replaces: str | None = None
     ) -> str:
-        """Write a trial's run, whole; return its id.
+        """Write the complete run of a trial, and return its id.
 
-        replaces: a run of the same trial that is deleted first; by default the one that a killed
-        driver left behind, if it did.
+        replaces: a run of the same trial to be deleted first; by default, the one that a killed
+        driver left, if there is one.
         """
         replaced = replaces or self.known.leftovers.get(trial.number)
         if replaced is not None:
@@ -157,17 +164,17 @@ class Tracker:
         return run_id
 
     def log_study_data(self, data: Splits) -> None:
-        """Write which data the study uses; what is there already is not written twice."""
+        """Log the data that the study uses, unless it is already logged."""
         self.client.log_inputs(self.parent_run_id, self._dataset_inputs(data))
 
     def log_dataset(self, run_id: str, context: str, data: Dataset) -> None:
-        """Write which data a run uses; context: what for, in a word or two."""
+        """Log a dataset that a run uses; context: its purpose in a word or two."""
         self.client.log_inputs(run_id, [_dataset_input(self._spec, context, data)])
 
     # -- any run -------------------------------------------------------------------------------
 
     def start_run(self, name: str, role: str, tags: Mapping[str, str]) -> str:
-        """A new run below the parent run; its id."""
+        """Create a run below the parent run, and return its id."""
         run = self.client.create_run(
             self.experiment_id,
             run_name=name,
@@ -182,7 +189,7 @@ class Tracker:
 
     @contextlib.contextmanager
     def run(self, name: str, role: str, tags: Mapping[str, str]) -> Iterator[str]:
-        """A new run that is FINISHED at the end of the ``with`` block, FAILED if it raises."""
+        """Create a run that is FINISHED after the ``with`` block, or FAILED if the block raises."""
         run_id = self.start_run(name, role, tags)
         try:
             yield run_id
@@ -200,7 +207,7 @@ class Tracker:
         params: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Curves, single numbers, parameters and tags in as few calls as MLflow allows: one."""
+        """Log curves, metrics, parameters and tags in as few calls as MLflow allows."""
         from mlflow.entities import Metric, Param, RunTag
 
         now = int(time.time() * 1000)
@@ -217,6 +224,7 @@ class Tracker:
             )
 
     def log_files(self, run_id: str, files: Sequence[Artifact]) -> None:
+        """Log these files with a run."""
         with tempfile.TemporaryDirectory() as folder:
             for file in files:
                 path = Path(folder, file.path)
@@ -225,6 +233,7 @@ class Tracker:
             self.client.log_artifacts(run_id, folder)
 
     def _dataset_inputs(self, data: Splits) -> list[DatasetInput]:
+        """Return the training and validation data as MLflow's inputs, which are built only once."""
         if not self._datasets:
             self._datasets = [
                 _dataset_input(self._spec, "train", data.train),
@@ -241,25 +250,28 @@ class Tracker:
         metrics: Mapping[str, float],
         status: str = "FINISHED",
     ) -> None:
-        """Write the study's description and figures, and end the parent run."""
+        """Write the study's description, figures and metrics, and end the parent run."""
         self.log_files(self.parent_run_id, figures)
         self.log_values(self.parent_run_id, metrics=metrics, tags={NOTE_TAG: note})
         self.client.set_terminated(self.parent_run_id, status)
 
     def stop(self) -> None:
-        """End the parent run of a study that is to be continued."""
+        """End the parent run of a study that is to be continued later."""
         self.client.set_terminated(self.parent_run_id, "KILLED")
 
 
 def logged_epochs(n_epochs: int, every: bool) -> list[int]:
-    """The epochs, from 0, whose values become MLflow metrics: the first ten, then every fifth, and
-    the last. Points are what logging costs most; `RESULT` has those of every epoch in any case."""
+    """Return the epochs, counted from 0, whose values become MLflow metrics.
+
+    These are the first ten, then every fifth, and the last; with ``every``, all of them. Points
+    take most of the time of logging, and `RESULT` has the values of every epoch in any case.
+    """
     last = n_epochs - 1
     return [e for e in range(n_epochs) if every or e < 10 or (e + 1) % 5 == 0 or e == last]
 
 
 def _curve_points(curves: Curves, now: int, every_epoch: bool) -> list[Metric]:
-    """Steps are epochs, from 1; values that are not finite are left out."""
+    """Return the finite values of the curves as metrics, with epochs from 1 as steps."""
     from mlflow.entities import Metric
 
     return [
@@ -272,6 +284,7 @@ def _curve_points(curves: Curves, now: int, every_epoch: bool) -> list[Metric]:
 
 
 def _summary_metrics(trial: FinishedTrial, spec: StudySpec) -> dict[str, float]:
+    """Return the finite metrics that summarise a trial, by name."""
     metrics = {name: float(getattr(trial, name)) for name in SUMMARY_METRICS}
     if trial.status is Status.COMPLETED:
         metrics[RANKED_METRIC] = spec.search.objective.of(trial)
@@ -279,7 +292,10 @@ def _summary_metrics(trial: FinishedTrial, spec: StudySpec) -> dict[str, float]:
 
 
 def _parameters(tried: Hyperparameters, spec: StudySpec) -> dict[str, Any]:
-    """Logarithms too, because the axes of the UI's parallel coordinates are linear."""
+    """Return a run's parameters: hyperparameters, their logarithms, and the model's settings.
+
+    The logarithms are there because the axes of the UI's parallel coordinates are linear.
+    """
     logarithms = {
         f"log10_{name}": f"{math.log10(value):.4f}"
         for name in ("learning_rate", "weight_decay")
@@ -290,11 +306,13 @@ def _parameters(tried: Hyperparameters, spec: StudySpec) -> dict[str, Any]:
 
 
 def _status_sentence(result: TrainingResult) -> str:
+    """Return how a trial ended, with the epoch if it did not complete."""
     stopped = "" if result.status is Status.COMPLETED else f" (epoch {result.stopped_epoch})"
     return f"{result.status.value}{stopped}"
 
 
 def _npz(result: TrainingResult) -> bytes:
+    """Return weights and curves as the content of an .npz file."""
     buffer = BytesIO()
     curves = {name: getattr(result.curves, name) for name in Curves.names()}
     np.savez(buffer, W=result.weights, **curves)
@@ -302,6 +320,7 @@ def _npz(result: TrainingResult) -> bytes:
 
 
 def _dataset_input(spec: StudySpec, context: str, data: Dataset) -> DatasetInput:
+    """Return a dataset as MLflow logs it: its name, digest, source and size."""
     from mlflow.entities import Dataset as LoggedDataset
     from mlflow.entities import DatasetInput, InputTag
 

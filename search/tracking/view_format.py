@@ -1,9 +1,10 @@
-"""A preset of the MLflow UI's chart view, kept in an experiment tag and opened by a link.
+"""Presets of the MLflow UI's chart view and run table, which are kept in experiment tags and opened
+by links.
 
-The tag's format is internal to MLflow (the UI's own "Share" writes it); this follows 3.17. What a
-card needs in order to be drawn as meant, and MLflow's habit of adding a chart for every metric and
-image key that has no card of its own, decide the details below. A preset that a later MLflow does
-not understand is ignored by it: the link then opens the plain chart view.
+The tag's format is internal to MLflow, whose own "Share" button writes it; this file follows MLflow
+3.17. MLflow adds a chart for every metric and image key that has no card, so unwanted charts are
+listed here as deleted cards. A later MLflow ignores a preset that it does not understand, and the
+link then opens the plain chart view.
 """
 
 from __future__ import annotations
@@ -19,23 +20,23 @@ from search.spec.objective import Objective
 from search.tracking.names import PARENT_TAG, RANK_TAG, RANKED_METRIC, ROLE_TAG, STATUS_TAG
 
 TAG_PREFIX = "mlflow.sharedViewState."
-# Of the runs in the image grid, best first: Okabe and Ito's, and two more.
+# The colours of the runs in the image grid, best first: six by Okabe and Ito, and four more.
 COLOURS = (
     "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#5B3A8E", "#7F7F7F",
     "#8C3B2E", "#9DB600",
 )  # fmt: skip
-MAX_TAG = 20_000  # characters of an experiment tag
-MAX_IMAGE_RUNS = 10  # columns that the image grid shows at most
-# Runs side by side. The image grid of two needs no scrolling to the right, and shows their whole
-# names, even where MLflow's Assistant leaves it two thirds of a window 1280 pixels wide.
+MAX_TAG = 20_000  # characters that an experiment tag may have
+MAX_IMAGE_RUNS = 10  # the most columns that the image grid shows
+# The number of runs side by side. Two fit without scrolling and with their whole names, even if
+# MLflow's Assistant leaves them only two thirds of a window that is 1280 pixels wide.
 COMPARED = 2
-LOADED_RUNS = 100  # that the UI loads at first, and hence draws
-_ROW_PIXELS = 146  # of the image grid; more where few runs leave wider columns
-_WIDE_PIXELS = 1300  # of all its columns, in a wide window
-_HEADING_PIXELS = 185  # its headings, with the runs' names
-_PARAMETER_PIXELS = 165  # more for all their hyperparameters
+LOADED_RUNS = 100  # the runs that the UI loads at first; it draws no others
+_ROW_PIXELS = 146  # the least height of a row of the image grid
+_WIDE_PIXELS = 1300  # the width of all its columns together, in a wide window
+_HEADING_PIXELS = 185  # the height of its headings, with the runs' names
+_PARAMETER_PIXELS = 165  # the additional height of all their hyperparameters
 
-_COLUMNS = {  # of the run table, after the run's name and date: pixels; they fit into 1280
+_COLUMNS = {  # the run table's columns after name and date, in pixels; they fit into 1280
     "metrics.`val_loss`": 100,
     "metrics.`val_accuracy`": 105,
     "params.`learning_rate`": 110,
@@ -54,9 +55,11 @@ def best_view(
     objective: Objective,
     other_metrics: Sequence[str],
 ) -> dict[str, Any]:
-    """Image grid of these runs (best first, classes as rows), their hyperparameters and curves.
+    """Return the preset of the best runs: their image grid, hyperparameters and curves.
 
-    other_metrics: every other metric that the runs have, so that none gets a chart.
+    run_ids: the runs, best first, which are the columns of the image grid.
+    image_keys: one key per class, which are the rows of the image grid.
+    other_metrics: every other metric of the runs, so that MLflow draws no chart of it.
     """
     sections = [
         _weights_section(
@@ -83,10 +86,10 @@ def side_view(
     objective: Objective,
     other_metrics: Sequence[str],
 ) -> dict[str, Any]:
-    """Return the image grid of the first `COMPARED` of these runs, and their curves.
+    """Return the preset of the first `COMPARED` of these runs: their image grid and curves.
 
-    It stands in for MLflow's page that compares runs: in a window of less than some 1500 pixels,
-    that page gives its list of artifacts no width. The arguments are those of `best_view`.
+    It replaces MLflow's page that compares runs, which gives its list of artifacts no width in a
+    window narrower than about 1500 pixels. The arguments are those of `best_view`.
     """
     compared = run_ids[:COMPARED]
     sections = [
@@ -94,7 +97,7 @@ def side_view(
         _section("curves", "Validation curves", 2, 360),
     ]
     charts = [
-        *_images(image_keys, show_params=False),  # the runs' names say what was searched
+        *_images(image_keys, show_params=False),  # they are in the runs' names
         *_lines(),
         *_suppressed(objective, other_metrics),
     ]
@@ -108,7 +111,8 @@ def search_view(
     objective: Objective,
     other_metrics: Sequence[str],
 ) -> dict[str, Any]:
-    """Parallel coordinates over the completed trials that the UI loads; curves of the best."""
+    """Return the preset of the whole search: parallel coordinates over the completed trials that
+    the UI loads, and curves of the ten best."""
     many = completed > LOADED_RUNS
     condition = f"tags.`{PARENT_TAG}` = '{parent_run_id}' AND attributes.status = 'FINISHED'"
     view = _view(condition, f"metrics.`{objective.value}`", ascending=objective.is_loss)
@@ -131,19 +135,22 @@ def search_view(
 
 
 def table_view(parent_run_id: str, objective: Objective) -> dict[str, Any]:
-    """The table of all trials, the ranked ones first, best first, with what one compares."""
+    """Return the preset of the table of all trials, best first; trials without a rank follow."""
     condition = f"tags.`{PARENT_TAG}` = '{parent_run_id}' AND tags.`{ROLE_TAG}` = 'trial'"
     order = f"metrics.`{RANKED_METRIC}`"
     return _view(condition, order, ascending=objective.is_loss) | {
         "selectedColumns": list(_COLUMNS),
-        "columnOrder": [*_COLUMNS, "duration"],  # MLflow shows it in any case, and first
+        "columnOrder": [*_COLUMNS, "duration"],  # MLflow always shows it, first by default
         "columnWidths": dict(_COLUMNS),
         "runListHidden": False,
     }
 
 
 def tag_value(view: dict[str, Any], name: str) -> str:
-    """The tag's text: compressed, as tags are short; named, so that the Views menu lists it."""
+    """Return the text of the tag that holds a preset.
+
+    It is compressed, because tags are short, and has a name for the UI's Views menu.
+    """
     packed = base64.b64encode(zlib.compress(json.dumps(view).encode())).decode()
     now = int(time.time() * 1000)
     return json.dumps(
@@ -152,28 +159,32 @@ def tag_value(view: dict[str, Any], name: str) -> str:
 
 
 def _view_of(run_ids: Sequence[str]) -> dict[str, Any]:
-    """Of these runs (best first) alone."""
+    """Return a preset that shows only these runs; run_ids: best first."""
     listed = ", ".join(f"'{run_id}'" for run_id in run_ids)
-    # The image grid's columns run against the list's order: the list is worst first, and hidden.
-    # Ranks know how ties were broken.
+    # The image grid's columns have the reverse order of the list, so the list is worst first.
+    # It is sorted by rank, because ranks also say how ties were broken.
     return _view(f"attributes.run_id IN ({listed})", f"tags.`{RANK_TAG}`", ascending=False)
 
 
 def _charts(sections: list[dict[str, Any]], charts: list[dict[str, Any]]) -> dict[str, Any]:
-    """With the list of runs hidden, which opens on a click: beside it, the names of the axes would
-    be cut short. So are, in any case, headings of more than some 30 letters."""
+    """Return the part of a preset that holds its sections and charts, with the list of runs hidden.
+
+    Beside an open list, the names of the axes would be cut off. Headings of more than about 30
+    letters are cut off in any case.
+    """
     return {"compareRunSections": sections, "compareRunCharts": charts, "runListHidden": True}
 
 
 def _weights_section(
     name: str, image_keys: Sequence[str], run_ids: Sequence[str], headings: int
 ) -> dict[str, Any]:
-    """Of the image grid; headings: their height in pixels."""
+    """Return the section of the image grid; headings: their height in pixels."""
     row = max(_ROW_PIXELS, _WIDE_PIXELS // (len(run_ids) + 2))
     return _section("weights", name, 1, headings + row * len(image_keys))
 
 
 def _view(condition: str, order: str, *, ascending: bool) -> dict[str, Any]:
+    """Return a preset without charts: which runs it lists, in which order."""
     return {
         "searchFilter": condition,
         "orderByKey": order,
@@ -195,6 +206,7 @@ def _view(condition: str, order: str, *, ascending: bool) -> dict[str, Any]:
 
 
 def _section(uuid: str, name: str, columns: int, height: int) -> dict[str, Any]:
+    """Return a section of the chart view."""
     return {
         "uuid": uuid,
         "name": name,
@@ -208,6 +220,7 @@ def _section(uuid: str, name: str, columns: int, height: int) -> dict[str, Any]:
 
 
 def _card(kind: str, uuid: str, section: str, **options: Any) -> dict[str, Any]:
+    """Return a chart of the chart view."""
     return {
         "type": kind,
         "uuid": uuid,
@@ -219,7 +232,10 @@ def _card(kind: str, uuid: str, section: str, **options: Any) -> dict[str, Any]:
 
 
 def _parallel(objective: Objective) -> dict[str, Any]:
-    """The last axis gives the lines their colour, so the objective goes last."""
+    """Return the chart of parallel coordinates.
+
+    The objective is its last axis, because the last axis gives the lines their colour.
+    """
     return _card(
         "PARALLEL",
         "parallel",
@@ -231,6 +247,7 @@ def _parallel(objective: Objective) -> dict[str, Any]:
 
 
 def _lines() -> list[dict[str, Any]]:
+    """Return the line charts of the curves."""
     return [
         _card(
             "LINE",
@@ -248,7 +265,7 @@ def _lines() -> list[dict[str, Any]]:
 
 
 def _images(image_keys: Sequence[str], *, show_params: bool) -> list[dict[str, Any]]:
-    """The image grid, and no other chart of its images."""
+    """Return the image grid, and deleted cards that prevent other charts of its images."""
     grid = _card(
         "IMAGE", "grid", "weights", imageKeys=list(image_keys), step=0, showRunParams=show_params
     )
@@ -256,6 +273,7 @@ def _images(image_keys: Sequence[str], *, show_params: bool) -> list[dict[str, A
 
 
 def _suppressed(objective: Objective, other_metrics: Sequence[str]) -> list[dict[str, Any]]:
+    """Return deleted cards that prevent a chart of every other metric."""
     return [
         {**_card("BAR", f"no-{metric}", "curves", metricKey=metric), "deleted": True}
         for metric in dict.fromkeys([objective.value, *other_metrics])
@@ -264,6 +282,7 @@ def _suppressed(objective: Objective, other_metrics: Sequence[str]) -> list[dict
 
 
 def _no_images(image_keys: Sequence[str], section: str) -> list[dict[str, Any]]:
+    """Return deleted cards that prevent a chart of each image."""
     return [
         {**_card("IMAGE", f"no-{key}", section, imageKeys=[key], step=0), "deleted": True}
         for key in image_keys

@@ -1,4 +1,4 @@
-"""What the UI's chart view needs of a study: weight images of the best, presets for its links."""
+"""Log the weight images of the best trials, and store presets of the UI's pages for links."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from search.tracking.names import (
 from search.tracking.tracker import Tracker
 from search.trials.finished_trial import FinishedTrial
 
-_NAMES = {  # in the UI's Views menu
+_NAMES = {  # as the UI's Views menu shows them
     links.BEST_VIEW: "Best trials",
     links.SEARCH_VIEW: "Coordinates",
     links.SIDE_VIEW: "Side by side",
@@ -38,7 +38,12 @@ _NAMES = {  # in the UI's Views menu
 
 @dataclass(frozen=True, slots=True)
 class ScaledWeights:
-    """Weights (D, C) of one of the best trials; scale: the |w| of full colour; rank: 1 the best."""
+    """The weights of one of the best trials.
+
+    weights: of shape (D, C).
+    scale: the |w| that is drawn in full colour.
+    rank: 1 for the best trial.
+    """
 
     weights: npt.NDArray[np.float32]
     scale: float
@@ -48,7 +53,10 @@ class ScaledWeights:
 def log_weight_images(
     tracker: Tracker, trial: FinishedTrial, data: Splits, best: ScaledWeights
 ) -> None:
-    """Log the weight images in the form that the UI's chart view shows as a grid."""
+    """Log a trial's rank, its colour and, unless they are already there, its weight images.
+
+    The images have the form that the UI's chart view shows as a grid.
+    """
     colour = view_format.COLOURS[(best.rank - 1) % len(view_format.COLOURS)]
     tags = {RANK_TAG: f"{best.rank:02d}", COLOUR_TAG: colour}
     tracker.log_values(trial.run_id, metrics={}, tags=tags)
@@ -62,7 +70,7 @@ def log_weight_images(
 
 
 def share_table(tracker: Tracker, objective: Objective) -> None:
-    """The preset of the run table, which needs no result."""
+    """Store the preset of the run table, which needs no results."""
     _share(tracker, links.TABLE_VIEW, view_format.table_view(tracker.parent_run_id, objective))
 
 
@@ -73,8 +81,11 @@ def share_views(
     class_names: Sequence[str],
     objective: Objective,
 ) -> None:
-    """Presets of the UI's chart view, for the links of `links.py`. run_ids: of the best, best
-    first; completed: how many trials were."""
+    """Store the presets of the UI's chart view, to which the links of `links.py` lead.
+
+    run_ids: the runs of the best trials, best first.
+    completed: the number of completed trials.
+    """
     others = [
         *(*Curves.names(), *SUMMARY_METRICS, *SPREAD_METRICS, *FRESH_METRICS),
         RANKED_METRIC,
@@ -92,8 +103,8 @@ def share_views(
 def view_urls(tracker: Tracker, address: str) -> dict[str, str]:
     """Return the link to each preset of the chart view that the study has, by the preset's key.
 
-    It has none before its first launch has ended, or when every trial diverged; a link to a
-    preset that is missing would open an error. address: of the UI.
+    A study has no presets before its first launch has ended, or if every trial diverged; a link to
+    a missing preset would open an error. address: the URL of the UI.
     """
     tags = tracker.client.get_experiment(tracker.experiment_id).tags
     return {
@@ -104,15 +115,19 @@ def view_urls(tracker: Tracker, address: str) -> dict[str, str]:
 
 
 def _share(tracker: Tracker, key: str, view: dict[str, Any]) -> None:
+    """Store a preset in an experiment tag, unless it is too long for one."""
     value = view_format.tag_value(view, _NAMES[key])
-    if len(value) <= view_format.MAX_TAG:  # with very many classes there is no preset
+    if len(value) <= view_format.MAX_TAG:  # with very many classes, it is longer
         tag = f"{view_format.TAG_PREFIX}{key}"
         tracker.client.set_experiment_tag(tracker.experiment_id, tag, value)
 
 
 def image_key(class_name: str) -> str:
-    """The key of a class's weight image. User-given names may hold what a path must not; such
-    names are shortened, and told apart by a digest."""
+    """Return the key of a class's weight image.
+
+    A class name may contain characters that a path must not. Such names are shortened, and a digest
+    keeps them distinct.
+    """
     if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,39}", class_name):
         return f"weights/{class_name}"
     safe = re.sub(r"[^A-Za-z0-9_-]", "_", class_name)[:40]

@@ -1,4 +1,4 @@
-"""Which executor a command uses: processes on this machine, or a Dask cluster."""
+"""The choice of an executor: processes on this machine, or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from search.training.processes import processes
 def open_executor(
     data: TrainingData, settings: Settings, say: Callable[[str], None]
 ) -> Iterator[Executor]:
-    """Open the executor that the settings name. Raises LockstepError."""
+    """Open the executor that the settings name. Raises LockstepError if it cannot be opened."""
     if settings.cluster is None:
         with processes(data, settings.workers) as executor:
             yield executor

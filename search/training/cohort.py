@@ -1,5 +1,8 @@
-"""The life of a cohort: its trials train from rung to rung, the worst leave, the others are packed
-again; each one's outcome is handed on as soon as it is known."""
+"""The training of a cohort from rung to rung.
+
+At each rung the worst trials stop, and the others are packed into new stacks. The outcome of each
+trial is returned as soon as it is known.
+"""
 
 from __future__ import annotations
 
@@ -20,20 +23,20 @@ from search.trials.finished_trial import FinishedTrial, Rung
 from search.trials.outcome import Outcome, mean_curves, outcome_of, rung_at
 from search.trials.trial import PlannedTrial
 
-Seat = tuple[Stack, int]  # a trial's place
+Seat = tuple[Stack, int]  # the stack of a trial, and its index there
 
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """Trials that are decided on together, each of them under each of the seeds.
+    """A cohort of trials (see `stacks.py`), each of which is trained with each of the seeds.
 
-    A seed is an order of the data, so each has stacks of its own, which all trials share: what
-    differs between trials is not luck of the order.
+    A seed decides the order of the data, so each seed has its own stacks. All trials are trained
+    with the same seeds, so they do not differ by a lucky order.
 
-    recorded: those of the trials that are finished already, by number. Decisions use the scores
-    that were recorded. A stack is trained as it was first cut, with the recorded trials in it,
-    because only the same stack gives the same bits (see `core/trainer/stack.py`); their results are
-    not handed on again. Stacks from which nothing more is needed are not trained.
+    recorded: the trials that are finished already, by number. Decisions use their recorded scores.
+        They are still trained in the stacks they were in before, because only the same stack gives
+        the same bits (see `core/trainer/stack.py`), but their outcomes are not returned again. A
+        stack from which nothing more is needed is not trained.
     """
 
     trials: Sequence[PlannedTrial]
@@ -44,7 +47,7 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What all cohorts of a study have in common: how, on what and where they are trained."""
+    """What all cohorts of a study have in common: penalty, objective, data, executor and watch."""
 
     penalty: Penalty
     objective: Objective
@@ -53,14 +56,17 @@ class Training:
     watch: Watch
 
     def start(self, cohort: Cohort) -> CohortRun:
-        """Start to train a cohort."""
+        """Start to train a cohort, and return its run."""
         run = CohortRun(cohort, self)
         run.train(0)
         return run
 
 
 class CohortRun:
-    """A cohort in training. seconds: from the start of each rung to its last finished stack."""
+    """A cohort in training.
+
+    seconds: the time from the start of a rung to its last finished stack, summed over rungs.
+    """
 
     def __init__(self, cohort: Cohort, training: Training) -> None:
         self.seconds = 0.0
@@ -70,13 +76,16 @@ class CohortRun:
         self._objective = training.objective
         self._training = training
         self._alive = list(cohort.trials)
-        self._cut: list[tuple[tuple[PlannedTrial, ...], int]] = []  # and the place of the seed
+        self._cut: list[tuple[tuple[PlannedTrial, ...], int]] = []  # with the index of the seed
         self._stacks: Iterator[Stack] = iter(())
-        self._seats: dict[int, list[Seat]] = {}  # by trial, one a seed
+        self._seats: dict[int, list[Seat]] = {}  # by trial number, one seat per seed
 
     def outcomes(self) -> Iterator[tuple[PlannedTrial, Outcome]]:
-        """Yield every trial that was not recorded, once. Those that leave at a rung are handed on
-        while the others train on. Ends early where the watch asks to stop."""
+        """Yield each trial that was not recorded, with its outcome.
+
+        Trials that stop at a rung are yielded while the others train on. The iteration ends early
+        if the watch asks to stop.
+        """
         for rung in range(len(self._schedule.rungs)):
             last = rung == len(self._schedule.rungs) - 1
             scores: dict[int, Score] = {
@@ -116,7 +125,7 @@ class CohortRun:
                 yield trial, self._outcome(left[trial.number])
 
     def train(self, rung: int) -> None:
-        """Start to train those alive to this rung."""
+        """Start to train the trials that have not stopped, up to this rung."""
         start = self._schedule.rungs[rung - 1] if rung else 0
         epochs = self._schedule.rungs[rung] - start
         cut = stacks(self._alive, MIN_SURVIVORS if rung else MIN_STACK_TRIALS)
@@ -130,26 +139,32 @@ class CohortRun:
         self._stacks = self._training.executor.run(jobs, self._training.watch)
 
     def _is_needed(self, trial: PlannedTrial, rung: int) -> bool:
-        """Return whether a trial needs its stack to be trained to this rung: it is not recorded,
-        or it went on from here, perhaps into a stack with one that is not recorded."""
+        """Return whether a trial needs its stack to be trained to this rung.
+
+        It does if it is not recorded, or if it trained beyond this rung, because its next stack may
+        contain a trial that is not recorded.
+        """
         return trial.number not in self._recorded or self._went_on(trial, rung)
 
     def _went_on(self, trial: PlannedTrial, rung: int) -> bool:
-        """Return whether a recorded trial trained beyond this rung, then and now. (On a processor
-        that rounds otherwise, a trial may diverge now that did not then.)"""
+        """Return whether a recorded trial trained beyond this rung, and has not diverged now.
+
+        On a processor that rounds differently, it may diverge although it did not before.
+        """
         recorded = self._recorded.get(trial.number)
         if recorded is None or recorded.stopped_epoch <= self._schedule.rungs[rung]:
             return False
         return trial.number not in self._seats or not self._diverged(trial)
 
     def _stack(self, trials: Sequence[PlannedTrial], place: int, rung: int) -> Stack:
+        """Return the stack of these trials under one seed, ready to be trained to this rung."""
         if rung > 0:
             return packed([self._seats[trial.number][place] for trial in trials])
         tried = tuple(trial.hyperparameters for trial in trials)
         return Stack(tried, self._training.penalty, self._seeds[place])
 
     def _arrivals(self) -> Iterator[PlannedTrial]:
-        """The trials whose stacks are back, those of all seeds."""
+        """Yield each trial once its stacks of all seeds are trained."""
         seats: dict[int, list[Seat]] = defaultdict(list)
         for (trials, _), stack in zip(self._cut, self._stacks, strict=False):
             for k, trial in enumerate(trials):
@@ -159,15 +174,18 @@ class CohortRun:
                     yield trial
 
     def _diverged(self, trial: PlannedTrial) -> bool:
+        """Return whether the trial diverged under any seed."""
         return any(
             stack.stopped.get(k, (None, 0))[0] is Status.DIVERGED
             for stack, k in self._seats[trial.number]
         )
 
     def _rung(self, trial: PlannedTrial, rung: int) -> Rung:
+        """Return the trial's scores at this rung, as means over the seeds."""
         curves = mean_curves([stack.curves_of(k) for stack, k in self._seats[trial.number]])
         return rung_at(curves, self._schedule.rungs[rung])
 
     def _outcome(self, seats: Sequence[Seat]) -> Outcome:
+        """Return the outcome of the trial with these seats."""
         rungs = self._schedule.rungs if len(self._schedule.rungs) > 1 else ()
         return outcome_of([stack.result(k, self._training.data) for stack, k in seats], rungs)

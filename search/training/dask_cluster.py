@@ -1,4 +1,4 @@
-"""Beyond one machine: a Dask cluster, found, checked, and used for the length of a launch."""
+"""The connection to a Dask cluster, which is checked, and closed again when a launch ends."""
 
 from __future__ import annotations
 
@@ -21,12 +21,20 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 CONNECT_SECONDS = 5.0
-SAME = ("python", "numpy", "dask", "distributed")  # or tasks fail to travel, or numbers differ
+# If these versions differ, tasks cannot be sent, or numbers differ.
+SAME = ("python", "numpy", "dask", "distributed")
 _ADDRESS = re.compile(r"(?:tcp|tls)://(\[[0-9a-fA-F:.]+\]|[^\[\]:/@\s]+):\d{1,5}")
 
 
 @contextlib.contextmanager
 def connected(settings: Settings, say: Callable[[str], None]) -> Iterator[Client]:
+    """Connect to the cluster that the settings name, or start one on this machine.
+
+    say: called with notes for the user.
+
+    Raises LockstepError if Dask is not installed, if the cluster cannot be reached, or if the
+    versions on it differ.
+    """
     address = settings.cluster
     assert address is not None
     check_address(address)
@@ -36,7 +44,7 @@ def connected(settings: Settings, say: Callable[[str], None]) -> Iterator[Client
         raise LockstepError(
             f"--cluster {address}: Dask is not installed: pip install 'lockstep[cluster]'"
         ) from error
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it is ours to say what failed
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # We report what failed.
     with contextlib.ExitStack() as stack:
         if address == LOCAL:
             cluster = distributed.LocalCluster(
@@ -63,11 +71,12 @@ def connected(settings: Settings, say: Callable[[str], None]) -> Iterator[Client
 
 
 def counted(n: int, word: str, plural: str = "s") -> str:
+    """Return a number with its noun, which is in the plural unless the number is 1."""
     return f"{n:,} {word}{plural * (n != 1)}"
 
 
 def check_address(address: str) -> None:
-    """Raises LockstepError unless it is `local` or the address of a scheduler."""
+    """Raise LockstepError if the address is neither `local` nor that of a scheduler."""
     if address != LOCAL and not _ADDRESS.fullmatch(address):
         raise LockstepError(
             f"--cluster {redacted(address)}: give `local`, or a Dask scheduler's address such as "
@@ -76,7 +85,7 @@ def check_address(address: str) -> None:
 
 
 def exposure(address: str) -> str | None:
-    """What an unencrypted scheduler beyond this machine means, None where it is none."""
+    """Return a warning if the scheduler is on another machine and not encrypted, or else None."""
     match = _ADDRESS.fullmatch(address)
     if match is None or address.startswith("tls://"):
         return None
@@ -93,6 +102,7 @@ def exposure(address: str) -> str | None:
 
 
 def _client(target: Any, address: str) -> Client:
+    """Return a client of the cluster. Raises LockstepError if it cannot be reached."""
     from distributed import Client, Security
 
     if address.startswith("tls://"):
@@ -105,9 +115,9 @@ def _client(target: Any, address: str) -> Client:
     try:
         if address != LOCAL:
             asyncio.run(_greet(address))
-        with warnings.catch_warnings(action="ignore"):  # of versions: they are checked below
+        with warnings.catch_warnings(action="ignore"):  # Versions are checked later.
             return Client(target, timeout=CONNECT_SECONDS, set_as_default=False, name="lockstep")
-    except Exception as error:  # whatever listens there may answer with anything
+    except Exception as error:  # Any program may listen there and answer anything.
         raise LockstepError(
             f"--cluster {address}: cannot be reached ({first_line(error)}): is a Dask "
             "scheduler running there?"
@@ -115,7 +125,7 @@ def _client(target: Any, address: str) -> Client:
 
 
 async def _greet(address: str) -> None:
-    """Raises within seconds where nothing answers as Dask does; Client may wait for ever."""
+    """Raise an error within seconds if no scheduler answers; Client could wait for ever."""
     from distributed import Security
     from distributed.comm import connect
 
@@ -126,7 +136,7 @@ async def _greet(address: str) -> None:
 
 
 def _check_workers(client: Client, address: str) -> None:
-    """That scheduler and workers run the same versions, and that the workers have this package."""
+    """Raise LockstepError if versions differ on the cluster or workers lack this package."""
     from search.training.dask_executor import WORKER_SECONDS
 
     try:
@@ -160,7 +170,7 @@ def _check_workers(client: Client, address: str) -> None:
 
 
 def _versions(reported: dict[str, Any]) -> dict[str, str]:
-    """Python to its minor version, the other packages exactly."""
+    """Return the versions to compare: Python's without the last part, the others whole."""
     packages = {name: str(reported["packages"].get(name)) for name in SAME}
     packages["python"] = ".".join(packages["python"].split(".")[:2])
     return packages

@@ -1,4 +1,4 @@
-"""Stacks trained on a Dask cluster: one task a stack, and the data once on every worker."""
+"""An executor on a Dask cluster: each stack is one task, and every worker gets the data once."""
 
 from __future__ import annotations
 
@@ -25,18 +25,21 @@ from search.training.executor import (
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-TELL_SECONDS = 0.5  # between two messages of a task about its progress
-LOOK_SECONDS = 5.0  # between two looks at whether there still are workers
-WORKER_SECONDS = 60.0  # to wait for the first worker, or for one after the last was lost
-RESULT_SECONDS = 300.0  # for one stack to travel from its worker to the driver
+TELL_SECONDS = 0.5  # the time between two progress messages of a task
+LOOK_SECONDS = 5.0  # the time between two checks whether there still are workers
+WORKER_SECONDS = 60.0  # how long to wait for a worker if there is none
+RESULT_SECONDS = 300.0  # how long one stack may take from its worker to the driver
 
 
 class _GoneError(Exception):
-    """Tasks, or the data that they need, are no longer on the cluster."""
+    """Raised if tasks, or the data that they need, are no longer on the cluster."""
 
 
 class DaskExecutor:
-    """Dask runs the task of a lost worker again on another one; its result is taken once, here."""
+    """An executor that trains each stack as a task on a Dask cluster.
+
+    Dask runs the task of a lost worker again on another worker. Each result is still used once.
+    """
 
     def __init__(self, data: TrainingData, client: Client, address: str) -> None:
         self._data = data
@@ -46,7 +49,7 @@ class DaskExecutor:
         self.training_seconds = 0.0
 
     def _scatter(self) -> Future:
-        """Send the data to all workers; one that joins later fetches it from another."""
+        """Send the data to all workers. A worker that joins later gets it from another worker."""
         deadline = time.monotonic() + 2 * LOOK_SECONDS
         while self._client.status == "connecting" and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
@@ -55,10 +58,11 @@ class DaskExecutor:
             return self._client.scatter(self._data, broadcast=True, hash=False)
         except TimeoutError as error:
             raise self._failed(f"had no worker for {WORKER_SECONDS:.0f} s") from error
-        except Exception as error:  # of many kinds, when the scheduler is not there any more
+        except Exception as error:  # A lost scheduler raises errors of many types.
             raise self._failed("does not answer any more") from error
 
     def _failed(self, what: str) -> LockstepError:
+        """Return the error that tells the user what happened to the cluster."""
         return LockstepError(
             f"the cluster at {self._address} {what}: finished trials are kept; once it is up, the "
             "same command continues"
@@ -68,7 +72,7 @@ class DaskExecutor:
         """Train the jobs; see `Executor.run`."""
         started = time.perf_counter()
         self.training_seconds = 0.0
-        trained = [0] * len(jobs)  # trial epochs by job
+        trained = [0] * len(jobs)  # epochs by job, summed over trials
         topic = f"lockstep-{uuid.uuid4().hex}"
 
         def hear(event: tuple[float, tuple[int, int]]) -> None:
@@ -99,6 +103,7 @@ class DaskExecutor:
         trained: list[int],
         progress: Progress,
     ) -> Iterator[Stack]:
+        """Yield the stacks in order; submit the work again if the cluster has lost it."""
         done = restarts = 0
         while done < len(trained):
             try:
@@ -113,14 +118,16 @@ class DaskExecutor:
             if result is None:
                 return
             stack, trained[done] = result
-            del futures[0]  # the worker need not keep it
+            del futures[0]  # The worker need not keep it.
             done, restarts = done + 1, 0
             progress.tell()
             yield stack
 
     def _result(self, future: Future, progress: Progress) -> tuple[Stack, int] | None:
-        """Return the stack and its epochs; None where the training shall stop. Raises _GoneError
-        when the work has to be submitted again."""
+        """Return the stack and its epochs, or None if the training should stop.
+
+        Raises _GoneError if the work must be submitted again.
+        """
         from distributed import KilledWorker
 
         ended = threading.Event()
@@ -156,13 +163,13 @@ class DaskExecutor:
 
 
 def train_on_worker(data: TrainingData, job: StackJob, topic: str, place: int) -> tuple[Stack, int]:
-    """The task: the trained stack, and the epochs trained, summed over trials.
+    """Train a job, as a task on a worker; return its stack and the epochs, summed over trials.
 
-    A task that nobody waits for any more, because the driver stopped or died, ends itself.
+    If the driver stopped or died and no longer waits for the task, the task ends itself.
     """
     from distributed import get_worker
 
-    # For good, as a limit for the time of a task would be lifted below its neighbours.
+    # The limit is never lifted, because other tasks of the same process may still run.
     threadpool_limits(1)
     worker: Any = get_worker()
     key = worker.get_current_task()

@@ -1,7 +1,7 @@
-"""Where stacks are trained: what every executor takes, gives and promises.
+"""What every executor takes, returns and promises. An executor trains stacks somewhere.
 
-An executor carries core types only, and jobs are stateless: the same stack gives the same outcome,
-so a job that was lost is simply run again.
+It takes and returns values of `core` only. Jobs have no state outside them, and the same stack
+gives the same result, so a job that was lost is simply run again.
 """
 
 from __future__ import annotations
@@ -14,57 +14,63 @@ from typing import Any, Protocol
 from core.trainer.stack import Stack
 from core.trainer.training_data import TrainingData
 
-MAX_RESTARTS = 3  # of workers at the same job
-POLL_SECONDS = 0.2  # between two looks at a job that is not done
+MAX_RESTARTS = 3  # how often a job that loses its worker is started again
+POLL_SECONDS = 0.2  # the time between two checks whether a job is done
 
 
 class Watch(Protocol):
-    """Whoever follows the training, and may want it to stop."""
+    """An observer of the training, which may ask it to stop."""
 
     def trained(self, epochs: int) -> None:
-        """Hear of epochs that were trained since the last call, summed over trials."""
+        """Note how many epochs were trained since the last call, summed over trials."""
 
     def repeated(self, epochs: int) -> None:
-        """Hear of epochs that were trained before, and are to be trained again."""
+        """Note how many epochs were trained before and will be trained again."""
 
     def stopping(self) -> bool:
-        """Return whether the training shall stop."""
+        """Return whether the training should stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class StackJob:
-    """A stack, and the epochs that it is to be trained further; the data is with the executor."""
+    """A stack, and for how many more epochs to train it. The executor has the data."""
 
     stack: Stack
     epochs: int
 
 
 class Executor(Protocol):
-    """Trains stacks somewhere. training_seconds: of the last run, to its last finished job."""
+    """Anything that trains stacks.
+
+    training_seconds: the time from the start of the last run to its last finished job.
+    """
 
     training_seconds: float
 
     def run(self, jobs: Sequence[StackJob], watch: Watch) -> Iterator[Stack]:
-        """Train the jobs; yield their stacks in the order of ``jobs``. Training starts at once.
+        """Train the jobs, and yield their stacks in the order of ``jobs``.
 
-        The watch is told of the progress a few times a second. Once it asks to stop, no further
-        stack is yielded.
+        Progress is reported to the watch a few times per second. Once the watch asks to stop, no
+        further stack is yielded.
         """
 
 
 def run_job(
     data: TrainingData, job: StackJob, on_epoch: Callable[[int], object] = lambda trained: None
 ) -> Stack:
-    """Return the stack after the job, whose own stays as it is. on_epoch: see `Stack.advance`."""
+    """Return the trained stack of a job; the job's own stack does not change.
+
+    on_epoch: see `Stack.advance`.
+    """
     stack = copy.deepcopy(job.stack)
     stack.advance(data, job.epochs, on_epoch)
     return stack
 
 
 class Progress:
-    """Tells a watch of the epochs that were trained since it was last told.
+    """The progress of a run, which is reported to a watch.
 
-    counts: trained epochs by job, kept up to date by others.
+    counts: the trained epochs of each job, which other code keeps up to date.
     """
 
     def __init__(self, counts: Any, watch: Watch) -> None:
@@ -73,7 +79,7 @@ class Progress:
         self._told = 0
 
     def tell(self) -> None:
-        """Tell the watch."""
+        """Report to the watch how many epochs were trained since the last report."""
         trained = max(self._told, sum(self._counts))
         new, self._told = trained - self._told, trained
         self._watch.trained(new)

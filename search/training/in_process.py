@@ -1,4 +1,4 @@
-"""Stacks trained one after another in this process."""
+"""An executor that trains stacks one after another in this process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from search.training.executor import StackJob, Watch, run_job
 
 
 class InProcess:
-    """Trains a stack when it is asked for, with one BLAS thread."""
+    """An executor that trains each stack when it is asked for, with one BLAS thread."""
 
     def __init__(self, data: TrainingData) -> None:
         self._data = data

@@ -1,9 +1,10 @@
-"""Which trials are trained together, and in which order.
+"""The division of a cohort into stacks: which trials are trained together, and in which order.
 
-A *cohort* is the set of trials that are decided on together, before any of their results is known:
-the whole grid, or as many trials as a sampler is asked for at once. Each cohort is cut into stacks
-of one batch size. The cut depends on the cohort alone, not on the number of workers or on what is
-already finished: a study that is continued trains the same stacks and gets the same numbers.
+A *cohort* is the set of trials that are chosen together, before any of their results is known: the
+whole grid, or as many trials as a sampler is asked for at once. A *stack* is a group of trials of
+one cohort and one batch size that are trained together. The division depends on the cohort alone,
+not on the number of workers or on finished trials, so a study that is continued trains the same
+stacks and gets the same numbers.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from collections.abc import Iterable
 
 from search.trials.trial import PlannedTrial
 
-MIN_STACKS = 4  # so that a few workers all have something to do
-MIN_STACK_TRIALS = 32  # below this a stack gains too little from being one
-MIN_SURVIVORS = 8  # the same at later rungs, where most workers would have nothing to do
-MAX_STACK_TRIALS = 256  # beyond this it gains nothing more, and progress comes in lumps
+MIN_STACKS = 4  # With so many stacks, a few workers all have something to do.
+MIN_STACK_TRIALS = 32  # With fewer trials, a stack is hardly faster than separate trials.
+MIN_SURVIVORS = 8  # the same at later rungs, which have so few trials that workers would be idle
+MAX_STACK_TRIALS = 256  # More trials would not be faster, and progress would be reported rarely.
 
 
 def stacks(
     cohort: Iterable[PlannedTrial], least: int = MIN_STACK_TRIALS
 ) -> list[tuple[PlannedTrial, ...]]:
-    """Cut a cohort into stacks, the costliest first: small batches take more steps an epoch.
+    """Cut a cohort into stacks, the slowest first: small batches need more steps per epoch.
 
-    least: a stack of fewer trials than twice this is not divided to keep more workers busy.
+    least: a stack of fewer than twice as many trials is not divided to keep more workers busy.
     """
     by_size: dict[int, list[PlannedTrial]] = defaultdict(list)
     for trial in cohort:

@@ -1,7 +1,9 @@
-"""Values that travel between the rooms: a trial that is planned, how it ended, what it left.
+"""Values that other packages exchange: a planned trial, how it ended, and what is kept of it.
 
-Frozen and small; nothing here opens, sends or writes anything. `finished_trial.py` is what Optuna
-keeps of a trial, `results.py` what its run keeps.
+They are small and immutable, and nothing here opens, sends or writes anything. `trial.py` is a
+trial before training and `outcome.py` how it ended. `finished_trial.py` is what Optuna keeps of a
+trial, and `results.py` what its MLflow run keeps. `finals.py` is how the best trials did on fresh
+seeds.
 
 May import: `search.spec`, `core`.
 """

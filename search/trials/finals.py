@@ -1,7 +1,10 @@
-"""The winner's curse, and what helps: the best of many scores is too good, because it was the
-highest. The best trials are therefore trained again on seeds that nothing was chosen by, and the
-winner is the best of these fresh scores. (They share the validation split with the search; what was
-lucky about that only the test set tells.)"""
+"""The finals of a study: its best trials are trained again on fresh seeds to find the winner.
+
+The best of many scores is too good, because it was chosen for being the best (the winner's curse).
+The best trials are therefore trained again on seeds that did not influence any choice, and the
+winner is the best of these fresh scores. Search and finals share the validation examples, so only
+the test set tells how lucky the choice of these was.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,15 @@ from search.spec.study_spec import StudySpec
 from search.trials.finished_trial import FinishedTrial, ranked
 from search.trials.outcome import Outcome
 
-FRESH = 3  # seeds at least, as many as the search had otherwise
+FRESH = 3  # the least number of fresh seeds; if the search had more seeds, there are as many
 
 
 @dataclass(frozen=True, slots=True)
 class Finalist:
-    """A trial's means over the fresh seeds, and their standard deviations; all infinite, or 0 of
-    the accuracy, if it diverged under one."""
+    """The means of a trial's scores over the fresh seeds, and their standard deviations.
+
+    If it diverged under any seed, its accuracy is 0 and all other values are infinite.
+    """
 
     trial: int
     val_loss: float
@@ -31,7 +36,7 @@ class Finalist:
     val_accuracy_std: float
 
     def metrics(self) -> dict[str, float]:
-        """For MLflow: what is finite."""
+        """Return the finite values as MLflow metrics."""
         values = asdict(self)
         del values["trial"]
         return {f"fresh_{k}": value for k, value in values.items() if math.isfinite(value)}
@@ -39,16 +44,23 @@ class Finalist:
 
 @dataclass(frozen=True, slots=True)
 class Finals:
-    """finalists: best fresh score first, the winner. seeds: that they were judged on."""
+    """The result of the finals.
+
+    finalists: the best fresh score first, which is the winner's.
+    seeds: the fresh seeds that they were trained with.
+    """
 
     finalists: tuple[Finalist, ...]
     seeds: tuple[int, ...]
 
     @property
     def winner(self) -> Finalist:
+        """The finalist with the best fresh score."""
         return self.finalists[0]
 
     def as_json(self) -> dict[str, Any]:
+        """Return the finals as JSON values, with null for values that are infinite."""
+
         def plain(finalist: Finalist) -> dict[str, Any]:
             return {
                 key: value if math.isfinite(value) else None
@@ -63,6 +75,8 @@ class Finals:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Finals:
+        """Return the finals that `as_json` stored."""
+
         def finalist(fields: Mapping[str, Any]) -> Finalist:
             full: dict[str, Any] = {k: math.inf if v is None else v for k, v in fields.items()}
             return Finalist(**full)
@@ -71,7 +85,7 @@ class Finals:
 
 
 def fresh_seeds(spec: StudySpec) -> list[int]:
-    """Those that follow the seeds of the search."""
+    """Return the seeds of the finals, which follow the seeds of the search."""
     first = spec.model.seed + spec.search.replicates
     return list(range(first, first + max(FRESH, spec.search.replicates)))
 
@@ -79,8 +93,10 @@ def fresh_seeds(spec: StudySpec) -> list[int]:
 def due(
     spec: StudySpec, finished: Sequence[FinishedTrial], known: Finals | None
 ) -> list[FinishedTrial]:
-    """Of the finished trials the finalists that are still to be judged; none if those that are
-    known are the same."""
+    """Return the best finished trials, which are still to be trained on fresh seeds.
+
+    There are none if ``known`` has the same finalists.
+    """
     best = ranked(finished, spec.search.objective)[: spec.search.finalists]
     same = known is not None and {each.trial for each in known.finalists} == {
         each.number for each in best
@@ -94,12 +110,14 @@ def judged(
     objective: Objective,
     seeds: Sequence[int],
 ) -> Finals:
+    """Return the finals of these trials; outcomes: those on the fresh seeds, by trial number."""
     found = [_judged(each.number, outcomes[each.number]) for each in finalists]
     found.sort(key=lambda each: (*objective.rank_key(each), each.trial))
     return Finals(tuple(found), tuple(seeds))
 
 
 def _judged(number: int, outcome: Outcome) -> Finalist:
+    """Return a trial as a finalist, with the scores of its outcome."""
     curves, spread = outcome.result.curves, outcome.spread
     if outcome.result.status is Status.DIVERGED or spread is None:
         return Finalist(number, math.inf, 0.0, math.inf, math.inf)

@@ -1,4 +1,4 @@
-"""A finished trial, as it is kept in Optuna's storage; and which of them is best."""
+"""Finished trials as they are kept in Optuna's storage, and their ranking."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ URL_ATTRIBUTE = "mlflow.run"
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """The scores with which a trial was compared with its cohort."""
+    """The scores of a trial at an epoch at which it was compared with its cohort."""
 
     epoch: int
     val_loss: float
@@ -31,7 +31,7 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Standard deviations of a trial's scores over the seeds that it was trained under."""
+    """The standard deviations of a trial's scores over the seeds that it was trained with."""
 
     val_loss_std: float
     val_accuracy_std: float
@@ -39,10 +39,15 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class FinishedTrial:
-    """A recorded trial. Scores are those of its last epoch; best_epoch is the one (from 1) of the
-    lowest validation loss. Of a diverged trial the scores are NaN. rungs: those that it reached,
-    where trials are pruned. spread: where each configuration has several seeds; scores are then
-    means over them."""
+    """A recorded trial.
+
+    Scores are those of its last epoch, and NaN if it diverged. With several seeds per
+    configuration, they are means over the seeds.
+
+    best_epoch: the epoch, counted from 1, with the lowest validation loss.
+    rungs: those that it reached; empty if trials are not pruned.
+    spread: None if there is only one seed.
+    """
 
     number: int
     hyperparameters: Hyperparameters
@@ -67,6 +72,7 @@ class FinishedTrial:
         rungs: tuple[Rung, ...] = (),
         spread: Spread | None = None,
     ) -> FinishedTrial:
+        """Return the record of a trial with this result."""
         curves = result.curves
         diverged = result.status is Status.DIVERGED
         last = {
@@ -89,18 +95,18 @@ class FinishedTrial:
         )
 
     def badness(self, objective: Objective) -> float:
-        """Return the loss or error rate; NaN if the trial diverged or it is not finite."""
+        """Return the loss or error rate; NaN if it is not finite or the trial diverged."""
         value = objective.badness(objective.of(self))
         return value if math.isfinite(value) and self.status is not Status.DIVERGED else math.nan
 
     def attributes(self) -> dict[str, Any]:
-        """As Optuna user attributes: JSON, with null for what is not finite."""
+        """Return the trial as Optuna user attributes: JSON, with null for values not finite."""
         fields = asdict(self)
         for key in ("number", "hyperparameters", "run_id"):
             del fields[key]
         for key in ("rungs", "spread"):
             if not fields[key]:
-                del fields[key]  # as in studies of before
+                del fields[key]  # Older studies do not have these keys.
         plain = {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in fields.items()
@@ -109,6 +115,7 @@ class FinishedTrial:
 
     @classmethod
     def from_optuna(cls, trial: FrozenTrial) -> FinishedTrial:
+        """Return the finished trial that is stored in an Optuna trial."""
         plain: dict[str, Any] = {
             key: math.nan if value is None else value
             for key, value in trial.user_attrs[RESULT_ATTRIBUTE].items()
@@ -125,7 +132,7 @@ class FinishedTrial:
 
 
 def ranked(trials: Iterable[FinishedTrial], objective: Objective) -> list[FinishedTrial]:
-    """Return the completed trials, best first; of equals, the lower loss and number first."""
+    """Return the completed trials, best first; ties go to the lower loss, then lower number."""
     return sorted(
         (each for each in trials if each.status is Status.COMPLETED),
         key=lambda each: (*objective.rank_key(each), each.number),

@@ -1,4 +1,4 @@
-"""How a trial ended, over the seeds that it was trained under."""
+"""The outcome of a trial over all the seeds that it was trained with."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ from search.trials.finished_trial import Rung, Spread
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """result: curves are means over the seeds, weights those of the first. rungs: that it reached,
-    where trials are compared at any. spread: where there are several seeds."""
+    """How a trial ended.
+
+    result: its curves are means over the seeds, and its weights are those of the first seed. If
+        the trial diverged, both are those of the seed that diverged first.
+    rungs: those that it reached; empty if trials are not compared at rungs.
+    spread: None if there is only one seed or the trial diverged.
+    """
 
     result: TrainingResult
     rungs: tuple[Rung, ...] = ()
@@ -23,7 +28,7 @@ class Outcome:
 
 
 def mean_curves(curves: Sequence[Curves]) -> Curves:
-    """Over seeds; as long as the shortest."""
+    """Return the means of the curves over the seeds, as long as the shortest of them."""
     if len(curves) == 1:
         return curves[0]
     epochs = min(map(len, curves))
@@ -36,13 +41,18 @@ def mean_curves(curves: Sequence[Curves]) -> Curves:
 
 
 def outcome_of(results: Sequence[TrainingResult], rungs: Sequence[int]) -> Outcome:
-    """results: of one trial, by seed. It diverged if it did under any of them; in what epoch, the
-    first of these. rungs: epochs at which trials are compared, none where they never are."""
+    """Return the outcome of one trial.
+
+    The trial diverged if it did under any seed, and then in the first epoch in which it did.
+
+    results: the trial's result for each seed.
+    rungs: the epochs at which trials are compared; empty if they are not compared at rungs.
+    """
     diverged = [each for each in results if each.status is Status.DIVERGED]
     first = min(diverged, key=lambda each: each.stopped_epoch, default=results[0])
     curves = mean_curves([each.curves for each in results])
     if diverged and len(results) > 1:
-        curves = first.curves  # a mean with what diverged says nothing
+        curves = first.curves  # A mean with a diverged curve has no meaning.
     result = replace(first, curves=curves)
     reached = len(curves) - bool(diverged)
     passed = [rung_at(curves, epoch) for epoch in rungs if epoch <= reached]
@@ -58,4 +68,5 @@ def outcome_of(results: Sequence[TrainingResult], rungs: Sequence[int]) -> Outco
 
 
 def rung_at(curves: Curves, epoch: int) -> Rung:
+    """Return the scores after this epoch, counted from 1."""
     return Rung(epoch, float(curves.val_loss[epoch - 1]), float(curves.val_accuracy[epoch - 1]))

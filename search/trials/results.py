@@ -1,4 +1,4 @@
-"""What the runs of a study keep: weights and curves, read once and handed on."""
+"""The weights and curves that are stored with a study's runs, read once and kept in memory."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ import numpy.typing as npt
 from core.trainer.result import Curves
 from search.trials.finished_trial import FinishedTrial
 
-MAX_BYTES = 512 << 20  # of results that are kept; those of the longest unused are read again
+# If more results than this are kept, those that were not used for longest are dropped. They are
+# read again when they are needed.
+MAX_BYTES = 512 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The weights (D, C) that a trial ended with, and its curves with every epoch."""
+    """The final weights (D, C) of a trial, and its curves with every epoch."""
 
     weights: npt.NDArray[np.float32]
     curves: Curves
 
     @property
     def nbytes(self) -> int:
-        """The memory that it takes, in bytes."""
+        """The size in memory, in bytes."""
         arrays = [self.weights, *(getattr(self.curves, name) for name in Curves.names())]
         return int(sum(array.nbytes for array in arrays))
 
@@ -33,18 +35,22 @@ Read = Callable[[Sequence[FinishedTrial]], Sequence[Result | None]]
 
 
 class Results:
-    """The results of a study's trials, each of which is read when it is first asked for.
+    """The results of a study's trials, each of which is read when it is first needed.
 
-    read: returns the results of some trials, in their order; None for a run that has lost its own.
+    read: returns the results of some trials in the same order, with None for those that their runs
+        no longer have.
     """
 
     def __init__(self, read: Read) -> None:
         self._read = read
-        self._kept: OrderedDict[str, Result | None] = OrderedDict()  # by run, longest unused first
+        self._kept: OrderedDict[str, Result | None] = OrderedDict()  # by run id, last used last
         self._bytes = 0
 
     def of(self, trials: Sequence[FinishedTrial]) -> list[Result | None]:
-        """Return the results of these trials, in their order; None where a run has lost its own."""
+        """Return the results of these trials in the same order.
+
+        A result is None if its run no longer has it.
+        """
         new = [trial for trial in trials if trial.run_id not in self._kept]
         read = self._read(new) if new else ()
         found = {trial.run_id: result for trial, result in zip(new, read, strict=True)}
@@ -57,10 +63,11 @@ class Results:
         return results
 
     def get(self, trial: FinishedTrial) -> Result | None:
-        """Return the result of one trial; None if its run has lost it."""
+        """Return the result of one trial; None if its run no longer has it."""
         return self.of([trial])[0]
 
     def _keep(self, run_id: str, result: Result | None) -> None:
+        """Keep a result as the last used one, and drop others if there are too many."""
         if run_id not in self._kept:
             self._bytes += 0 if result is None else result.nbytes
         self._kept[run_id] = result

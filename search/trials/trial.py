@@ -1,4 +1,4 @@
-"""A trial before it is trained."""
+"""Planned trials: what a trial is before it is trained."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from core.trainer.result import Hyperparameters
 
 @dataclass(frozen=True, slots=True)
 class PlannedTrial:
-    """A trial of the study: its Optuna number and what it tries."""
+    """A trial that is to be trained: its number in Optuna, and its hyperparameters."""
 
     number: int
     hyperparameters: Hyperparameters

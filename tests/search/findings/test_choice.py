@@ -78,7 +78,7 @@ def test_sentences_of_several_trials() -> None:
     tried = grid((0.1, 0.01), (0.05, 0.1))
     choice, _ = made([0.0, 0.001], tried, 0.3, Objective.LOSS)
     text = "\n".join(choice_sentences(choice))
-    assert "2 of 2 trials cannot be told from it" in text
+    assert "2 of 2 trials are statistically indistinguishable from the best" in text
     assert "paired t tests on 800 validation examples" in text
     assert "too good by" in text
     assert "one-se" in text

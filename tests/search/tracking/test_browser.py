@@ -266,7 +266,7 @@ def test_the_study_page_tells_what_was_found(shown: Shown) -> None:
     expect(page.get_by_text("Threes against sixes, with rates that diverge")).to_be_visible()
     expect(page.get_by_text(f"#{number}: learning rate")).to_be_visible()
     page.get_by_text("Show more").click()
-    expect(page.get_by_text("cannot be told from it")).to_be_visible()
+    expect(page.get_by_text("statistically indistinguishable from the best")).to_be_visible()
     expect(page.get_by_text("trials diverged")).to_be_visible()
     expect(page.get_by_text("trials were stopped early")).to_be_visible()
     expect(page.get_by_text("small train").first).to_be_visible()  # the data
