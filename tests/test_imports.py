@@ -11,6 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from command import HUNG
 
 ROOT = Path(__file__).parents[1]
 FILES = {package: sorted((ROOT / package).rglob("*.py")) for package in ("core", "search")}
@@ -26,7 +27,7 @@ def loaded_after(statements: str) -> set[str]:
     code = f"import json, sys\n{statements}\nprint(json.dumps(sorted(sys.modules)))"
     # -S and -P would change what can be imported; -I keeps the user's settings out of it.
     command = [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=HUNG, cwd=ROOT)
     assert run.returncode == 0, run.stderr
     return {name.partition(".")[0] for name in json.loads(run.stdout)}
 
