@@ -110,7 +110,8 @@ def test_homes(tmp_path: Path, home: str, state: str) -> None:
 def test_it_is_quick() -> None:
     """None of the packages that take seconds to import is imported."""
     code = (
-        "import pathlib, sys; from search.commands import doctor; doctor.examine(pathlib.Path('runs'))\n"
+        "import pathlib, sys; from search.commands import doctor\n"
+        "doctor.examine(pathlib.Path('runs'))\n"
         "slow = {'optuna', 'mlflow', 'sklearn', 'pandas', 'matplotlib', 'distributed', 'torch'}\n"
         "assert not slow & set(sys.modules), slow & set(sys.modules)"
     )
