@@ -17,10 +17,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 sys.path[:0] = ["tests"]
 from strategies import make_problem
-from core.result import Hyperparameters
-from core.softmax import Penalty
-from core.stack import Stack
-from search.executors import StackJob, processes
+from core.trainer.result import Hyperparameters
+from core.trainer.softmax import Penalty
+from core.trainer.stack import Stack
+from search.training.executor import StackJob
+from search.training.processes import processes
+from watching import Watching
 
 MARK = Path(sys.argv[1])
 LARGE = 100_000  # bytes: more than fit into a pipe at once
@@ -41,9 +43,9 @@ if __name__ == "__mp_main__":  # in a worker
     Connection._send = send_half
 if __name__ == "__main__":
     trials = tuple(Hyperparameters(0.1, 0.0, 83) for _ in range(2000))
-    jobs = [StackJob(Stack(trials, Penalty.NORM, 0, 64), 1)] * 3
+    jobs = [StackJob(Stack(trials, Penalty.NORM, 0), 1)] * 3
     with processes(make_problem(2).data, 2) as executor:
-        print(len(list(executor.run(jobs, lambda trained: None))))
+        print(len(list(executor.run(jobs, Watching()))))
 """
 
 
