@@ -23,7 +23,10 @@ INTERRUPTED = 130  # a shell reports this code for a command that Ctrl-C ended
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="lockstep")
+@click.version_option(
+    package_name="lockstep",
+    message="%(prog)s %(version)s (`lockstep doctor` prints all that a bug report needs)",
+)
 def cli() -> None:
     """Exhaustive hyperparameter search for softmax regression, made cheap.
 
@@ -205,6 +208,21 @@ def ui(study: str, port: int, browser: bool, **places: Any) -> None:
     from search.spec.study_file import find, load
 
     action.serve(load(find(study)), Settings(**places), port, browser, Console().say)
+
+
+@cli.command()
+@cli_options.home
+@cli_options.as_json
+def doctor(home: Path, as_json: bool) -> None:
+    """Print what a bug report needs: versions, processor, BLAS, environment, home folder.
+
+    Passwords are hidden. Nothing is written, and nothing is looked up in a network.
+    """
+    from search.commands import doctor as action
+
+    console, found = Console(as_json), action.examine(home)
+    console.say(action.summary(found))
+    console.result(found)
 
 
 def _report_crash(kind: type[BaseException], error: BaseException, trace: Any) -> None:

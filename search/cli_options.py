@@ -11,17 +11,19 @@ import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+home = click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder for all that a launch writes: Optuna journal, MLflow store, figures.",
+)
+
 
 def places(command: Command) -> Command:
     """Add the options that say where files and servers are."""
     for option in (
-        click.option(
-            "--home",
-            type=click.Path(path_type=Path, file_okay=False),
-            default=Path("runs"),
-            show_default=True,
-            help="Folder for all that a launch writes: Optuna journal, MLflow store, figures.",
-        ),
+        home,
         click.option(
             "--storage",
             metavar="URL",

@@ -10,11 +10,11 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from command import start
+from command import HUNG, start
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BUDGET = 60_000  # milliseconds that a page may take to show what is waited for
+BUDGET = 180_000  # milliseconds that a page may take to show what is waited for
 _FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -87,5 +87,5 @@ def served(study: str, *options: str, cwd: Path) -> Iterator[dict[str, str]]:
         yield links
     finally:
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=HUNG)
     assert process.returncode == 0, (out, err)

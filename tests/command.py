@@ -12,6 +12,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).parent.parent
 LOCKSTEP = Path(sys.executable).with_name("lockstep")
+HUNG = 600  # seconds: a process that lasts longer hangs, however busy the machine is
 
 SMALL = """
 name = "small"
@@ -65,7 +66,7 @@ def start(*arguments: str, cwd: Path, new_group: bool = False) -> subprocess.Pop
     )
 
 
-def lockstep(*arguments: str, cwd: Path, timeout: float = 240) -> Finished:
+def lockstep(*arguments: str, cwd: Path, timeout: float = HUNG) -> Finished:
     process = start(*arguments, cwd=cwd)
     out, err = process.communicate(timeout=timeout)
     return Finished(process.returncode, out, err)

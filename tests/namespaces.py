@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command import Finished, environment
+from command import HUNG, Finished, environment
 
 _UNSHARE = ["unshare", "--map-root-user", "--mount", "sh", "-euc"]
 _TRY = 'mount -t tmpfs -o size=64k tmpfs "$0"'
@@ -34,7 +34,7 @@ def in_namespace(script: str, folder: Path) -> Finished:
         env=environment(),
         text=True,
         capture_output=True,
-        timeout=240,
+        timeout=HUNG,
         check=False,
     )
     return Finished(process.returncode, process.stdout, process.stderr)

@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 import pytest
 import yaml
+from command import HUNG
 
 REPOSITORY = Path(__file__).parents[1]
 COMPOSE = REPOSITORY / "docker-compose.yml"
@@ -68,7 +69,7 @@ class PostgresBinaries:
     def run(self, name: str, *arguments: str, **options: Any) -> None:
         subprocess.run(
             [str(self.folder / name), *arguments], user=self.user, check=True, cwd="/",
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, **options,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=HUNG, **options,
         )  # fmt: skip
 
 
@@ -153,6 +154,8 @@ class Services:
             )  # fmt: skip
         command = [str(self.postgres.folder / "postgres"), "-D", str(data), "-p", port]
         command += ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+        # In its own folder: what is killed would leave its part of /dev/shm behind.
+        command += ["-c", "dynamic_shared_memory_type=mmap"]
         self._spawn("postgres", command, cwd="/", **owned)
         if new:
             first = described["environment"]["POSTGRES_DB"]
@@ -163,7 +166,7 @@ class Services:
     def _sql(self, statement: str) -> None:
         import psycopg
 
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + HUNG
         while True:
             try:
                 with psycopg.connect(
@@ -199,8 +202,8 @@ class Services:
         _, program, *words = self.file["services"][service]["healthcheck"]["test"]
         folder = self.postgres.folder if program == "pg_isready" else BIN
         command = [str(folder / program), *(self.here(word) for word in words)]
-        deadline = time.monotonic() + 90
-        while subprocess.run(command, capture_output=True, timeout=30).returncode:
+        deadline = time.monotonic() + HUNG
+        while subprocess.run(command, capture_output=True, timeout=HUNG).returncode:
             assert self.running[service].poll() is None, self.log(service)
             assert time.monotonic() < deadline, self.log(service)
             time.sleep(0.3)

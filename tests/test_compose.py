@@ -17,7 +17,7 @@ import optuna
 import pytest
 import requests
 import yaml
-from command import REPOSITORY, SMALL, lockstep, write_study
+from command import HUNG, REPOSITORY, SMALL, lockstep, write_study
 from mlflow import MlflowClient
 from services import COMPOSE, PASSWORD, PATH, Services, compose, driver, services
 from stored import scores
@@ -95,7 +95,7 @@ def test_the_mlflow_server_answers_at_once(up: Services) -> None:
 
 def run(up: Services, command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=cwd, env=up.environment("driver"), text=True, capture_output=True, timeout=240
+        command, cwd=cwd, env=up.environment("driver"), text=True, capture_output=True, timeout=HUNG
     )
 
 
@@ -145,7 +145,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> dict[object, object]:
 
 
 def wait_for(up: Services, study: str, n: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + HUNG
     while len(trials(up, study)) < n:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -155,7 +155,7 @@ def wait_for(up: Services, study: str, n: int, process: subprocess.Popen[str]) -
 def wait_for_task(up: Services, process: subprocess.Popen[str]) -> None:
     """Until a worker is training."""
     with distributed.Client(f"tcp://127.0.0.1:{up.ports['8786']}", set_as_default=False) as client:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + HUNG
         while not any(client.processing().values()):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
@@ -181,7 +181,7 @@ def test_what_is_killed_on_the_way_loses_nothing(
         up.kill(victim)
         up.start(victim.split("-")[0], victim)
         wait_for(up, study, recorded, process)
-    out, err = process.communicate(timeout=200)
+    out, err = process.communicate(timeout=HUNG)
     assert process.returncode == 0, (out, err)
     assert "Traceback" not in err
     assert_whole(up, study, local)
@@ -200,7 +200,7 @@ def test_what_stays_away_stops_the_driver_and_the_same_command_continues(
             wait_for_task(up, process)
         wait_for(up, study, recorded, process)
         up.kill(victim)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=HUNG)
         assert process.returncode == 2, (victim, out, err)
         assert "finished trials are kept" in err
         assert "the same command continues" in err
@@ -235,7 +235,7 @@ def test_two_drivers_and_no_password_anywhere(
     assert second.returncode == 2
     assert f"study {study} is being run by process {first.pid} on " in second.stderr
     assert ", since 20" in second.stderr
-    out, err = first.communicate(timeout=120)
+    out, err = first.communicate(timeout=HUNG)
     assert first.returncode == 0, (out, err)
     assert_whole(up, study, local)
     written = [text.encode() for text in (out, err, second.stdout, second.stderr)]
@@ -287,7 +287,7 @@ def test_an_unreachable_server_is_one_sentence_within_seconds(
         "launch", str(path), option, url.format(password=password), "--workers=1", cwd=tmp_path
     )
     assert refused.code == 2
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 100, "MLflow and --patience would wait for longer"
     assert "cannot be" in refused.err
     for secret in (password, "s3@cr/et"):
         assert secret not in refused.err + refused.out

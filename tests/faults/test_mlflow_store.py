@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import SMALL, SMALL_TRIALS, environment, lockstep, write_study
+from command import HUNG, SMALL, SMALL_TRIALS, environment, lockstep, write_study
 from mlflow.entities import Run
 from stored import client, optuna_trials, runs, scores
 
@@ -222,7 +222,7 @@ def test_a_parent_run_that_was_deleted(folder: Path, for_good: bool) -> None:
                 *(sys.executable, "-m", "mlflow", "gc", "--run-ids", parent.info.run_id),
                 *("--backend-store-uri", f"sqlite:///{home}/mlflow.db"),
             ],
-            check=True, capture_output=True, timeout=60,
+            check=True, capture_output=True, timeout=HUNG,
             env=environment() | {"MLFLOW_TRACKING_URI": f"sqlite:///{home}/mlflow.db"},
         )  # fmt: skip
     refused = lockstep("compare", "study.toml", cwd=folder)
@@ -283,7 +283,7 @@ def test_a_store_of_an_older_mlflow(folder: Path) -> None:
     for command in (["-c", older, uri], ["-m", "mlflow", "db", "upgrade", uri]):
         subprocess.run(
             [sys.executable, *command],
-            check=True, capture_output=True, env=environment(), timeout=60,
+            check=True, capture_output=True, env=environment(), timeout=HUNG,
         )  # fmt: skip
     assert lockstep("compare", "study.toml", cwd=folder).code == 0
     assert len(mirror(folder / "runs")) == SMALL_TRIALS

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import SMALL, environment, lockstep, start, write_study
+from command import HUNG, SMALL, environment, lockstep, start, write_study
 
 from core.datasets.sources import load
 
@@ -93,7 +93,7 @@ def test_a_crash_shows_no_password(tmp_path: Path, given: str) -> None:
         options, variables = [], {"LOCKSTEP_STORAGE": storage, "MLFLOW_TRACKING_URI": tracking}
     crashed = subprocess.run(
         [sys.executable, "-c", CRASHING, "launch", str(path), "--home=runs", *options],
-        cwd=tmp_path, env=environment() | variables, capture_output=True, text=True, timeout=60,
+        cwd=tmp_path, env=environment() | variables, capture_output=True, text=True, timeout=HUNG,
     )  # fmt: skip
     assert crashed.returncode == 1
     assert "no way to https://you:***@host:5000" in crashed.stderr, "it is a traceback to be read"
@@ -136,7 +136,7 @@ def test_only_this_machine_is_listened_to(tmp_path: Path) -> None:
         process = start(*command, cwd=tmp_path, new_group=True)
         try:
             seen: set[str] = set()
-            ends = time.monotonic() + 60
+            ends = time.monotonic() + HUNG
             while process.poll() is None and time.monotonic() < ends:
                 for group in [process.pid, *servers_of(process.pid)]:
                     found = listening(group)
@@ -147,7 +147,7 @@ def test_only_this_machine_is_listened_to(tmp_path: Path) -> None:
             assert seen == {"0100007F"}, "127.0.0.1"
         finally:
             process.terminate()
-            process.communicate(timeout=30)
+            process.communicate(timeout=HUNG)
 
 
 def servers_of(pid: int) -> list[int]:

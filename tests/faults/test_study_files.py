@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command import LOCKSTEP, SMALL, environment
+from command import HUNG, LOCKSTEP, SMALL, environment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -96,7 +96,7 @@ def test_a_person_is_asked(tmp_path: Path, answer: str, code: int) -> None:
     os.write(ours, answer.encode())
     finished = subprocess.run(
         [str(LOCKSTEP), "launch", "study.toml"],
-        cwd=tmp_path, env=environment(), stdin=theirs, text=True, capture_output=True, timeout=60,
+        cwd=tmp_path, env=environment(), stdin=theirs, text=True, capture_output=True, timeout=HUNG,
     )  # fmt: skip
     os.close(ours)
     os.close(theirs)
@@ -124,7 +124,7 @@ def test_more_points_than_memory_holds_are_counted_not_made(
     assert "search.trials = 1000001" in refused("launch", "study.toml", "--yes")
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 def test_a_very_long_list_is_read_at_once(tmp_path: Path, refused: Refused) -> None:
     """As long as a study file may be; looking for duplicates must not take its square."""
     sizes = ",".join(map(str, range(1, 150_000)))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import SMALL, SMALL_TRIALS, lockstep, start, write_study
+from command import HUNG, SMALL, SMALL_TRIALS, lockstep, start, write_study
 from stored import client, configurations, optuna_trials, runs, scores
 
 LONGER = SMALL.replace("epochs = 4", "epochs = 300")
@@ -183,7 +183,7 @@ def test_signals_stop_between_trials(
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=HUNG)
     assert process.returncode == 130, (out, err)
     assert "Traceback" not in err
     assert "the same command continues" in err
@@ -205,5 +205,5 @@ def test_two_launches_at_once(tmp_path: Path) -> None:
     second = lockstep("launch", str(path), cwd=tmp_path)
     assert second.code == 2
     assert f"process {first.pid}" in second.err
-    first.communicate(timeout=120)
+    first.communicate(timeout=HUNG)
     assert first.returncode == 0

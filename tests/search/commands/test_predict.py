@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
-from command import environment, lockstep, write_study
+from command import HUNG, environment, lockstep, write_study
 from PIL import Image
 
 from core.datasets.sources import load
@@ -208,7 +208,7 @@ def test_the_champion_is_served_over_http(
         stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + HUNG
         while True:
             assert server.poll() is None, server.stderr and server.stderr.read().decode()
             try:
@@ -222,7 +222,7 @@ def test_the_champion_is_served_over_http(
             json.dumps({"inputs": digits.test.X.tolist()}).encode(),
             {"Content-Type": "application/json"},
         )
-        with urlopen(request, timeout=30) as answer:
+        with urlopen(request, timeout=HUNG) as answer:
             rows = json.load(answer)["predictions"]
     finally:
         os.killpg(server.pid, signal.SIGKILL)

@@ -135,7 +135,6 @@ def test_study_without_a_baseline(tmp_path: Path) -> None:
     assert finished.json["baseline"] is None
 
 
-@pytest.mark.timeout(600)
 def test_the_report_is_reproduced(tmp_path: Path, mnist_dir: Path) -> None:
     """Table 1 of the report: 98.88 % on the test set, 95 % in training within five epochs."""
     study = str(Path(__file__).parents[3] / "studies" / "report.toml")

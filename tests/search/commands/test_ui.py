@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from command import lockstep, start, write_study
+from command import HUNG, lockstep, start, write_study
 from process_groups import descendants, wait_until
 
 pytestmark = pytest.mark.xdist_group("ui")  # so that its studies are launched once
@@ -51,14 +51,14 @@ def test_serves_and_stops(launched: Path, number: signal.Signals) -> None:
         query,
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=HUNG) as answer:
         names = {each["name"] for each in json.load(answer)["experiments"]}
     assert "small" in names
     ours |= descendants(process.pid)
     assert len(ours) >= 3, "the command, the server and its worker"
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=HUNG)
     assert process.returncode == 0, (out, err)
-    assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in ours), 10)
+    assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in ours))
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", int(base.rsplit(":", 1)[1]))) != 0

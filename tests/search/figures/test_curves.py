@@ -11,6 +11,7 @@ from math import inf, nan
 import numpy as np
 import numpy.typing as npt
 import pytest
+from command import HUNG
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -353,4 +354,4 @@ def test_matplotlib_is_imported_late_and_pyplot_never() -> None:
         "confusion_matrix(np.eye(2, dtype=int), 'ab');"
         "raise SystemExit(early or 'matplotlib.pyplot' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], timeout=HUNG, check=False).returncode == 0

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from command import HUNG
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -282,4 +283,4 @@ def test_weight_images_need_no_matplotlib() -> None:
         "templates.templates(np.eye(4), 'abcd', (2, 2));"
         "raise SystemExit('matplotlib' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], timeout=HUNG, check=False).returncode == 0

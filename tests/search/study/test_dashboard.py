@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import SMALL, environment, lockstep, write_study
+from command import HUNG, SMALL, environment, lockstep, write_study
 from stored import runs
 
 from search.commands.ui import free_port
@@ -56,7 +56,7 @@ def test_the_dashboard_shows_states_rungs_and_links(launched: Path) -> None:
     )
     try:
         address = f"http://127.0.0.1:{port}/api/studies"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + HUNG
         while True:
             try:
                 (study,) = get(address)["study_summaries"]
@@ -68,7 +68,7 @@ def test_the_dashboard_shows_states_rungs_and_links(launched: Path) -> None:
         shown = get(f"{address}/{study['study_id']}")
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        server.wait(timeout=HUNG)
     assert study["study_name"] == shown["name"] == "small"
     assert shown["has_intermediate_values"]
     by_run = {run.info.run_id: run for run in runs(launched / "runs", "small", "trial")}

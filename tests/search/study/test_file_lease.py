@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import HUNG
 
 from search.errors import StudyBusyError
 from search.study.file_lease import file_lease
@@ -61,7 +62,7 @@ def test_a_lease_dies_with_its_holder(
 ) -> None:
     path = tmp_path / "driver.lock"
     holder.send_signal(number)
-    assert holder.wait(timeout=10) == -number
+    assert holder.wait(timeout=HUNG) == -number
     with file_lease(path, "small"):
         assert str(os.getpid()) in path.read_text()
         assert str(holder.pid) not in path.read_text()

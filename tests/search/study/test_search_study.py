@@ -608,7 +608,7 @@ def test_a_lock_left_behind_does_not_delay(
     assert len(load_study(make_spec(), settings).finished()) == 1
     with open_study(make_spec(), settings, DIGEST) as study:
         assert drive(study, 1) == 1
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 25, "Optuna would wait 30 s for it"
     assert not lock.is_symlink()
 
 

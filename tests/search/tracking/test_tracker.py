@@ -533,7 +533,7 @@ def test_a_server_that_cannot_be_used(
             use()
         assert "s3cret" not in sentence(caught)
         assert "MLflow at" in sentence(caught)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 100, "MLflow would try for minutes"
     assert not (tmp_path / "runs").exists()
 
 

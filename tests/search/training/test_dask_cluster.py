@@ -62,7 +62,7 @@ def refused(tmp_path: Path, address: str) -> str:
     began = time.monotonic()
     finished = lockstep("launch", str(write_study(tmp_path)), "--cluster", address, cwd=tmp_path)
     assert finished.code == 2, finished.err
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 100, "--patience would be longer"
     assert len(finished.err.strip().splitlines()) == 1, finished.err
     return finished.err
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import HUNG
 from process_groups import alive_in_group, wait_until, workers_in_group
 from strategies import make_problem
 from watching import Watching
@@ -319,7 +320,7 @@ def test_a_worker_killed_with_a_lock_in_its_hand(tmp_path: Path, releases: int) 
     script, mark = tmp_path / "locked.py", tmp_path / "killed"
     script.write_text(LOCKED)
     with started(script, str(mark), str(releases)) as driver:
-        out, _ = driver.communicate(timeout=15)
+        out, _ = driver.communicate(timeout=HUNG)
         assert out == "2\n"
 
 
@@ -372,7 +373,7 @@ def test_no_worker_outlives_a_killed_driver(tmp_path: Path) -> None:
         assert len(workers_in_group(driver.pid)) == WORKERS
         driver.kill()
         driver.wait()
-        gone = wait_until(lambda: not alive_in_group(driver.pid), 10)
+        gone = wait_until(lambda: not alive_in_group(driver.pid))
         assert gone, alive_in_group(driver.pid)
 
 
