@@ -88,7 +88,7 @@ def concatenate(first: Dataset, second: Dataset) -> Dataset:
 
     Raises DataError if classes, numbers of features or image shapes differ.
     """
-    _check_alike(first, second)
+    check_alike(first, second)
     return Dataset.of(
         np.concatenate((first.X, second.X)),
         np.concatenate((first.y, second.y)),
@@ -97,7 +97,7 @@ def concatenate(first: Dataset, second: Dataset) -> Dataset:
     )
 
 
-def _check_alike(first: Dataset, second: Dataset) -> None:
+def check_alike(first: Dataset, second: Dataset) -> None:
     """Raise DataError if classes, numbers of features or image shapes differ."""
     for what, a, b in (
         ("classes", first.class_names, second.class_names),

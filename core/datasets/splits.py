@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from core.datasets.dataset import DataError, Dataset, Labels, Seed, _check_alike
+from core.datasets.dataset import DataError, Dataset, Labels, Seed, check_alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def prepare(
         train, test = stratified_split(train, test_fraction, (seed, 1))
     if len(test) == 0:
         raise DataError("The test part has no example of the chosen classes.")
-    _check_alike(train, test)
+    check_alike(train, test)
     return Splits.of(*stratified_split(train, validation_fraction, seed), test)
 
 

@@ -43,9 +43,8 @@ def importances(spec: StudySpec, trials: Sequence[FinishedTrial]) -> Importances
     """Return how much each hyperparameter matters; None if there are fewer than `LEAST` trials, or
     if they do not differ."""
     known = _known(spec, trials)
-    total = len(known)
-    if total > MOST:
-        drawn = np.random.default_rng(spec.search.seed).choice(total, MOST, replace=False)
+    if len(known) > MOST:
+        drawn = np.random.default_rng(spec.search.seed).choice(len(known), MOST, replace=False)
         known = [known[place] for place in sorted(drawn)]
     targets = [_target(spec, value) for _, value in known]
     rows = [asdict(tried) for tried, _ in known]
@@ -68,7 +67,7 @@ def importances(spec: StudySpec, trials: Sequence[FinishedTrial]) -> Importances
     evaluator = FanovaImportanceEvaluator(n_trees=TREES, seed=spec.search.seed)
     found = get_param_importances(study, evaluator=evaluator)
     shares = {name: float(share) for name, share in found.items()}
-    return Importances(shares, total, _epoch(spec))
+    return Importances(shares, len(known), _epoch(spec))
 
 
 def _known(spec: StudySpec, trials: Sequence[FinishedTrial]) -> list[Known]:

@@ -4,18 +4,15 @@ registry."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from search.errors import LockstepError
 from search.model.inputs import Expected, Features
+from search.model.registry import CHAMPION, probability_column, quiet
 from search.tracking.tracker import Tracker
-
-if TYPE_CHECKING:
-    pass
-from search.model.registry import CHAMPION, _column, quiet
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +28,8 @@ class Champion:
         """Return the probability of each class, (n, C), for features (n, D)."""
         found = self.model.predict(X)
         return np.stack(
-            [found[_column(name)].to_numpy(np.float64) for name in self.class_names], axis=1
+            [found[probability_column(name)].to_numpy(np.float64) for name in self.class_names],
+            axis=1,
         )
 
 
@@ -57,7 +55,7 @@ def load_champion(tracker: Tracker, name: str) -> Champion:
     shape = known.get("image_shape")
     features = model.metadata.signature.inputs.inputs[0].shape[-1]
     columns = model.metadata.signature.outputs.input_names()
-    prefix = _column("")
+    prefix = probability_column("")
     return Champion(
         uri=f"models:/{name}/{version.version} ({CHAMPION})",
         class_names=tuple(each.removeprefix(prefix) for each in columns if each != "class"),

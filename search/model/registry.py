@@ -19,6 +19,7 @@ from core.datasets.dataset import Dataset
 from search.errors import LockstepError
 from search.model.inputs import edge_of
 from search.spec.objective import Objective
+from search.tracking.names import TRIAL_TAG
 from search.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Validated:
     def tags(self) -> dict[str, str]:
         """Return the tags of the model version, with which the next model is compared."""
         return {
-            "lockstep.trial": str(self.trial),
+            TRIAL_TAG: str(self.trial),
             _SCORE.format("val_loss"): repr(self.val_loss),
             _SCORE.format("val_accuracy"): repr(self.val_accuracy),
             _DATA: self.data_digest,
@@ -126,7 +127,7 @@ def _signature(features: int, names: tuple[str, ...]) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-    probabilities = [ColSpec(DataType.float, _column(each)) for each in names]
+    probabilities = [ColSpec(DataType.float, probability_column(each)) for each in names]
     return ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, features))]),
         outputs=Schema([ColSpec(DataType.string, "class"), *probabilities]),
@@ -146,7 +147,7 @@ def _metadata(examples: Dataset) -> dict[str, Any]:
     }
 
 
-def _column(class_name: str) -> str:
+def probability_column(class_name: str) -> str:
     """Return the name of the output column with a class's probability."""
     return f"probability_{class_name}"
 

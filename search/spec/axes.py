@@ -70,7 +70,7 @@ def _bounded(axis: Range | tuple[float, ...]) -> Range | tuple[float, ...]:
     return axis
 
 
-def _listed(sizes: object) -> object:
+def checked_list(sizes: object) -> object:
     """Return the batch sizes. Raises ValueError if they are given as a range."""
     if isinstance(sizes, dict):
         raise ValueError(

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.trainer.result import Hyperparameters
 from search.spec.axes import Range
 from search.spec.study_spec import SpaceSpec
-
-if TYPE_CHECKING:
-    pass
 
 SIGNIFICANT_DIGITS = 6  # Grid values are rounded, so that what is shown is what was used.
 

@@ -17,7 +17,7 @@ from pydantic import (
 
 from core.trainer.result import Hyperparameters
 from core.trainer.softmax import Penalty
-from search.spec.axes import DecayAxis, Range, RateAxis, _listed
+from search.spec.axes import DecayAxis, Range, RateAxis, checked_list
 from search.spec.budget import expected_trials
 from search.spec.fields import (
     MAX_TRIALS,
@@ -63,7 +63,7 @@ class SpaceSpec(Table):
     batch_size: Annotated[
         tuple[BatchSize, ...],
         Field(min_length=1),
-        BeforeValidator(_listed),
+        BeforeValidator(checked_list),
         AfterValidator(distinct),
     ]
 

@@ -105,10 +105,6 @@ class SearchStudy:
             for _, cohort in itertools.groupby(asked, lambda trial: trial.number // size)
         ]
 
-    def optuna_trials(self) -> list[FrozenTrial]:
-        """Return all trials as Optuna stores them."""
-        return self._study.get_trials(deepcopy=False)
-
     def next_cohort(self) -> list[PlannedTrial]:
         """Return the trials to be trained together next, with those that are already finished.
 

@@ -45,7 +45,7 @@ class DaskExecutor:
         self._data = data
         self._client = client
         self._address = address
-        self._scattered = self._scatter()
+        self._scattered: Future | None = None  # the data, once it is on the cluster
         self.training_seconds = 0.0
 
     def _scatter(self) -> Future:
@@ -80,10 +80,11 @@ class DaskExecutor:
             trained[place] = epochs
 
         def submit(first: int) -> list[Future]:
+            if self._scattered is None:
+                self._scattered = self._scatter()
+            data = self._scattered
             futures = [
-                self._client.submit(
-                    train_on_worker, self._scattered, jobs[place], topic, place, pure=False
-                )
+                self._client.submit(train_on_worker, data, jobs[place], topic, place, pure=False)
                 for place in range(first, len(jobs))
             ]
             for future in futures:
@@ -112,7 +113,7 @@ class DaskExecutor:
                 restarts += 1
                 if restarts > MAX_RESTARTS:
                     raise self._failed(f"lost the same work {restarts} times") from error
-                self._scattered = self._scatter()
+                self._scattered = None
                 futures = submit(done)
                 continue
             if result is None:
@@ -147,7 +148,8 @@ class DaskExecutor:
                         "same work; if memory ran out, give them more (finished trials are kept)"
                     ) from None
                 raise failure
-            if {"lost", "cancelled"} & {future.status, self._scattered.status}:
+            data = self._scattered
+            if {"lost", "cancelled"} & {future.status, data.status if data else "lost"}:
                 raise _GoneError
             if now - looked > LOOK_SECONDS:
                 looked = now

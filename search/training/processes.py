@@ -27,7 +27,7 @@ Futures = list[Future[Stack]]
 
 
 class Processes:
-    """Spawned processes, each of which a thread of the driver waits for."""
+    """An executor of spawned processes; a thread of the driver waits for each of them."""
 
     def __init__(self, data: TrainingData, workers: int) -> None:
         self._trained = counters(SLOTS)
@@ -85,7 +85,7 @@ class Processes:
         return None
 
     def _survive(self, job: StackJob, slot: int) -> Stack:
-        """Train in this thread's worker; one that dies is replaced, and trains the job again."""
+        """Train in this thread's worker. A worker that dies is replaced, and the job is trained again."""
         deaths = 0
         while True:
             worker = self._worker()
@@ -106,7 +106,7 @@ class Processes:
             with self._lock:
                 if self._closed:
                     raise CancelledError
-                worker = Worker(self._data, self._trained)
+                worker = Worker.start(self._data, self._trained)
                 self._workers.add(worker)
             self._of_thread.worker = worker
         return worker
@@ -118,7 +118,7 @@ class Processes:
         worker.close()
 
     def close(self) -> None:
-        """Stop the work at once."""
+        """Stop all work at once and end the processes."""
         with self._lock:
             self._closed = True
             for worker in self._workers:
@@ -130,7 +130,7 @@ class Processes:
 
 @contextlib.contextmanager
 def processes(data: TrainingData, workers: int) -> Iterator[Executor]:
-    """A pool for the length of a ``with`` block."""
+    """Open a pool of processes for the length of a ``with`` block."""
     executor = Processes(data, workers)
     try:
         yield executor

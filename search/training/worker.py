@@ -21,7 +21,8 @@ import signal
 import threading
 import traceback
 from multiprocessing.connection import Connection
-from typing import Any
+from multiprocessing.context import SpawnProcess
+from typing import Any, Self
 
 from threadpoolctl import threadpool_limits
 
@@ -34,31 +35,47 @@ _NO_MEMORY = pickle.dumps(MemoryError())  # made while there is some
 
 
 class WorkerDiedError(Exception):
-    """The process was killed: by a user, or for its memory."""
+    """A training process ended: a user killed it, or the system did, for its memory."""
 
 
 def counters(n: int) -> Any:
-    """Trained epochs by slot, in memory that workers share. Without locks: one that is killed with
-    a lock in its hand would stop the others too. One process writes to a slot at a time."""
+    """Return n counters of trained epochs, in memory that all workers share.
+
+    They have no locks: a worker that is killed while it holds one would stop the others too. Only
+    one process writes to a counter at a time.
+    """
     return _context.RawArray("q", n)
 
 
 class Worker:
-    """A spawned process with one BLAS thread: beside other work that is faster than BLAS's own
-    threads, and it makes rounding independent of the number of cores."""
+    """A spawned process with one BLAS thread.
 
-    def __init__(self, data: TrainingData, trained: Any) -> None:
-        self._pipe, theirs = _context.Pipe()
-        # Data goes through the pipe: what a process is started with must fit into the system's
-        # buffer, or starting one that is killed meanwhile would never end.
-        self._process = _context.Process(target=_serve, args=(theirs, trained), daemon=True)
-        self._process.start()
-        theirs.close()  # so that the pipe ends when the process does
+    Several such processes are faster than BLAS's own threads when other programs run too, and the
+    rounding does not depend on the number of cores.
+    """
+
+    def __init__(self, process: SpawnProcess, pipe: Connection, data: TrainingData) -> None:
+        self._process = process
+        self._pipe = pipe
         self._data = data
         self._has_data = False
 
+    @classmethod
+    def start(cls, data: TrainingData, trained: Any) -> Self:
+        """Start a process. data: what its stacks are trained on; trained: see `counters`."""
+        ours, theirs = _context.Pipe()
+        # Data goes through the pipe: what a process is started with must fit into the system's
+        # buffer, or starting one that is killed meanwhile would never end.
+        process = _context.Process(target=_serve, args=(theirs, trained), daemon=True)
+        process.start()
+        theirs.close()  # so that the pipe ends when the process does
+        return cls(process, ours, data)
+
     def run(self, job: StackJob, slot: int) -> Stack:
-        """Raises WorkerDiedError, and what the job raised."""
+        """Train a job; return its stack. slot: of the counters.
+
+        Raises WorkerDiedError if the process ends, and whatever the job raised.
+        """
         try:
             if not self._has_data:
                 self._pipe.send(self._data)
@@ -73,17 +90,19 @@ class Worker:
         return outcome
 
     def kill(self) -> None:
-        """Jobs are stateless and the pipe is the process's own: nothing can be left half-done."""
+        """Kill the process. Jobs are stateless and no other process uses its pipe, so nothing is
+        left half done."""
         self._process.kill()
 
     def close(self) -> None:
+        """Kill the process, wait for its end, and close the pipe."""
         self.kill()
         self._process.join()
         self._pipe.close()
 
 
 def _serve(pipe: Connection, trained: Any) -> None:
-    """The process: jobs in, stacks or exceptions out."""
+    """Run in the process: take jobs, send back stacks or exceptions."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches workers too
     threading.Thread(target=_die_with_parent, daemon=True).start()
     threadpool_limits(1)
