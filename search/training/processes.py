@@ -85,7 +85,7 @@ class Processes:
         return None
 
     def _survive(self, job: StackJob, slot: int) -> Stack:
-        """Train in this thread's worker. A worker that dies is replaced, and the job is trained again."""
+        """Train in this thread's worker. One that dies is replaced and trains the job again."""
         deaths = 0
         while True:
             worker = self._worker()
