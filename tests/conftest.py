@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ from core.datasets.sources import DATA_DIR_VARIABLE
 # The same examples on every run, and no deadline, since a busy machine is not a failure.
 settings.register_profile("lockstep", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("lockstep")
+
+# A suite in the background inherits that Ctrl-C is ignored; the programs that it tests shall not.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

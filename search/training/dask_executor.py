@@ -106,7 +106,7 @@ class DaskExecutor:
     ) -> Iterator[Stack]:
         """Yield the stacks in order; submit the work again if the cluster has lost it."""
         done = restarts = 0
-        while done < len(trained):
+        while done < len(trained) and not progress.stopping:
             try:
                 result = self._result(futures[0], progress)
             except _GoneError as error:
@@ -116,7 +116,7 @@ class DaskExecutor:
                 self._scattered = None
                 futures = submit(done)
                 continue
-            if result is None:
+            if result is None or progress.stopping:
                 return
             stack, trained[done] = result
             del futures[0]  # The worker need not keep it.

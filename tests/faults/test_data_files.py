@@ -17,7 +17,6 @@ from command import SMALL, lockstep
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import core.datasets.npz
 from core.datasets.dataset import DataError
 from core.datasets.idx import read_idx
 from core.datasets.sources import load
@@ -108,7 +107,7 @@ def test_a_decompression_bomb(
     tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One whose header is honest: it is as large as it says, which is too much to trust."""
-    monkeypatch.setattr(core.npz, "TRUSTED_BYTES", 1024**2)
+    monkeypatch.setattr("core.datasets.npz.TRUSTED_BYTES", 1024**2)
     bomb = npy((1_000_000, 6), bytes(48_000_000))
     (tmp_path / "mine.npz").write_bytes(zipped(X=bomb, y=npy((1_000_000,), bytes(8_000_000))))
     assert (tmp_path / "mine.npz").stat().st_size < 100_000
