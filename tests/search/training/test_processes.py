@@ -236,9 +236,10 @@ def test_workers_killed_between_two_runs_are_replaced(
     before = workers()
     with open_pool(data, WORKERS) as executor:
         first = list(executor.run([job(2, 3)] * 3, Watching()))
-        for victim in workers() - before:
+        victims = workers() - before
+        for victim in victims:
             os.kill(victim, signal.SIGKILL)
-        assert wait_until(lambda: workers() == before)
+        assert wait_until(lambda: not victims & workers())
         assert_same(list(executor.run([job(2, 3)] * 3, Watching())), first)
 
 
@@ -249,7 +250,8 @@ def test_work_that_kills_its_worker_every_time_is_given_up(
 
     def tick(trained: int) -> None:
         nonlocal killed
-        if victims := workers() - before:
+        # Not while it starts: Dask does not replace every worker that is killed then.
+        if trained and (victims := workers() - before):
             killed += 1
             os.kill(min(victims), signal.SIGKILL)
 
