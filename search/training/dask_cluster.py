@@ -56,18 +56,24 @@ def connected(settings: Settings, say: Callable[[str], None]) -> Iterator[Client
                 dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL,
             )
-            stack.callback(cluster.close, timeout=10)
+            stack.callback(_close, cluster, 10)
             target: Any = cluster
         else:
             target = address
             if warning := exposure(address):
                 say(f"  note    {warning}")
         client = _client(target, address)
-        stack.callback(client.close, timeout=2)
+        stack.callback(_close, client, 2)
         _check_workers(client, address)
         if address != LOCAL:
             say(f"  cluster {counted(len(client.nthreads()), 'worker')}")
         yield client
+
+
+def _close(opened: Any, timeout: float) -> None:
+    """Close a client or cluster. What Dask raises then must not hide the error before it."""
+    with contextlib.suppress(Exception):
+        opened.close(timeout=timeout)
 
 
 def counted(n: int, word: str, plural: str = "s") -> str:
