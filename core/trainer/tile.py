@@ -47,6 +47,7 @@ class Tile:
     members: (T,) the indices of the trials in the stack.
     V: (R, A) with W = scale V. Its R = (C - 1) T rows are ordered by class, then by trial.
     rate: (T,) η/B. shrinkage: (T,) η λ. scale: (T,), which is 1 between epochs.
+    implied: (T, A) scratch for the weights of the implied class.
     """
 
     members: npt.NDArray[np.intp]
@@ -54,6 +55,7 @@ class Tile:
     rate: Floats
     shrinkage: Floats
     scale: Floats
+    implied: Matrix
 
     @classmethod
     def of(
@@ -72,6 +74,7 @@ class Tile:
             rate=np.array([trial.learning_rate / trial.batch_size for trial in chosen]),
             shrinkage=np.array([trial.learning_rate * trial.weight_decay for trial in chosen]),
             scale=np.ones(T),
+            implied=aligned_empty((T, features)),
         )
         tile.weights[...] = weights[members].swapaxes(0, 1)
         return tile
@@ -92,7 +95,7 @@ class Tile:
         squared: Matrix = np.vecdot(weights, weights).sum(axis=0)
         if len(weights) == 1:
             return 2 * squared
-        last = weights.sum(axis=0, out=aligned_empty(weights.shape[1:]))
+        last = weights.sum(axis=0, out=self.implied)
         squared += np.vecdot(last, last)
         return squared
 

@@ -114,11 +114,11 @@ class CohortRun:
             left = {trial.number: self._seats[trial.number] for trial in leaving}
             for stack, k in (seat for seats in left.values() for seat in seats):
                 stack.prune([k])
+            survivors = scores.keys() - pruned - self._recorded.keys()
             self._alive = [
                 trial
                 for trial in self._alive
-                if self._went_on(trial, rung)
-                or (trial.number in scores.keys() - pruned - self._recorded.keys())
+                if trial.number in survivors or self._went_on(trial, rung)
             ]
             self.train(rung + 1)
             for trial in leaving:

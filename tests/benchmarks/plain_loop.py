@@ -1,6 +1,6 @@
 """What one would write first: one trial, one float32 NumPy step after the other.
 
-The same algorithm as `core/stack.py` (no bias, the penalty's norm not squared, full batches of the
+The algorithm of `core/trainer/stack.py` (no bias, the norm not squared, full batches of the
 same shuffled order, running train metrics, validation after the epoch), with all D features and all
 C columns.
 """

@@ -1,5 +1,5 @@
 """Data files that are damaged, hostile or not what they should be, through the command line. More
-of them, and how much memory they cost, in `core/test_idx.py` and `core/test_sources.py`."""
+of them, and how much memory they cost, in `test_idx.py` and `test_sources.py`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Every kind of mistake in a study file, through the command line. All keys and values one by one
-are tried in `search/test_spec.py`, where it is quicker."""
+are tried in `test_study_spec.py`, where it is quicker."""
 
 from __future__ import annotations
 
