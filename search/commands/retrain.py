@@ -228,8 +228,5 @@ def _log(
 
 
 def _curves_figure(fit: Fit) -> bytes:
-    means = fit.result.curves
-    return retrain_curves(
-        fit.iterations[0], fit.iterations[1], means.train_loss, means.train_accuracy,
-        test_accuracy=fit.test_accuracy,
-    )  # fmt: skip
+    """Return the figure of a fit's training, with its accuracy on the test set."""
+    return retrain_curves(fit.iterations, fit.result.curves, fit.test_accuracy)

@@ -46,14 +46,7 @@ def study_figures(
         figure = importances_figure(found.shares, objective, found.trials, found.epoch)
         yield Artifact("importances.png", figure)
     if (expected := expected_search(spec, trials)) is not None:
-        figure = expected_best_figure(
-            expected.scores,
-            objective,
-            epochs_per_trial=expected.epochs_per_trial,
-            resampled=expected.resampled,
-            needed=expected.needed,
-            near=expected.near,
-        )
+        figure = expected_best_figure(expected, objective)
         yield Artifact("expected_best.png", figure)
     if spec.search.pruner != "none":
         yield Artifact("pruning.png", _pruning(spec, trials, ranking, results))

@@ -1,17 +1,15 @@
 """Draw learning curves of trials and of a retrained model as PNG bytes.
 
-Notation: E epochs, T iterations. Losses are in nats; accuracies are in [0, 1] and drawn in per
-cent.
+Notation: E epochs, T iterations, each of which trains on one batch. Losses are in nats;
+accuracies are in [0, 1] and drawn in per cent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isfinite
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from core.trainer.result import Curves
 from search.figures.style import (
@@ -20,14 +18,13 @@ from search.figures.style import (
     MUTED,
     UNITS,
     VERMILION,
+    Values,
     mark,
     need,
     png,
     scale_losses,
     style,
 )
-
-Values = npt.NDArray[np.floating[Any]]
 
 MAX_CURVES = 10  # the most trials whose curves can be told apart
 MAX_BATCHES = 2000  # the most batches that are drawn one by one
@@ -58,9 +55,9 @@ def learning_curves(curves_by_label: Mapping[str, Curves], *, best: str) -> byte
     widths = {label: 2.4 if label == best else 1.1 for label in chosen}
     figure = Figure(figsize=(10.5, 3.8))
     panels: Any = figure.subplots(1, 2)
-    for place, (label, curves) in enumerate(chosen.items()):
+    for index, (label, curves) in enumerate(chosen.items()):
         epochs = np.arange(1, len(curves) + 1)
-        style = {"color": shades[label], "lw": widths[label], "zorder": 3 - 0.1 * place}
+        style = {"color": shades[label], "lw": widths[label], "zorder": 3 - 0.1 * index}
         style |= {"marker": "o", "ms": 4} if len(curves) == 1 else {}
         panels[0].plot(epochs, _finite(curves.val_loss), **style)
         panels[1].plot(epochs, _finite(100 * curves.val_accuracy), **style)
@@ -86,59 +83,53 @@ def learning_curves(curves_by_label: Mapping[str, Curves], *, best: str) -> byte
 
 
 @style()
-def retrain_curves(
-    batch_loss: Values,
-    batch_accuracy: Values,
-    train_loss: Values,
-    train_accuracy: Values,
-    *,
-    test_loss: float | None = None,
-    test_accuracy: float | None = None,
-) -> bytes:
+def retrain_curves(iterations: Values, curves: Curves, test_accuracy: float | None = None) -> bytes:
     """Return a PNG of accuracy and loss by iteration, with epochs on the upper axis.
 
-    ``batch_loss`` and ``batch_accuracy``, (T,), are those of each iteration's batch. ``train_loss``
-    and ``train_accuracy``, (E,), are their means over each epoch of T / E iterations. The test
-    values, measured once after the last epoch, are single marks at the end.
+    iterations: (2, T), the loss and the accuracy of each iteration's batch.
+    curves: those of the same training; their train values are means over the T / E iterations of
+        each epoch.
+    test_accuracy: measured once after the last epoch, and drawn as a single mark at the end.
 
     Raises ValueError if there is no epoch, or if the lengths do not fit together.
     """
     from matplotlib.figure import Figure
 
-    T, E = len(batch_loss), len(train_loss)
-    if E == 0 or T == 0 or T % E or (len(batch_accuracy), len(train_accuracy)) != (T, E):
-        raise ValueError(
-            f"Curves of {T} and {len(batch_accuracy)} iterations and {E} and "
-            f"{len(train_accuracy)} epochs are not of one training."
-        )
-    steps = T // E
+    E, (_, T) = len(curves), iterations.shape
+    if E == 0 or T == 0 or T % E:
+        raise ValueError(f"Curves of {T} iterations and {E} epochs are not of one training.")
     figure = Figure(figsize=(10.0, 4.0))
-    for ax, label, values, epochs, test in zip(
-        figure.subplots(1, 2),
-        (UNITS["accuracy"], UNITS["loss"]),
-        (100 * batch_accuracy, batch_loss),
-        (100 * train_accuracy, train_loss),
-        (None if test_accuracy is None else 100 * test_accuracy, test_loss),
-        strict=True,
-    ):
-        ax.set(xlabel="iteration", ylabel=label)
-        drawn = _draw_batches(ax, _finite(values))
-        # A mean belongs to the middle of its epoch.
-        middles = steps * (np.arange(E) + 0.5)
-        ax.plot(middles, _finite(epochs), color=BLUE, lw=1.8, marker=".", label="train, epoch mean",
-                ms=0 if E > 30 else 6)  # fmt: skip
-        if test is not None and isfinite(test):
-            told = f"test, once at the end: {test:.4g}{' %' if '%' in label else ''}"
-            ax.plot(T, test, "D", ms=8, mfc=VERMILION, mec="white", zorder=4, label=told)
-        upper = ax.secondary_xaxis("top", functions=(lambda t: t / steps, lambda e: e * steps))
-        upper.set_xlabel("epoch")
-        if values is batch_loss:
-            scale_losses(ax, drawn)
-        else:
-            _scale_accuracies(ax, drawn, T)
-        place = "upper right" if values is batch_loss else "lower right"
-        ax.legend(loc=place, frameon=True, framealpha=0.9, edgecolor="none")
+    left, right = figure.subplots(1, 2)
+    batch_loss, batch_accuracy = iterations
+    drawn = _draw_training(left, 100 * batch_accuracy, 100 * curves.train_accuracy)
+    left.set(ylabel=UNITS["accuracy"])
+    _scale_accuracies(left, drawn, T)
+    if test_accuracy is not None:
+        told = f"test, once at the end: {100 * test_accuracy:.4g} %"
+        left.plot(T, 100 * test_accuracy, "D", ms=8, mfc=VERMILION, mec="white", zorder=4,
+                  label=told)  # fmt: skip
+    drawn = _draw_training(right, batch_loss, curves.train_loss)
+    right.set(ylabel=UNITS["loss"])
+    scale_losses(right, drawn)
+    for ax, corner in ((left, "lower right"), (right, "upper right")):
+        ax.legend(loc=corner, frameon=True, framealpha=0.9, edgecolor="none")
     return png(figure)
+
+
+def _draw_training(ax: Any, batches: Values, epochs: Values) -> Values:
+    """Draw a value of each batch, (T,), and its means over the epochs, (E,).
+
+    Return the values drawn of the batches.
+    """
+    E, steps = len(epochs), len(batches) // len(epochs)
+    drawn = _draw_batches(ax, _finite(batches))
+    middles = steps * (np.arange(E) + 0.5)  # A mean belongs to the middle of its epoch.
+    ax.plot(middles, _finite(epochs), color=BLUE, lw=1.8, marker=".", label="train, epoch mean",
+            ms=0 if E > 30 else 6)  # fmt: skip
+    ax.set_xlabel("iteration")
+    upper = ax.secondary_xaxis("top", functions=(lambda t: t / steps, lambda e: e * steps))
+    upper.set_xlabel("epoch")
+    return drawn
 
 
 def _draw_batches(ax: Any, values: Values) -> Values:

@@ -13,41 +13,28 @@ from core.statistics.expected_best import expected_best
 from search.figures.style import (
     BLUE,
     VERMILION,
-    Values,
     png,
     scale_losses,
     style,
 )
 from search.spec.objective import Objective
+from search.trials.expected_search import ExpectedSearch
 
 
 @style()
-def expected_best_figure(
-    scores: Values,
-    objective: Objective,
-    *,
-    epochs_per_trial: float,
-    resampled: str,
-    needed: int | None,
-    near: str,
-) -> bytes:
+def expected_best_figure(expected: ExpectedSearch, objective: Objective) -> bytes:
     """Return a PNG of the expected best score of n trials (see `core/statistics/expected_best.py`).
 
-    scores: (N,) losses, or error rates.
-    epochs_per_trial: the scale of the upper axis.
-    resampled: what the scores are a sample of, in words.
-    needed: the number of trials whose expected best is near that of all, None if no number is
-        enough.
-    near: what "near" means, in words.
+    The upper axis shows how many epochs n trials take on average. A mark shows how many trials come
+    near the best, if any number does.
 
     Raises ValueError as `expected_best` does.
     """
     from matplotlib.figure import Figure
 
-    N = len(scores)
+    scores, needed, N = expected.scores, expected.needed, len(expected.scores)
     draws = np.unique(np.geomspace(1, max(N, 2), 120).round().astype(int))
     found = expected_best(scores, draws.tolist())
-    is_loss = objective.is_loss
 
     figure = Figure(figsize=(7.0, 4.2))
     ax: Any = figure.subplots()
@@ -59,16 +46,15 @@ def expected_best_figure(
     if needed is not None and needed <= N:
         at = objective.on_axis(expected_best(scores, [needed]).mean)[0]
         ax.plot(needed, at, "D", ms=8, mfc=VERMILION, mec="white", zorder=4,
-                label=f"{needed:,} trials: {near}")  # fmt: skip
+                label=f"{needed:,} trials: {expected.near}")  # fmt: skip
     ax.set_xscale("log")
-    if is_loss:
+    if objective.is_loss:
         scale_losses(ax, np.concatenate([found.mean, found.low]))
-    ax.set(xlabel=f"trials ({resampled})", ylabel=f"best {objective.axis_label}")
-    upper = ax.secondary_xaxis(
-        "top", functions=(lambda n: n * epochs_per_trial, lambda e: e / epochs_per_trial)
-    )
+    ax.set(xlabel=f"trials ({expected.resampled})", ylabel=f"best {objective.axis_label}")
+    each = expected.epochs_per_trial
+    upper = ax.secondary_xaxis("top", functions=(lambda n: n * each, lambda e: e / each))
     upper.set_xlabel("epochs trained, all trials together")
     for axis in (ax.xaxis, upper.xaxis):
         axis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    ax.legend(loc="upper right" if is_loss else "lower right")
+    ax.legend(loc="upper right" if objective.is_loss else "lower right")
     return png(figure)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import ceil, floor, log10
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from math import ceil, floor, isnan, log10
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,92 +41,61 @@ def heat_maps(points: Sequence[FinishedTrial], objective: Objective = Objective.
 
     Raises ValueError if there are no points.
     """
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
 
     need(points, "trial")
-    sizes = sorted({point.hyperparameters.batch_size for point in points})
-    apart = len(sizes) <= MAX_PANELS
-    groups = (
-        [[p for p in points if p.hyperparameters.batch_size == size] for size in sizes]
-        if apart
-        else [points]
-    )
-    rates, decays = (
-        [p.hyperparameters.learning_rate for p in points],
-        [p.hyperparameters.weight_decay for p in points],
-    )
-    grid = _on_grid(points)
-    x, y = _Axis.of(rates, grid), _Axis.of(decays, grid)
-    badness = [point.badness(objective) for point in points]
-    scores = [each for each in badness if each > 0] or [1e-3]
-    # The colour scale leaves out the worst fifth if it is ten times as bad as the best.
-    top = min(max(scores), max(float(np.quantile(scores, 0.8)), 10 * min(scores)))
-    norm: Any = LogNorm(min(scores), max(top, 1.05 * min(scores)), clip=True)
+    panels = _panels(points)
+    plane, colours = _Plane.of(points), _Colours.of(points, objective)
+    marks = _legend_marks(points, plane, objective)
 
-    rows = ceil(len(groups) / (5 if len(groups) > 6 else 3))
-    columns = ceil(len(groups) / rows)
-    side = 3.6 if columns == 1 else 2.4
-    tall = min(max(len(y.at) / len(x.at), 0.35), 1.0) if grid else 1.0
-    failed = int(np.isnan(badness).sum())
-    stopped = any(point.status is Status.PRUNED for point in points)
-    lines = 1 if columns > 3 else 1 + (failed > 0) + stopped
-    height = rows * (side * tall + 0.3) + 0.19 * lines + 1.0
-    figure = Figure(figsize=(max(columns * side + 1.6, 6.0), height))
+    rows = ceil(len(panels) / (5 if len(panels) > 6 else 3))
+    columns = ceil(len(panels) / rows)
+    width = 3.6 if columns == 1 else 2.4
+    legend_rows = 1 if columns > 3 else max(len(marks), 1)
+    height = rows * (width * plane.aspect + 0.3) + 0.19 * legend_rows + 1.0
+    figure = Figure(figsize=(max(columns * width + 1.6, 6.0), height))
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for place, (ax, group) in enumerate(zip(axes, groups, strict=False)):
-        _draw_trials(ax, group, x, y, norm, grid, objective)
-        ax.set_title(f"batch size {sizes[place]}" if apart else f"{len(sizes)} batch sizes")
-        ax.set(box_aspect=tall, xlim=x.limits, ylim=y.limits)
-        below, left = place + columns >= len(groups), place % columns == 0
-        ax.set_xticks(x.ticks, x.labels if below else [""] * len(x.ticks), rotation=90)
-        ax.set_yticks(y.ticks, y.labels if left else [""] * len(y.ticks))
-    for ax in axes[len(groups) :]:
+    for index, (ax, panel) in enumerate(zip(axes, panels, strict=False)):
+        _draw_trials(ax, panel.points, plane, colours, objective)
+        ax.set_title(panel.title)
+        ax.set(box_aspect=plane.aspect, xlim=plane.x.limits, ylim=plane.y.limits)
+        is_lowest, is_leftmost = index + columns >= len(panels), index % columns == 0
+        plane.x.label(ax.set_xticks, is_lowest, rotation=90)
+        plane.y.label(ax.set_yticks, is_leftmost)
+    for ax in axes[len(panels) :]:
         ax.remove()
     figure.supxlabel("learning rate", fontsize=9.5, color=INK)
     figure.supylabel("weight decay", fontsize=9.5, color=INK)
 
-    marks: list[Any] = []
-    if ranking := ranked(points, objective):
-        best = ranking[0]
-        tried = best.hyperparameters
-        ax = axes[sizes.index(tried.batch_size) if apart else 0]
-        at = [x.at[tried.learning_rate]], [y.at[tried.weight_decay]]
-        ax.plot(*at, ms=15, zorder=5, clip_on=False, **STAR)
-        told = (
-            f"best: #{best.number}, {objective.in_words} "
-            f"{objective.short(best.badness(objective))} at learning rate "
-            f"{plain(tried.learning_rate)}, weight decay {plain(tried.weight_decay)}, "
-            f"batch size {tried.batch_size}"
-        )
-        marks.append(mark(told, ls="", ms=12, **STAR))
-    if failed:
-        hatched = Patch(fc=GREY, ec=MUTED, hatch="/////", lw=0, label=f"diverged ({failed})")
-        cross = mark(f"diverged ({failed})", ls="", marker="x", mec=MUTED)
-        marks.append(hatched if grid else cross)
-    if stopped:
-        marks.append(mark("stopped early", ls="", marker="o", ms=4, mfc=INK, mec="white"))
-    if failed < len(points):
-        bar = figure.colorbar(
-            ScalarMappable(norm, COLOURS),
-            ax=axes[: len(groups)],
-            extend="max" if max(scores) > top else "neither",
-            label=objective.axis_label,
-            aspect=25,
-        )
-        ticks = _round_values(min(scores), top)
-        bar.set_ticks(ticks, labels=[objective.short(tick) for tick in ticks])
-        bar.minorticks_off()
-        if not objective.is_loss:
-            bar.ax.invert_yaxis()  # it shows error rates, labelled as accuracies
-    figure.legend(handles=marks, loc="outside upper left", ncols=len(marks) if lines == 1 else 1)
+    for best in ranked(points, objective)[:1]:
+        ax = next(ax for ax, panel in zip(axes, panels, strict=False) if best in panel.points)
+        ax.plot(*plane.at(best), ms=15, zorder=5, clip_on=False, **STAR)
+    if not all(isnan(point.badness(objective)) for point in points):
+        _add_colour_bar(figure, axes[: len(panels)], colours, objective)
+    across = len(marks) if legend_rows == 1 else 1
+    figure.legend(handles=marks, loc="outside upper left", ncols=across)
     return png(figure)
 
 
+class _Panel(NamedTuple):
+    """A panel: its title, and the trials that are drawn in it."""
+
+    title: str
+    points: Sequence[FinishedTrial]
+
+
+def _panels(points: Sequence[FinishedTrial]) -> list[_Panel]:
+    """Return a panel for each batch size, or one for all if these are more than `MAX_PANELS`."""
+    by_size: dict[int, list[FinishedTrial]] = defaultdict(list)
+    for point in points:
+        by_size[point.hyperparameters.batch_size].append(point)
+    if len(by_size) > MAX_PANELS:
+        return [_Panel(f"{len(by_size)} batch sizes", points)]
+    return [_Panel(f"batch size {size}", group) for size, group in sorted(by_size.items())]
+
+
 class _Axis(NamedTuple):
-    """The places of values on an axis.
+    """The positions of values on an axis.
 
     They are numbered in order on a grid. Otherwise they lie at their logarithms, with 0 one decade
     below the smallest.
@@ -137,11 +107,11 @@ class _Axis(NamedTuple):
     limits: tuple[float, float]
 
     @classmethod
-    def of(cls, values: Sequence[float], grid: bool) -> _Axis:
+    def of(cls, values: Sequence[float], is_grid: bool) -> _Axis:
         """Return the axis of these values."""
         known = sorted(set(values))
-        if grid:
-            at = {value: float(place) for place, value in enumerate(known)}
+        if is_grid:
+            at = {value: float(index) for index, value in enumerate(known)}
             shown, margin = known[:: ceil(len(known) / 10)], 0.5
         else:
             positive = [value for value in known if value > 0] or [1.0]
@@ -152,6 +122,36 @@ class _Axis(NamedTuple):
             margin = 0.06 * (at[known[-1]] - at[known[0]]) or 0.5
         limits = at[known[0]] - margin, at[known[-1]] + margin
         return cls(at, [at[v] for v in shown], [plain(v) for v in shown], limits)
+
+    def label(self, set_ticks: Callable[..., object], is_outer: bool, **look: Any) -> None:
+        """Set the ticks of a panel, which are only labelled if it has no neighbour on that side."""
+        set_ticks(self.ticks, self.labels if is_outer else [""] * len(self.ticks), **look)
+
+
+class _Plane(NamedTuple):
+    """The plane that all panels show: learning rates to the right, weight decays upwards."""
+
+    x: _Axis
+    y: _Axis
+    is_grid: bool
+
+    @classmethod
+    def of(cls, points: Sequence[FinishedTrial]) -> _Plane:
+        """Return the plane that has all these trials."""
+        is_grid = _on_grid(points)
+        rates = [point.hyperparameters.learning_rate for point in points]
+        decays = [point.hyperparameters.weight_decay for point in points]
+        return cls(_Axis.of(rates, is_grid), _Axis.of(decays, is_grid), is_grid)
+
+    def at(self, point: FinishedTrial) -> tuple[float, float]:
+        """Return the position of a trial."""
+        tried = point.hyperparameters
+        return self.x.at[tried.learning_rate], self.y.at[tried.weight_decay]
+
+    @property
+    def aspect(self) -> float:
+        """The height of a panel as a share of its width, so that cells are about square."""
+        return min(max(len(self.y.at) / len(self.x.at), 0.35), 1.0) if self.is_grid else 1.0
 
 
 def _on_grid(points: Sequence[FinishedTrial]) -> bool:
@@ -168,13 +168,34 @@ def _on_grid(points: Sequence[FinishedTrial]) -> bool:
     return max(sides[:2]) <= 60 and len(triples) > 0.4 * sides[0] * sides[1] * sides[2]
 
 
+class _Colours(NamedTuple):
+    """The colour scale of losses or error rates, which is logarithmic.
+
+    norm: Matplotlib's form of the scale. low, high: the ends of the scale. is_clipped: whether some
+    trials are worse than its end, and have the colour of the end.
+    """
+
+    norm: Any
+    low: float
+    high: float
+    is_clipped: bool
+
+    @classmethod
+    def of(cls, points: Sequence[FinishedTrial], objective: Objective) -> _Colours:
+        """Return a scale that leaves out the worst fifth if it is ten times as bad as the best."""
+        from matplotlib.colors import LogNorm
+
+        scores = [score for point in points if (score := point.badness(objective)) > 0] or [1e-3]
+        low, worst = min(scores), max(scores)
+        high = min(worst, max(float(np.quantile(scores, 0.8)), 10 * low))
+        return cls(LogNorm(low, max(high, 1.05 * low), clip=True), low, high, worst > high)
+
+
 def _draw_trials(
     ax: Any,
     points: Sequence[FinishedTrial],
-    x: _Axis,
-    y: _Axis,
-    norm: Any,
-    grid: bool,
+    plane: _Plane,
+    colours: _Colours,
     objective: Objective,
 ) -> None:
     """Draw the trials, better ones later, so that they are on top where trials coincide."""
@@ -183,29 +204,68 @@ def _draw_trials(
 
     badness = np.array([point.badness(objective) for point in points])
     order = np.argsort(-np.nan_to_num(badness, nan=np.inf), kind="stable")
-    at = np.array(
-        [
-            (x.at[p.hyperparameters.learning_rate], y.at[p.hyperparameters.weight_decay])
-            for p in points
-        ]
-    )[order]
+    at = np.array([plane.at(point) for point in points])[order]
     badness = badness[order]
-    stopped = np.array([points[place].status is Status.PRUNED for place in order])
+    stopped = np.array([points[index].status is Status.PRUNED for index in order])
     bad = np.isnan(badness)
-    if grid:
+    shades = {"cmap": COLOURS, "norm": colours.norm}
+    if plane.is_grid:
         ax.grid(False)
-        crossed, plain = (
+        crossed, coloured = (
             PatchCollection([Rectangle((a - 0.5, b - 0.5), 1, 1) for a, b in at[mask]], lw=0)
             for mask in (bad, ~bad)
         )
         crossed.set(facecolor=GREY, edgecolor=MUTED, hatch="/////")
-        plain.set(array=badness[~bad], cmap=COLOURS, norm=norm, antialiased=False)
+        coloured.set(array=badness[~bad], antialiased=False, **shades)
         ax.add_collection(crossed)
-        ax.add_collection(plain)
+        ax.add_collection(coloured)
     else:
         ax.scatter(*at[bad].T, marker="x", s=28, color=MUTED, lw=1)
-        ax.scatter(*at[~bad].T, c=badness[~bad], cmap=COLOURS, norm=norm, s=34, ec=MUTED, lw=0.4)
+        ax.scatter(*at[~bad].T, c=badness[~bad], s=34, ec=MUTED, lw=0.4, **shades)
     ax.plot(*at[stopped & ~bad].T, "o", ms=3, mfc=INK, mec="white", mew=0.4)
+
+
+def _legend_marks(
+    points: Sequence[FinishedTrial], plane: _Plane, objective: Objective
+) -> list[Any]:
+    """Return the entries of the legend, for what can be seen: the best trial, failures, stops."""
+    from matplotlib.patches import Patch
+
+    marks: list[Any] = []
+    for best in ranked(points, objective)[:1]:
+        tried = best.hyperparameters
+        told = (
+            f"best: #{best.number}, {objective.in_words} "
+            f"{objective.short(best.badness(objective))} at learning rate "
+            f"{plain(tried.learning_rate)}, weight decay {plain(tried.weight_decay)}, "
+            f"batch size {tried.batch_size}"
+        )
+        marks.append(mark(told, ls="", ms=12, **STAR))
+    if failed := sum(isnan(point.badness(objective)) for point in points):
+        hatched = Patch(fc=GREY, ec=MUTED, hatch="/////", lw=0, label=f"diverged ({failed})")
+        cross = mark(f"diverged ({failed})", ls="", marker="x", mec=MUTED)
+        marks.append(hatched if plane.is_grid else cross)
+    if any(point.status is Status.PRUNED for point in points):
+        marks.append(mark("stopped early", ls="", marker="o", ms=4, mfc=INK, mec="white"))
+    return marks
+
+
+def _add_colour_bar(figure: Any, axes: Any, colours: _Colours, objective: Objective) -> None:
+    """Add the colour scale at the right of these panels."""
+    from matplotlib.cm import ScalarMappable
+
+    bar = figure.colorbar(
+        ScalarMappable(colours.norm, COLOURS),
+        ax=axes,
+        extend="max" if colours.is_clipped else "neither",
+        label=objective.axis_label,
+        aspect=25,
+    )
+    ticks = _round_values(colours.low, colours.high)
+    bar.set_ticks(ticks, labels=[objective.short(tick) for tick in ticks])
+    bar.minorticks_off()
+    if not objective.is_loss:
+        bar.ax.invert_yaxis()  # it shows error rates, labelled as accuracies
 
 
 def _round_values(low: float, high: float) -> list[float]:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from core.trainer.result import Status
-from search.figures.curves import Values
 from search.figures.style import (
     BLUE,
     MUTED,
     VERMILION,
+    Values,
     need,
     png,
     scale_losses,

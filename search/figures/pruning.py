@@ -6,7 +6,7 @@ Notation: E epochs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,9 @@ from search.figures.style import (
     style,
 )
 from search.spec.objective import Objective
+
+# For trials that ended early: how, in words, and the marker at their end with its size.
+_EARLY_ENDS = {Status.PRUNED: ("stopped early", "o", 3.0), Status.DIVERGED: ("diverged", "x", 4.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,44 +64,74 @@ def pruning_figure(
 
     Raises ValueError if there are no courses.
     """
-    from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
 
     need(courses, "trial")
-    is_loss = objective.is_loss
-    drawn = [(each, objective.unit_factor * objective.badness(each.values)) for each in courses]
+    scaled = [
+        replace(each, values=objective.unit_factor * objective.badness(each.values))
+        for each in courses
+    ]
     figure = Figure(figsize=(9.6, 4.4))
     ax: Any = figure.subplots()
+    marks = [
+        *_draw_ended(ax, scaled, Status.PRUNED, counts),
+        *_draw_ended(ax, scaled, Status.DIVERGED, counts),
+        *_draw_completed(ax, scaled, counts),
+    ]
+    _draw_rungs(ax, rungs, reached)
+    ax.set(xlabel="epoch (marked where trials are compared)", ylabel=objective.axis_label)
+    ax.set_title("trials that trained so far", fontsize=8, color=MUTED, loc="left", pad=18)
+    values = np.concatenate([each.values for each in scaled])
+    _fit(ax, values, rungs[-1], objective.is_loss)
+    # The legend is outside on the right, because lines may be anywhere inside.
+    figure.legend(handles=marks, loc="outside right upper")
+    return png(figure)
 
-    def lines(chosen: Sequence[Values], **look: Any) -> None:
-        points = [np.column_stack([np.arange(1, len(each) + 1), each]) for each in chosen]
-        ax.add_collection(LineCollection(points, **look), autolim=False)
-        for path in points:
-            if len(path) == 1:  # a line of one point would be invisible
-                ax.plot(*path[0], ".", ms=3, color=look["colors"])
 
-    handles = []
-    for status, word, marker, size in (
-        (Status.PRUNED, "stopped early", "o", 3.0),
-        (Status.DIVERGED, "diverged", "x", 4.0),
-    ):
-        ended = [values for each, values in drawn if each.status is status]
-        lines(ended, colors="#B5B5B5", linewidths=0.6, alpha=0.7)
-        if ended:
-            ends = [(len(values), values[-1]) for values in ended]
-            ax.plot(*zip(*ends, strict=True), marker, ms=size, color="#8A8A8A", zorder=3)
-        if count := counts.get(status, 0):
-            some = f", {len(ended):,} shown" if len(ended) < count else ""
-            look: Any = {"color": "#8A8A8A", "lw": 0.8, "marker": marker, "ms": size}
-            handles.append(mark(f"{word} ({count:,}{some})", **look))
-    whole = [each for each in drawn if each[0].status is Status.COMPLETED]
-    lines([values for each, values in whole if not each.best], colors=BLUE, linewidths=0.9)
-    handles.append(
-        mark(f"trained to the end ({counts.get(Status.COMPLETED, 0):,})", color=BLUE, lw=1.2)
-    )
-    if best := [values for each, values in whole if each.best]:
-        lines(best, colors=VERMILION, linewidths=2.0)
-        handles.append(mark("best", color=VERMILION, lw=2.0))
+def _draw_ended(
+    ax: Any, courses: Sequence[Course], status: Status, counts: Mapping[Status, int]
+) -> list[Any]:
+    """Draw the trials that ended early in this way; return their entry of the legend, if any."""
+    word, marker, size = _EARLY_ENDS[status]
+    ended = [each.values for each in courses if each.status is status]
+    _draw_lines(ax, ended, colors="#B5B5B5", linewidths=0.6, alpha=0.7)
+    if ended:
+        ends = [(len(values), values[-1]) for values in ended]
+        ax.plot(*zip(*ends, strict=True), marker, ms=size, color="#8A8A8A", zorder=3)
+    count = counts.get(status, 0)
+    if not count:
+        return []
+    some = f", {len(ended):,} shown" if len(ended) < count else ""
+    look: Any = {"color": "#8A8A8A", "lw": 0.8, "marker": marker, "ms": size}
+    return [mark(f"{word} ({count:,}{some})", **look)]
+
+
+def _draw_completed(ax: Any, courses: Sequence[Course], counts: Mapping[Status, int]) -> list[Any]:
+    """Draw the completed trials, the best one on top; return their entries of the legend."""
+    completed = [each for each in courses if each.status is Status.COMPLETED]
+    others = [each.values for each in completed if not each.best]
+    _draw_lines(ax, others, colors=BLUE, linewidths=0.9)
+    count = counts.get(Status.COMPLETED, 0)
+    marks = [mark(f"trained to the end ({count:,})", color=BLUE, lw=1.2)]
+    if best := [each.values for each in completed if each.best]:
+        _draw_lines(ax, best, colors=VERMILION, linewidths=2.0)
+        marks.append(mark("best", color=VERMILION, lw=2.0))
+    return marks
+
+
+def _draw_lines(ax: Any, courses: Sequence[Values], **look: Any) -> None:
+    """Draw a line by epoch for each course, (E,)."""
+    from matplotlib.collections import LineCollection
+
+    lines = [np.column_stack([np.arange(1, len(each) + 1), each]) for each in courses]
+    ax.add_collection(LineCollection(lines, **look), autolim=False)
+    for line in lines:
+        if len(line) == 1:  # a line of one point would be invisible
+            ax.plot(*line[0], ".", ms=3, color=look["colors"])
+
+
+def _draw_rungs(ax: Any, rungs: Sequence[int], reached: Sequence[int]) -> None:
+    """Mark the rungs on a logarithmic axis of epochs, and write how many trials reached each."""
     for rung, count in zip(rungs, reached, strict=True):
         ax.axvline(rung, color=GREY, lw=1.0, zorder=0)
         ax.annotate(
@@ -108,12 +141,6 @@ def pruning_figure(
     ax.set_xscale("log")
     ax.set_xticks(rungs, [f"{rung:,}" for rung in rungs], minor=False)
     ax.minorticks_off()
-    ax.set(xlabel="epoch (marked where trials are compared)", ylabel=objective.axis_label)
-    ax.set_title("trials that trained so far", fontsize=8, color=MUTED, loc="left", pad=18)
-    _fit(ax, np.concatenate([values for _, values in drawn]), rungs[-1], is_loss)
-    # The legend is outside on the right, because lines may be anywhere inside.
-    figure.legend(handles=handles, loc="outside right upper")
-    return png(figure)
 
 
 def _fit(ax: Any, values: Values, last: int, is_loss: bool) -> None:

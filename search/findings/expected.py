@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from core.statistics.expected_best import draws_needed, expected_best
 from search.spec.study_spec import StudySpec
+from search.trials.expected_search import ExpectedSearch
 from search.trials.finished_trial import FinishedTrial
 
 FEW = 20  # the number of trials in a typical search by hand
@@ -19,25 +18,6 @@ DRAWN = {
     "grid": "drawn at random from this grid",
 }
 RESAMPLED = "resampled from these, which were not drawn independently"
-
-
-@dataclass(frozen=True, slots=True)
-class ExpectedSearch:
-    """What a shorter search would have found.
-
-    scores: (N,) losses or error rates; a diverged trial counts as the worst.
-    needed: the number of trials whose best is expected to be near that of all, None if no number is
-        enough.
-    near: what "near" means, in words.
-    resampled: what the scores are a sample of, in words.
-    epochs_per_trial: the epochs that a trial trained on average, summed over its seeds.
-    """
-
-    scores: npt.NDArray[np.float64]
-    needed: int | None
-    near: str
-    resampled: str
-    epochs_per_trial: float
 
 
 def expected_search(spec: StudySpec, trials: Sequence[FinishedTrial]) -> ExpectedSearch | None:

@@ -285,12 +285,12 @@ def test_many_batches_become_a_band_of_nine_in_ten() -> None:
 def test_retrain_curves_mark_the_test_once_at_the_end() -> None:
     batches = np.linspace(1, 0.1, 60)
     epochs = batches.reshape(6, 10).mean(axis=1)
-    plain = decoded(retrain_curves(batches, 1 - batches / 2, epochs, 1 - epochs / 2))
+    iterations = np.stack([batches, 1 - batches / 2])
+    curves = Curves(epochs, 1 - epochs / 2, epochs, epochs)
+    plain = decoded(retrain_curves(iterations, curves))
     assert area(plain, style.VERMILION) == 0
     assert area(plain, style.BLUE) > 500
-    tested = decoded(
-        retrain_curves(batches, 1 - batches / 2, epochs, 1 - epochs / 2, test_accuracy=0.9)
-    )
+    tested = decoded(retrain_curves(iterations, curves, test_accuracy=0.9))
     wanted = tuple(bytes.fromhex(style.VERMILION[1:]))
     at = np.argwhere(np.abs(tested.astype(int) - wanted).max(axis=2) <= 4)
     assert at[:, 1].max() < 550, "only in the accuracy's panel, which is the left one"
@@ -334,10 +334,9 @@ def test_what_cannot_be_drawn_is_refused() -> None:
             draw([])
     with pytest.raises(ValueError, match="at least one learning curve"):
         learning_curves({}, best="")
-    three, four = np.ones(3), np.ones(4)
-    for lengths in ((four, four, three, three), (four, three, four, four), (three[:0],) * 4):
+    for iterations, epochs in ((4, 3), (0, 4), (4, 0)):
         with pytest.raises(ValueError, match="not of one training"):
-            retrain_curves(*lengths)
+            retrain_curves(np.ones((2, iterations)), Curves(*np.ones((4, epochs))))
     with pytest.raises(ValueError, match=r"counts of shape \(3, 3\)"):
         confusion_matrix(np.eye(2, dtype=np.intp), ("a", "b", "c"))
 

@@ -6,7 +6,6 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from search.figures.pruning import Course, pruning_figure
 from search.findings.expected import expected_search, sentence
 from search.spec.objective import Objective
 from search.spec.study_spec import StudySpec
+from search.trials.expected_search import ExpectedSearch
 from search.trials.finished_trial import FinishedTrial
 
 
@@ -59,12 +59,11 @@ def test_importances_figure_grows_with_its_bars() -> None:
 
 def test_expected_best_figure_marks_what_was_enough() -> None:
     scores = np.random.default_rng(0).exponential(size=50) + 0.01
-    options: dict[str, Any] = {"epochs_per_trial": 10.0, "resampled": "drawn", "near": "within 5 %"}
-    marked = expected_best_figure(scores, Objective.LOSS, needed=20, **options)
-    assert marked != expected_best_figure(scores, Objective.LOSS, needed=None, **options)
-    assert (
-        image(expected_best_figure(scores / 9, Objective.ACCURACY, needed=3, **options)).width > 500
-    )
+    near = ExpectedSearch(scores, 20, "within 5 %", "drawn", epochs_per_trial=10.0)
+    marked = expected_best_figure(near, Objective.LOSS)
+    assert marked != expected_best_figure(replace(near, needed=None), Objective.LOSS)
+    rates = replace(near, scores=scores / 9, needed=3)
+    assert image(expected_best_figure(rates, Objective.ACCURACY)).width > 500
 
 
 @pytest.fixture
