@@ -53,7 +53,7 @@ def cli() -> None:
     "--yes", is_flag=True, help=f"Do not ask before running more than {ASK_ABOVE:,} trials."
 )
 @cli_options.as_json
-def launch(study: str, as_json: bool, yes: bool, **places: Any) -> None:
+def launch(study: str, as_json: bool, yes: bool, **options: Any) -> None:
     """Train every trial of STUDY, or those that are still missing.
 
     Stop it whenever you like: finished trials are kept, and the same command continues the study.
@@ -61,7 +61,7 @@ def launch(study: str, as_json: bool, yes: bool, **places: Any) -> None:
     from search.commands import launch as action
     from search.spec.study_file import find, load
 
-    console, settings = Console(as_json), Settings(**places)
+    console, settings = Console(as_json), Settings(**options)
     spec = load(find(study))
     if (spec.budget or 0) > ASK_ABOVE and not yes:
         _ask(f"{find(study)}: {spec.budget:,} trials are very many")
@@ -82,7 +82,7 @@ def _ask(what: str) -> None:
 @cli_options.places
 @cli_options.training
 @cli_options.as_json
-def sync(study: str, as_json: bool, **places: Any) -> None:
+def sync(study: str, as_json: bool, **options: Any) -> None:
     """Restore the runs of STUDY that are missing from MLflow.
 
     Their trials are still in Optuna's storage. They are trained again, which gives the same
@@ -91,7 +91,7 @@ def sync(study: str, as_json: bool, **places: Any) -> None:
     from search.commands import sync as action
     from search.spec.study_file import find, load
 
-    console, settings = Console(as_json), Settings(**places)
+    console, settings = Console(as_json), Settings(**options)
     report = action.sync(load(find(study)), settings, console)
     console.say(action.summary(report))
     console.result(report.as_json())
@@ -101,7 +101,7 @@ def sync(study: str, as_json: bool, **places: Any) -> None:
 @click.argument("study", nargs=-1, required=True)
 @cli_options.places
 @cli_options.as_json
-def compare(study: tuple[str, ...], as_json: bool, **places: Any) -> None:
+def compare(study: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Rank the trials of STUDY and say how certain the ranking is.
 
     It shows standard errors over the validation examples, how many trials are statistically
@@ -114,7 +114,7 @@ def compare(study: tuple[str, ...], as_json: bool, **places: Any) -> None:
     from search.commands import compare_studies
     from search.spec.study_file import find, load
 
-    console, settings = Console(as_json), Settings(**places)
+    console, settings = Console(as_json), Settings(**options)
     found = [action.compare(spec, settings, console) for spec in [load(find(s)) for s in study]]
     if len(found) == 1:
         console.say(action.summary(found[0]))
@@ -147,7 +147,7 @@ def compare(study: tuple[str, ...], as_json: bool, **places: Any) -> None:
 @cli_options.as_json
 def retrain(
     study: str, rule: Literal["best", "one-se"], trial: int | None, seeds: int, as_json: bool,
-    **places: Any,
+    **options: Any,
 ) -> None:  # fmt: skip
     """Train the chosen configuration of STUDY on train + validation and score it on the test set.
 
@@ -161,7 +161,7 @@ def retrain(
     from search.commands.retrain_report import summary
     from search.spec.study_file import find, load
 
-    console, settings = Console(as_json), Settings(**places)
+    console, settings = Console(as_json), Settings(**options)
     report = action.retrain(
         load(find(study)), settings, console, rule=rule, number=trial, seeds=seeds
     )
@@ -175,7 +175,9 @@ def retrain(
 @cli_options.places
 @click.option("--invert", is_flag=True, help="Invert pictures (dark ink on light paper).")
 @cli_options.as_json
-def predict(study: str, file: tuple[Path, ...], invert: bool, as_json: bool, **places: Any) -> None:
+def predict(
+    study: str, file: tuple[Path, ...], invert: bool, as_json: bool, **options: Any
+) -> None:
     """Predict the classes of FILEs with the champion of STUDY.
 
     A FILE is a picture of the size of the training images, or an .npz file with an array X: one row
@@ -185,7 +187,7 @@ def predict(study: str, file: tuple[Path, ...], invert: bool, as_json: bool, **p
     from search.commands import predict as action
     from search.spec.study_file import find, load
 
-    console, settings = Console(as_json), Settings(**places)
+    console, settings = Console(as_json), Settings(**options)
     found = action.predict(load(find(study)), settings, file, invert=invert)
     console.say(action.summary(found))
     console.result(found.as_json())
@@ -202,12 +204,12 @@ def predict(study: str, file: tuple[Path, ...], invert: bool, as_json: bool, **p
     help="Port to serve on; if it is taken, another one is used.",
 )
 @click.option("--browser/--no-browser", default=True, help="Open the link in a browser.")
-def ui(study: str, port: int, browser: bool, **places: Any) -> None:
+def ui(study: str, port: int, browser: bool, **options: Any) -> None:
     """Serve the MLflow UI on 127.0.0.1 and open it at the comparison of STUDY's best runs."""
     from search.commands import ui as action
     from search.spec.study_file import find, load
 
-    action.serve(load(find(study)), Settings(**places), port, browser, Console().say)
+    action.serve(load(find(study)), Settings(**options), port, browser, Console().say)
 
 
 @cli.command()

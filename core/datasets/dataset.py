@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.intp]
+Labels = npt.NDArray[np.intp]  # classes in 0..C-1
 Seed = int | tuple[int, ...]
 
 
@@ -78,7 +78,7 @@ class Dataset:
         """Return the examples of these rows, in this order (indices, or a mask of shape (N,))."""
         return Dataset.of(self.X[rows], self.y[rows], self.class_names, self.image_shape)
 
-    def counts(self) -> Labels:
+    def counts(self) -> npt.NDArray[np.intp]:
         """Return the number of examples of each class, (C,)."""
         return np.bincount(self.y, minlength=len(self.class_names))
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from core.datasets.dataset import DataError
 
-MAX_BYTES = 2 * 1024**3
+MAX_VALUE_BYTES = 2 * 1024**3
 _CHUNK = 1024**2
 _UNSIGNED_BYTE = 0x08
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -35,7 +35,7 @@ def read_idx(path: Path, ndim: int) -> npt.NDArray[np.uint8]:
     ndim: 1 for labels, (N,); 3 for images, (N, H, W).
 
     Raises DataError if the file cannot be read, is not an IDX file of unsigned bytes, claims more
-    than ``MAX_BYTES``, or has fewer or more values than its header claims. The memory used is
+    than ``MAX_VALUE_BYTES``, or has fewer or more values than its header claims. The memory used is
     limited by the content of the file and by what the header claims.
     """
     try:
@@ -65,8 +65,10 @@ def _parse(stream: IO[bytes], path: Path, ndim: int) -> npt.NDArray[np.uint8]:
         raise DataError(f"{path} ends within its header of {header_size} bytes.")
     shape = struct.unpack(f">{ndim}I", header[4:])
     size = prod(shape)
-    if size > MAX_BYTES:
-        raise DataError(f"{path} claims {size} bytes of values, more than the {MAX_BYTES} allowed.")
+    if size > MAX_VALUE_BYTES:
+        raise DataError(
+            f"{path} claims {size} bytes of values, more than the {MAX_VALUE_BYTES} allowed."
+        )
     values = _read(stream, size + 1)
     if len(values) != size:
         held = f"only {len(values)}" if len(values) < size else "more"

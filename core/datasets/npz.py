@@ -15,7 +15,7 @@ from core.datasets.dataset import DataError
 
 Array = npt.NDArray[Any]
 
-MAX_BYTES = 8 * 1024**3
+MAX_UNPACKED_BYTES = 8 * 1024**3
 # A file of more unpacked bytes than TRUSTED_BYTES is refused if it is also larger than MAX_RATIO
 # times its packed size.
 TRUSTED_BYTES = 1024**3
@@ -32,8 +32,10 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, Array]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if _name(info) in names]
-            if (size := sum(member.file_size for member in members)) > MAX_BYTES:
-                raise DataError(f"{path} claims {size} bytes, more than {MAX_BYTES} allowed.")
+            if (size := sum(member.file_size for member in members)) > MAX_UNPACKED_BYTES:
+                raise DataError(
+                    f"{path} claims {size} bytes, more than {MAX_UNPACKED_BYTES} allowed."
+                )
             packed = sum(member.compress_size for member in members)
             if size > TRUSTED_BYTES and size > MAX_RATIO * packed:
                 raise DataError(

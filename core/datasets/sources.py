@@ -122,9 +122,9 @@ def _dataset(raw: _Raw, part: _Part, names: tuple[str, ...]) -> Dataset:
 
     They are chosen before the conversion, because floats need four times as much memory.
     """
-    index = {name: place for place, name in enumerate(names)}
+    class_of = {name: c for c, name in enumerate(names)}
     labels, inverse = np.unique(part.y, return_inverse=True)
-    y = np.array([index.get(str(label), -1) for label in labels], dtype=np.intp)[inverse]
+    y = np.array([class_of.get(str(label), -1) for label in labels], dtype=np.intp)[inverse]
     X = part.X
     if (y < 0).any():
         X, y = X[y >= 0], y[y >= 0]

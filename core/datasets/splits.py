@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
-from core.datasets.dataset import DataError, Dataset, Labels, Seed, check_alike
+from core.datasets.dataset import DataError, Dataset, Seed, check_alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def stratified_split(dataset: Dataset, fraction: float, seed: Seed) -> tuple[Dat
     return dataset.take(~held), dataset.take(held)
 
 
-def _allot(counts: Labels, total: int) -> Labels:
+def _allot(counts: npt.NDArray[np.intp], total: int) -> npt.NDArray[np.intp]:
     """Divide ``total`` in proportion to ``counts``, (C,); each share is in 1..counts-1.
 
     This is the method of largest remainders (Hamilton's method) in exact integers. Of equal
@@ -103,6 +104,6 @@ def _allot(counts: Labels, total: int) -> Labels:
         step = 1 if missing > 0 else -1
         movable = shares < counts - 1 if step == 1 else shares > 1
         remainders = step * (total * counts - shares * n)
-        places = np.flatnonzero(movable)
-        shares[places[remainders[places].argmax()]] += step
+        candidates = np.flatnonzero(movable)
+        shares[candidates[remainders[candidates].argmax()]] += step
     return np.asarray(shares, dtype=np.intp)

@@ -7,9 +7,9 @@ trials into brackets, and each bracket skips one rung more than the one before i
 
 All members of a bracket are compared at once, so the order in which they finish does not matter.
 
-Notation: η is the reduction factor. There are K + 1 rungs r_0 < … < r_K, and r_K is the full
-training. In bracket s, n trials begin, and the first s rungs are skipped. After rung k ≥ s,
-⌈n / η^(k - s + 1)⌉ of them train on, or fewer if too many diverged.
+Notation: η is the reduction factor. There are K + 1 rungs, numbered from 0, at the epochs
+r_0 < … < r_K, and r_K is the full training. In bracket s, n trials begin, and the first s rungs are
+skipped. After rung k ≥ s, ⌈n / η^(k - s + 1)⌉ of them train on, or fewer if too many diverged.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ import numpy as np
 Score = tuple[float, ...]  # Scores are compared from left to right, and lower is better.
 
 
-def rungs(min_epochs: int, reduction: int, max_epochs: int) -> tuple[int, ...]:
+def rung_epochs(min_epochs: int, reduction_factor: int, max_epochs: int) -> tuple[int, ...]:
     """Return the epochs of the rungs: every min_epochs η^k below max_epochs, then max_epochs."""
     found = []
     epochs = min_epochs
     while epochs < max_epochs:
         found.append(epochs)
-        epochs *= reduction
+        epochs *= reduction_factor
     return (*found, max_epochs)
 
 
-def kept(n: int, reduction: int, decisions: int) -> int:
+def kept(n: int, reduction_factor: int, decisions: int) -> int:
     """Return how many of n trials train on after this many decisions: ⌈n / η^decisions⌉."""
-    return -(-n // int(reduction**decisions))
+    return -(-n // int(reduction_factor**decisions))
 
 
 def survivors(scores: Mapping[int, Score], keep: int) -> set[int]:
@@ -44,11 +44,11 @@ def survivors(scores: Mapping[int, Score], keep: int) -> set[int]:
 
     A trial whose score is not finite is never among them.
     """
-    finite = [(score, number) for number, score in scores.items() if all(map(math.isfinite, score))]
+    finite = [(score, number) for number, score in scores.items() if _is_finite(score)]
     return {number for _, number in sorted(finite)[:keep]}
 
 
-def bracket_sizes(n: int, n_rungs: int, reduction: int) -> list[int]:
+def bracket_sizes(n: int, n_rungs: int, reduction_factor: int) -> list[int]:
     """Return how Hyperband divides n trials into brackets; the first bracket skips no rung.
 
     Bracket s of K + 1 has a share proportional to ⌈(K + 1)/(K - s + 1) η^(K - s)⌉ (Li et al. 2018,
@@ -57,7 +57,7 @@ def bracket_sizes(n: int, n_rungs: int, reduction: int) -> list[int]:
     bracket.
     """
     K = n_rungs - 1
-    shares = [-(-(K + 1) * reduction ** (K - s) // (K - s + 1)) for s in range(K + 1)]
+    shares = [-(-(K + 1) * reduction_factor ** (K - s) // (K - s + 1)) for s in range(K + 1)]
     total = sum(shares)
     sizes = [n * share // total for share in shares]
     remainders = [n * share % total for share in shares]
@@ -71,20 +71,20 @@ def bracket_sizes(n: int, n_rungs: int, reduction: int) -> list[int]:
 class Schedule:
     """The rungs of a cohort, and which trials stop at them.
 
-    rungs: the epochs at which trials are compared; the last one is the full training.
+    rung_epochs: the epochs at which trials are compared; the last one is the full training.
     brackets: for each trial number, how many of the first rungs its bracket skips.
     """
 
-    rungs: tuple[int, ...]
-    reduction: int
+    rung_epochs: tuple[int, ...]
+    reduction_factor: int
     brackets: Mapping[int, int]
 
     @classmethod
     def of(
         cls,
         numbers: Iterable[int],
-        rungs: tuple[int, ...],
-        reduction: int,
+        rung_epochs: tuple[int, ...],
+        reduction_factor: int,
         *,
         hyperband: bool,
         seed: Sequence[int],
@@ -95,10 +95,12 @@ class Schedule:
         neighbours in a grid, which are alike, would share a bracket.
         """
         ordered = sorted(numbers)
-        sizes = bracket_sizes(len(ordered), len(rungs), reduction) if hyperband else [len(ordered)]
-        places = np.repeat(np.arange(len(sizes)), sizes)
-        np.random.default_rng(seed).shuffle(places)
-        return cls(rungs, reduction, dict(zip(ordered, places.tolist(), strict=True)))
+        n, n_rungs = len(ordered), len(rung_epochs)
+        sizes = bracket_sizes(n, n_rungs, reduction_factor) if hyperband else [n]
+        brackets = np.repeat(np.arange(len(sizes)), sizes)
+        np.random.default_rng(seed).shuffle(brackets)
+        by_number = dict(zip(ordered, brackets.tolist(), strict=True))
+        return cls(rung_epochs, reduction_factor, by_number)
 
     def pruned(self, rung: int, scores: Mapping[int, Score]) -> set[int]:
         """Return the numbers of the trials that stop after this rung, counted from 0.
@@ -106,22 +108,24 @@ class Schedule:
         scores: those of all trials that reached the rung. A diverged trial has a score that is not
             finite, or none.
         """
-        if rung == len(self.rungs) - 1:
+        if rung == len(self.rung_epochs) - 1:
             return set()
         stop = {number for number, score in scores.items() if not _is_finite(score)}
         for s, n in Counter(self.brackets.values()).items():
             if s <= rung:
                 members = {each: scores[each] for each in scores if self.brackets[each] == s}
-                stop |= members.keys() - survivors(members, kept(n, self.reduction, rung - s + 1))
+                keep = kept(n, self.reduction_factor, rung - s + 1)
+                stop |= members.keys() - survivors(members, keep)
         return stop
 
 
 def _is_finite(score: Score) -> bool:
+    """Return whether all parts of a score are finite."""
     return all(map(math.isfinite, score))
 
 
 def planned_epochs(
-    sizes: Sequence[int], skipped: Sequence[int], rungs: Sequence[int], reduction: int
+    sizes: Sequence[int], skipped: Sequence[int], rung_epochs: Sequence[int], reduction_factor: int
 ) -> int:
     """Return the total number of epochs that these brackets train if no trial diverges.
 
@@ -130,7 +134,7 @@ def planned_epochs(
     total = 0
     for n, s in zip(sizes, skipped, strict=True):
         before = 0
-        for k, epochs in enumerate(rungs):
-            total += kept(n, reduction, max(0, k - s)) * (epochs - before)
+        for k, epochs in enumerate(rung_epochs):
+            total += kept(n, reduction_factor, max(0, k - s)) * (epochs - before)
             before = epochs
     return total

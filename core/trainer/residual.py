@@ -20,10 +20,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from core.datasets.dataset import Labels
 from core.trainer.aligned import aligned_empty
 
 Matrix = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.intp]
 
 _SMALLEST = np.finfo(np.float32).smallest_subnormal
 

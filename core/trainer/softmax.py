@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from core.datasets.dataset import Labels
+
 Array = npt.NDArray[np.floating[Any]]
-Labels = npt.NDArray[np.intp]
 
 
 class Penalty(StrEnum):

@@ -9,11 +9,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from core.datasets.dataset import Dataset
+from core.datasets.dataset import Dataset, Labels
 from core.trainer.aligned import aligned_copy
 
 Matrix = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class TrainingData:
     y: Labels
     X_val: Matrix
     y_val: Labels
-    active: Labels
+    active: npt.NDArray[np.intp]
     n_features: int
     n_classes: int
 

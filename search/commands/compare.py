@@ -127,12 +127,12 @@ def summary(comparison: Comparison) -> str:
     """Return the text for people: the ranking, how certain it is, and where to look next."""
     spec, choice = comparison.spec, comparison.choice
     rows = [
-        [f"{place}", *_cells(standing, choice)]
-        for place, standing in enumerate(choice.standings[:SHOWN], start=1)
+        [f"{rank}", *_cells(standing, choice)]
+        for rank, standing in enumerate(choice.standings[:SHOWN], start=1)
     ]
     if choice.one_se not in choice.standings[:SHOWN]:
-        place = choice.standings.index(choice.one_se) + 1
-        rows.append([f"{place}", *_cells(choice.one_se, choice)])
+        rank = choice.standings.index(choice.one_se) + 1
+        rows.append([f"{rank}", *_cells(choice.one_se, choice)])
     headings = [
         "", "trial", "learning rate", "weight decay", "batch", "val loss", "accuracy",
         "best epoch", "p", "",

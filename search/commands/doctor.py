@@ -79,9 +79,9 @@ def summary(found: dict[str, Any]) -> str:
         "home": [f"{home['path']}: {home['state']}, {room}"],
     }
     return "\n".join(
-        f"{'' if place else heading:9}  {_printable(line)}"
+        f"{'' if index else heading:9}  {_printable(line)}"
         for heading, lines in sections.items()
-        for place, line in enumerate(lines)
+        for index, line in enumerate(lines)
     )
 
 

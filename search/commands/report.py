@@ -100,8 +100,8 @@ def _markdown(
         count = sum(trial.status is status for trial in trials)
         if count:
             lines.append(f"- **note** {count:,} trials {what}; they are not ranked")
-    place = (".", tracker.experiment_id)
-    urls = view_urls(tracker, place[0])
+    experiment = (".", tracker.experiment_id)
+    urls = view_urls(tracker, ".")
     names = {
         BEST_VIEW: "Best trials: weights and curves",
         SEARCH_VIEW: "Parallel coordinates",
@@ -109,7 +109,7 @@ def _markdown(
     }
     views = [
         *(f"[{name}]({urls[key]})" for key, name in names.items() if key in urls),
-        f"[Table of all trials]({table_url(*place)})",
-        f"[The figures]({run_url(*place, tracker.parent_run_id, FIGURES)})",
+        f"[Table of all trials]({table_url(*experiment)})",
+        f"[The figures]({run_url(*experiment, tracker.parent_run_id, FIGURES)})",
     ]
     return "\n".join([*lines, "", " · ".join(views)])

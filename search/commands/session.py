@@ -85,7 +85,7 @@ class Session:
 
     def full_training(self, trials: Sequence[PlannedTrial], seeds: Sequence[int]) -> Cohort:
         """Return these trials as a cohort that is trained with these seeds and never pruned."""
-        full = Schedule((self.spec.model.epochs,), self.spec.search.eta, {})
+        full = Schedule((self.spec.model.epochs,), self.spec.search.reduction_factor, {})
         return Cohort(trials=trials, schedule=full, seeds=seeds)
 
 

@@ -82,8 +82,8 @@ def _pruning(
         key=lambda trial: (-trial.stopped_epoch, trial.val_loss, trial.number),
     )
     if len(rest) > COURSES:
-        places = np.unique(np.linspace(0, len(rest) - 1, COURSES).round().astype(int))
-        rest = [rest[place] for place in places]
+        chosen = np.unique(np.linspace(0, len(rest) - 1, COURSES).round().astype(int))
+        rest = [rest[index] for index in chosen]
     best = ranked(trials, spec.search.objective)[:1]
     shown = [*ranking[:COURSES], *rest]
     courses = []
@@ -92,11 +92,11 @@ def _pruning(
             values = getattr(result.curves, spec.search.objective.value)
             known = np.isfinite(result.curves.val_loss)  # without a loss, accuracy is void
             courses.append(Course(values[known], trial.status, trial in best))
-    rungs = spec.search.rungs(spec.model.epochs)
-    reached = [sum(trial.stopped_epoch >= rung for trial in trials) for rung in rungs]
+    rung_epochs = spec.search.rung_epochs(spec.model.epochs)
+    reached = [sum(trial.stopped_epoch >= epoch for trial in trials) for epoch in rung_epochs]
     drawn = [course for course in courses if len(course.values)]
     counts = Counter(trial.status for trial in trials)
-    return pruning_figure(drawn, rungs, reached, counts, spec.search.objective)
+    return pruning_figure(drawn, rung_epochs, reached, counts, spec.search.objective)
 
 
 def _contact_sheet(
@@ -105,8 +105,8 @@ def _contact_sheet(
     """Draw weight images from the worst completed trial to the best, evenly spaced in rank."""
     objective = spec.search.objective
     count = min(SHEET, len(ranking))
-    places = np.unique(np.linspace(len(ranking) - 1, 0, count).round().astype(int))[::-1]
-    shown = [ranking[place] for place in places]
+    ranks = np.unique(np.linspace(len(ranking) - 1, 0, count).round().astype(int))[::-1]
+    shown = [ranking[rank] for rank in ranks]
     sheet = [
         (result.weights, f"#{trial.number}: {objective.caption(trial.badness(objective))}")
         for trial, result in zip(shown, results.of(shown), strict=True)

@@ -121,14 +121,14 @@ def _wait_until_ready(server: subprocess.Popen[bytes], address: str, run_id: str
 
 def _show(address: str, tracker: Tracker, browser: bool, say: Callable[[str], None]) -> None:
     """Print the links, and open the first in a browser if one is wanted."""
-    place = (address, tracker.experiment_id)
+    experiment = (address, tracker.experiment_id)
     views = view_urls(tracker, address)
     pages = {
         "best trials": views.get(BEST_VIEW),
         "coordinates": views.get(SEARCH_VIEW),
         "side by side": views.get(SIDE_VIEW),
-        "run table": table_url(*place),
-        "the study": run_url(*place, tracker.parent_run_id),
+        "run table": table_url(*experiment),
+        "the study": run_url(*experiment, tracker.parent_run_id),
     }
     shown = {name: url for name, url in pages.items() if url is not None}
     for name, url in shown.items():

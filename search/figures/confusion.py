@@ -42,10 +42,10 @@ def confusion_matrix(counts: npt.NDArray[np.integer[Any]], class_names: Sequence
     ax: Any = figure.subplots()
     ax.grid(False)
     drawn = ax.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 100))
-    places = list(range(0, C, ceil(C / 25)))
-    names = [n if len(n := class_names[place]) <= 16 else f"{n[:15]}…" for place in places]
-    ax.set_xticks(places, names, rotation=90 if max(map(len, names)) > 3 else 0)
-    ax.set_yticks(places, names)
+    shown = list(range(0, C, ceil(C / 25)))
+    names = [n if len(n := class_names[c]) <= 16 else f"{n[:15]}…" for c in shown]
+    ax.set_xticks(shown, names, rotation=90 if max(map(len, names)) > 3 else 0)
+    ax.set_yticks(shown, names)
     if C <= MAX_ANNOTATED:
         for (row, column), share in np.ndenumerate(shares):
             ink = "white" if share > 35 else INK if counts[row, column] else "#B0B0B0"

@@ -47,7 +47,7 @@ class Course:
 @style()
 def pruning_figure(
     courses: Sequence[Course],
-    rungs: Sequence[int],
+    rung_epochs: Sequence[int],
     reached: Sequence[int],
     counts: Mapping[Status, int],
     objective: Objective,
@@ -55,7 +55,7 @@ def pruning_figure(
     """Return a PNG of the validation objective by epoch.
 
     courses: those of the trials that are drawn.
-    rungs: the epochs at which trials were compared; the last one is their full training.
+    rung_epochs: the epochs at which trials were compared; the last one is their full training.
     reached: how many trials trained as far as each rung.
     counts: the number of trials by how they ended, including those that are not drawn.
 
@@ -78,11 +78,11 @@ def pruning_figure(
         *_draw_ended(ax, scaled, Status.DIVERGED, counts),
         *_draw_completed(ax, scaled, counts),
     ]
-    _draw_rungs(ax, rungs, reached)
+    _draw_rungs(ax, rung_epochs, reached)
     ax.set(xlabel="epoch (marked where trials are compared)", ylabel=objective.axis_label)
     ax.set_title("trials that trained so far", fontsize=8, color=MUTED, loc="left", pad=18)
     values = np.concatenate([each.values for each in scaled])
-    _fit(ax, values, rungs[-1], objective.is_loss)
+    _fit(ax, values, rung_epochs[-1], objective.is_loss)
     # The legend is outside on the right, because lines may be anywhere inside.
     figure.legend(handles=marks, loc="outside right upper")
     return png(figure)
@@ -130,16 +130,16 @@ def _draw_lines(ax: Any, courses: Sequence[Values], **look: Any) -> None:
             ax.plot(*line[0], ".", ms=3, color=look["colors"])
 
 
-def _draw_rungs(ax: Any, rungs: Sequence[int], reached: Sequence[int]) -> None:
+def _draw_rungs(ax: Any, rung_epochs: Sequence[int], reached: Sequence[int]) -> None:
     """Mark the rungs on a logarithmic axis of epochs, and write how many trials reached each."""
-    for rung, count in zip(rungs, reached, strict=True):
-        ax.axvline(rung, color=GREY, lw=1.0, zorder=0)
+    for epoch, count in zip(rung_epochs, reached, strict=True):
+        ax.axvline(epoch, color=GREY, lw=1.0, zorder=0)
         ax.annotate(
-            f"{count:,}", (rung, 1.01), xycoords=("data", "axes fraction"), ha="center",
+            f"{count:,}", (epoch, 1.01), xycoords=("data", "axes fraction"), ha="center",
             fontsize=8, color=MUTED,
         )  # fmt: skip
     ax.set_xscale("log")
-    ax.set_xticks(rungs, [f"{rung:,}" for rung in rungs], minor=False)
+    ax.set_xticks(rung_epochs, [f"{epoch:,}" for epoch in rung_epochs], minor=False)
     ax.minorticks_off()
 
 

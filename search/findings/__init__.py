@@ -1,9 +1,9 @@
 """Find out what a study shows: trials and their results in, statistics and sentences out.
 
-`scores.py` scores every trial on every validation example, and `choice.py` says which trials tie
-with the best. `expected.py` says what fewer trials would have found, `importances.py` how much each
-hyperparameter matters, and `sentences.py` puts the findings into words. Nothing here reads or
-writes files.
+`scores.py` scores every trial on every validation example, and `choice.py` says which trials are
+indistinguishable from the best. `expected.py` says what fewer trials would have found,
+`importances.py` how much each hyperparameter matters, and `sentences.py` puts the findings into
+words. Nothing here reads or writes files.
 
 May import: `search.trials`, `search.spec`, `core`; Optuna in `importances.py` alone.
 """

@@ -1,7 +1,8 @@
 """Compare trials on validation data.
 
-This finds which trials tie with the best, which of them is the simplest, and how much too good the
-best one looks.
+This finds which trials are statistically indistinguishable from the best, which is the simplest
+within one standard error of it, and the optimism of the choice: how much too good the best one
+looks.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ class Choice:
         return self.standings[0]
 
     @property
-    def tied(self) -> int:
-        """The number of trials that cannot be told from the best, including the best itself."""
+    def indistinguishable(self) -> int:
+        """The number of trials indistinguishable from the best, which is one of them."""
         return sum(standing.p_value > LEVEL for standing in self.standings)
 
     def as_json(self) -> dict[str, Any]:
@@ -87,7 +88,7 @@ class Choice:
             "objective": self.objective,
             "validation_examples": self.examples,
             "compared": len(self.standings),
-            "indistinguishable_from_best": self.tied,
+            "indistinguishable_from_best": self.indistinguishable,
             "level": LEVEL,
             "best": self.best.trial.number,
             "one_se": self.one_se.trial.number,

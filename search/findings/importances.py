@@ -45,20 +45,20 @@ def importances(spec: StudySpec, trials: Sequence[FinishedTrial]) -> Importances
     known = _known(spec, trials)
     if len(known) > MOST:
         drawn = np.random.default_rng(spec.search.seed).choice(len(known), MOST, replace=False)
-        known = [known[place] for place in sorted(drawn)]
+        known = [known[index] for index in sorted(drawn)]
     targets = [_target(spec, value) for _, value in known]
     rows = [asdict(tried) for tried, _ in known]
     varied = [name for name in rows[0] if len({row[name] for row in rows}) > 1] if rows else []
     if len(known) < LEAST or len(set(targets)) == 1 or not varied:
         return None
-    places = {name: [_place(spec, name, row[name]) for row in rows] for name in varied}
-    axes: dict[str, BaseDistribution] = {name: _axis(found) for name, found in places.items()}
+    positions = {name: [_position(spec, name, row[name]) for row in rows] for name in varied}
+    axes: dict[str, BaseDistribution] = {name: _axis(found) for name, found in positions.items()}
     study = optuna.create_study()
     study.add_trials(
         [
             optuna.trial.create_trial(
                 value=target,
-                params={name: places[name][k] for name in varied},
+                params={name: positions[name][k] for name in varied},
                 distributions=axes,
             )
             for k, target in enumerate(targets)
@@ -91,7 +91,7 @@ def _known(spec: StudySpec, trials: Sequence[FinishedTrial]) -> list[Known]:
 
 def _epoch(spec: StudySpec) -> int:
     """Return the epoch of the first rung, which is that of the full training without a pruner."""
-    return spec.search.rungs(spec.model.epochs)[0]
+    return spec.search.rung_epochs(spec.model.epochs)[0]
 
 
 def _target(spec: StudySpec, value: float) -> float:
@@ -99,7 +99,7 @@ def _target(spec: StudySpec, value: float) -> float:
     return math.log(max(value, 1e-12)) if spec.search.objective.is_loss else value
 
 
-def _place(spec: StudySpec, name: str, value: float) -> float:
+def _position(spec: StudySpec, name: str, value: float) -> float:
     """Return where a value lies on the searched axis: its logarithm, or its position in a list.
 
     Optuna's fANOVA averages over the values themselves. On a logarithmic axis, the last decade
@@ -111,11 +111,11 @@ def _place(spec: StudySpec, name: str, value: float) -> float:
     return float(axis.index(value))
 
 
-def _axis(places: Sequence[float]) -> FloatDistribution:
+def _axis(positions: Sequence[float]) -> FloatDistribution:
     """Return an axis that is half a step longer at each end.
 
     Then the outer values of a grid have the same weight as the others.
     """
-    low, high = min(places), max(places)
-    margin = (high - low) / (2 * (len(set(places)) - 1))
+    low, high = min(positions), max(positions)
+    margin = (high - low) / (2 * (len(set(positions)) - 1))
     return FloatDistribution(low - margin, high + margin)

@@ -86,9 +86,9 @@ def choice_sentences(choice: Choice) -> list[str]:
     if compared > 1:
         test = "paired t tests" if choice.objective.is_loss else "McNemar's tests"
         lines.append(
-            f"tied     {choice.tied:,} of {compared:,} trials are statistically indistinguishable "
-            f"from the best ({test} on {choice.examples:,} validation examples, Holm, "
-            f"{100 * LEVEL:g} %)"
+            f"tied     {choice.indistinguishable:,} of {compared:,} trials are statistically "
+            f"indistinguishable from the best ({test} on {choice.examples:,} validation examples, "
+            f"Holm, {100 * LEVEL:g} %)"
         )
         if simplest is best:
             lines.append("one-se   the same: none simpler is within one standard error")
@@ -99,7 +99,7 @@ def choice_sentences(choice: Choice) -> list[str]:
                 f"weight decay {tried.weight_decay:.4g}, batch {tried.batch_size}: "
                 f"{choice.objective.worse_by(simplest.behind, simplest.behind_error)}"
             )
-        lines.append(f"optimism {_expected(choice)}")
+        lines.append(f"optimism {_optimism(choice)}")
     if choice.missing:
         numbers = ", ".join(f"#{trial.number}" for trial in choice.missing[:5])
         more = f" and {len(choice.missing) - 5:,} more" if len(choice.missing) > 5 else ""
@@ -107,7 +107,7 @@ def choice_sentences(choice: Choice) -> list[str]:
     return lines
 
 
-def _expected(choice: Choice) -> str:
+def _optimism(choice: Choice) -> str:
     """Return how much too good the best score is, and what score to expect."""
     found, objective = choice.optimism, choice.objective
     return (

@@ -13,10 +13,24 @@ def cohort_epochs(n: int, search: SearchSpec, epochs: int) -> int:
 
     epochs: those of a trial that is trained to the end.
     """
-    levels = search.rungs(epochs)
+    rungs = search.rung_epochs(epochs)
     hyperband = search.pruner == "hyperband"
-    sizes = bracket_sizes(n, len(levels), search.eta) if hyperband else [n]
-    return search.replicates * planned_epochs(sizes, range(len(sizes)), levels, search.eta)
+    sizes = bracket_sizes(n, len(rungs), search.reduction_factor) if hyperband else [n]
+    return search.replicates * planned_epochs(
+        sizes, range(len(sizes)), rungs, search.reduction_factor
+    )
+
+
+def total_epochs(trials: int, search: SearchSpec, epochs: int) -> int:
+    """Return the total number of epochs that all cohorts of a study train if no trial diverges.
+
+    trials: the number of trials of the study. epochs: those of a trial that is trained to the end.
+    """
+    if search.sampler == "grid":
+        return cohort_epochs(trials, search, epochs)
+    whole, rest = divmod(trials, search.cohort)
+    of_whole = whole * cohort_epochs(search.cohort, search, epochs)
+    return of_whole + cohort_epochs(rest, search, epochs)
 
 
 def next_size(search: SearchSpec, epochs: int, asked: int, spent: int, minutes: float) -> int:

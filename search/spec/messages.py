@@ -75,10 +75,10 @@ def sentence(path: Path, error: ValidationError, known: type[BaseModel]) -> str:
 def _keys(loc: Sequence[int | str]) -> list[str]:
     """Return the keys of the file in pydantic's path to a mistake."""
     keys: list[str] = []
-    for place, key in enumerate(loc):
-        before = str(loc[place - 1]) if place else ""
+    for depth, key in enumerate(loc):
+        before = str(loc[depth - 1]) if depth else ""
         # After the index of a label, the path has the label's type, which is not a key.
-        of_label = place > 1 and loc[place - 2] == "classes"
+        of_label = depth > 1 and loc[depth - 2] == "classes"
         if key not in _UNIONS.get(before, ()) and not of_label:
             keys.append(str(key))
     return keys

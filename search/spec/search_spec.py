@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from core.trainer.pruning import rungs
+from core.trainer.pruning import rung_epochs
 from search.spec.fields import MAX_TRIALS, Integer, Number, Seed, Table
 from search.spec.objective import Objective
 
-REDUCTION = 3  # the default; in theory the best factor is e
+REDUCTION_FACTOR = 3  # if reduction is left out; in theory the best factor is e
 # The number of pruning decisions if min_epochs is left out. More of them would put the first rung
 # earlier, which favours trials that learn fast.
 DECISIONS = 2
@@ -49,20 +49,21 @@ class SearchSpec(Table):
     finalists: Annotated[Integer, Field(ge=0, le=1000)] = 0
     seed: Seed = 0
 
-    def rungs(self, epochs: int) -> tuple[int, ...]:
+    def rung_epochs(self, epochs: int) -> tuple[int, ...]:
         """Return the epochs at which trials are compared; the last one is the full training.
 
         epochs: those of the full training.
         """
         if self.pruner == "none":
             return (epochs,)
-        eta = self.eta
-        return rungs(self.min_epochs or max(1, epochs // eta**DECISIONS), eta, epochs)
+        factor = self.reduction_factor
+        first = self.min_epochs or max(1, epochs // factor**DECISIONS)
+        return rung_epochs(first, factor, epochs)
 
     @property
-    def eta(self) -> int:
-        """The reduction factor."""
-        return self.reduction or REDUCTION
+    def reduction_factor(self) -> int:
+        """The reduction factor η: the key ``reduction``, or its default."""
+        return self.reduction or REDUCTION_FACTOR
 
     @property
     def appends(self) -> bool:

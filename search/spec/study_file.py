@@ -5,18 +5,14 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from pydantic import (
-    ValidationError,
-)
+from pydantic import ValidationError
 
 from search.errors import StudyFileError
 from search.spec.messages import sentence, shortened
 from search.spec.study_spec import StudySpec
 
 STUDIES = Path("studies")
-
-
-MAX_BYTES = 1 << 20
+MAX_FILE_BYTES = 1 << 20
 
 
 def find(study: str) -> Path:
@@ -44,8 +40,8 @@ def load(path: Path) -> StudySpec:
     """Read and validate a study file. Raises StudyFileError, with one sentence, if it is wrong."""
     try:
         with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
+            raw = file.read(MAX_FILE_BYTES + 1)
+        if len(raw) > MAX_FILE_BYTES:
             raise StudyFileError(f"{path}: larger than 1 MiB, which no study file is")
         table = tomllib.loads(raw.decode("utf-8"))
     except OSError as error:

@@ -66,7 +66,7 @@ def busy(study: str, holder: str) -> str:
     """
     try:
         who = json.loads(holder)
-        place = f"process {who['pid']} on {who['host']}, since {who['started']}"
+        holder = f"process {who['pid']} on {who['host']}, since {who['started']}"
     except (ValueError, KeyError, TypeError):
-        place = "another process"
-    return f"study {study} is being run by {place}: wait for it to end, or stop it first"
+        holder = "another process"
+    return f"study {study} is being run by {holder}: wait for it to end, or stop it first"

@@ -13,7 +13,7 @@ from search.errors import LockstepError, NothingToShowError, StudyChangedError
 from search.settings import Settings
 from search.spec.study_spec import StudySpec, differences
 from search.study.file_lease import file_lease
-from search.study.search_study import DATA_ATTRIBUTE, SearchStudy
+from search.study.search_study import SearchStudy
 from search.study.storage import (
     check_launched,
     driver_storage,
@@ -21,8 +21,7 @@ from search.study.storage import (
     open_storage,
     remove_study,
 )
-
-SPEC_ATTRIBUTE = "lockstep.spec"
+from search.trials.attributes import DATA_ATTRIBUTE, SPEC_ATTRIBUTE
 
 
 @contextlib.contextmanager

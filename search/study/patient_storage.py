@@ -40,12 +40,12 @@ class PatientStorage(BaseStorage):
     already there; nobody else can have made it.
 
     Each call raises LockstepError if the database has not answered for ``patience`` seconds.
-    ``place`` is the name of the database in that message.
+    ``database`` is its name in that message.
     """
 
-    def __init__(self, storage: BaseStorage, place: str, patience: float) -> None:
+    def __init__(self, storage: BaseStorage, database: str, patience: float) -> None:
         self._storage = storage
-        self._place = place
+        self._database = database
         self._patience = patience
         self._known = KnownTrials(storage)
         self._counts: dict[int, int] = {}  # the number of trials by study id
@@ -66,11 +66,11 @@ class PatientStorage(BaseStorage):
         left = began + self._patience - time.monotonic()
         if left <= 0:
             raise LockstepError(
-                f"{self._place} has not answered for {self._patience:.0f} s ({error}): finished "
+                f"{self._database} has not answered for {self._patience:.0f} s ({error}): finished "
                 "trials are kept; once it is back, the same command continues"
             ) from error
         if delay == FIRST_DELAY:
-            logger.warning("%s does not answer; trying again …", self._place)
+            logger.warning("%s does not answer; trying again …", self._database)
         time.sleep(min(delay, left))
 
     # Studies

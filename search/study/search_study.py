@@ -14,26 +14,24 @@ from optuna.trial import FrozenTrial, TrialState
 
 from core.trainer.pruning import Schedule
 from core.trainer.result import Hyperparameters, Status
-from search.spec.budget import cohort_epochs, next_size
+from search.spec.budget import next_size, total_epochs
 from search.spec.space import grid
 from search.spec.study_spec import StudySpec
 from search.study.distributions import distributions
 from search.study.samplers import sampler_for
-from search.trials.finals import Finals, due
-from search.trials.finished_trial import (
+from search.trials.attributes import (
+    COHORT_ATTRIBUTE,
+    DATA_ATTRIBUTE,
+    FINALISTS_ATTRIBUTE,
+    MINUTES_ATTRIBUTE,
     RESULT_ATTRIBUTE,
     RUN_ATTRIBUTE,
+    TEST_ATTRIBUTE,
     URL_ATTRIBUTE,
-    FinishedTrial,
 )
+from search.trials.finals import Finals, due
+from search.trials.finished_trial import FinishedTrial
 from search.trials.trial import PlannedTrial
-
-DATA_ATTRIBUTE = "lockstep.data_digest"
-TEST_ATTRIBUTE = "lockstep.test_evaluations"
-FINALISTS_ATTRIBUTE = "lockstep.finalists"
-# The latest cohort: the number of its first trial, and one more than that of its last.
-COHORT_ATTRIBUTE = "lockstep.cohort"
-MINUTES_ATTRIBUTE = "lockstep.minutes"  # the minutes that finished cohorts took
 
 _STATES = {
     Status.COMPLETED: TrialState.COMPLETE,
@@ -61,15 +59,9 @@ class SearchStudy:
     @property
     def planned_epochs(self) -> int | None:
         """The total number of epochs planned if no trial diverges, None if only time limits it."""
-        search, epochs = self.spec.search, self.spec.model.epochs
         if self.budget is None:
             return None
-        if search.sampler == "grid":
-            return cohort_epochs(self.budget, search, epochs)
-        whole, rest = divmod(self.budget, search.cohort)
-        return whole * cohort_epochs(search.cohort, search, epochs) + cohort_epochs(
-            rest, search, epochs
-        )
+        return total_epochs(self.budget, self.spec.search, self.spec.model.epochs)
 
     @property
     def data_digest(self) -> str | None:
@@ -80,11 +72,8 @@ class SearchStudy:
     def finished(self) -> list[FinishedTrial]:
         """Return all recorded trials in order of number, each with the id of its latest run."""
         again = self._study.user_attrs
-        trials = [
-            FinishedTrial.from_optuna(trial)
-            for trial in self._study.get_trials(deepcopy=False)
-            if _is_ours(trial)
-        ]
+        stored = self._study.get_trials(deepcopy=False)
+        trials = [FinishedTrial.from_optuna(trial) for trial in stored if _is_ours(trial)]
         return [
             replace(trial, run_id=again.get(f"{RUN_ATTRIBUTE}.{trial.number}", trial.run_id))
             for trial in trials
@@ -94,16 +83,11 @@ class SearchStudy:
         """Return all trials planned so far, in the cohorts that were asked for together."""
         if self.spec.search.sampler == "grid":
             return [[PlannedTrial(*each) for each in enumerate(grid(self.spec.space))]]
-        asked = [
-            PlannedTrial(trial.number, Hyperparameters(**trial.params))
-            for trial in self._study.get_trials(deepcopy=False)
-            if len(trial.params) == len(self._distributions)
-        ]
+        trials = self._study.get_trials(deepcopy=False)
+        asked = [_planned(trial) for trial in trials if _is_asked(trial)]
         size = self.spec.search.cohort
-        return [
-            list(cohort)
-            for _, cohort in itertools.groupby(asked, lambda trial: trial.number // size)
-        ]
+        cohorts = itertools.groupby(asked, lambda trial: trial.number // size)
+        return [list(cohort) for _, cohort in cohorts]
 
     def next_cohort(self) -> list[PlannedTrial]:
         """Return the trials to be trained together next, with those that are already finished.
@@ -148,21 +132,20 @@ class SearchStudy:
             if number >= len(trials):
                 self._study.sampler = sampler_for(self.spec, number)
                 self._study.ask(self._distributions)
-            elif not _is_whole(trials[number]) and not trials[number].state.is_finished():
+            elif not _is_asked(trials[number]) and not trials[number].state.is_finished():
                 self._study.sampler = sampler_for(self.spec, number)
                 self._ask_on(trials[number])
         cohort = self._study.get_trials(deepcopy=False)[first:end]
         return [
-            PlannedTrial(trial.number, Hyperparameters(**trial.params))
+            _planned(trial)
             for trial in cohort
-            if _is_whole(trial) and (not trial.state.is_finished() or _is_ours(trial))
+            if _is_asked(trial) and (not trial.state.is_finished() or _is_ours(trial))
         ]
 
     def _next_size(self, asked: int) -> int:
         """Return how many trials the next cohort has, 0 if the budget is spent."""
-        minutes = float(self._study.user_attrs.get(MINUTES_ATTRIBUTE, 0.0))
         spent = self.epochs_trained
-        return next_size(self.spec.search, self.spec.model.epochs, asked, spent, minutes)
+        return next_size(self.spec.search, self.spec.model.epochs, asked, spent, self._minutes)
 
     @property
     def epochs_trained(self) -> int:
@@ -194,6 +177,7 @@ class SearchStudy:
                 live.suggest_categorical(name, distribution.choices)
 
     def _id_of(self, number: int) -> int:
+        """Return the id under which the storage has the trial with this number."""
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
     def schedule(self, cohort: Sequence[PlannedTrial]) -> Schedule:
@@ -202,8 +186,8 @@ class SearchStudy:
         numbers = [trial.number for trial in cohort]
         return Schedule.of(
             numbers,
-            search.rungs(self.spec.model.epochs),
-            search.eta,
+            search.rung_epochs(self.spec.model.epochs),
+            search.reduction_factor,
             hyperband=search.pruner == "hyperband",
             seed=(search.seed, min(numbers)),
         )
@@ -211,14 +195,18 @@ class SearchStudy:
     def add_minutes(self, minutes: float) -> None:
         """Add the minutes that a cohort took, if the study has a budget of minutes."""
         if self.spec.search.minutes is not None:
-            before = float(self._study.user_attrs.get(MINUTES_ATTRIBUTE, 0.0))
-            self._study.set_user_attr(MINUTES_ATTRIBUTE, before + minutes)
+            self._study.set_user_attr(MINUTES_ATTRIBUTE, self._minutes + minutes)
 
     @property
     def out_of_time(self) -> bool:
         """Whether the budget of minutes is spent."""
         budget = self.spec.search.minutes
-        return budget is not None and self._study.user_attrs.get(MINUTES_ATTRIBUTE, 0.0) >= budget
+        return budget is not None and self._minutes >= budget
+
+    @property
+    def _minutes(self) -> float:
+        """The minutes that the finished cohorts took together."""
+        return float(self._study.user_attrs.get(MINUTES_ATTRIBUTE, 0.0))
 
     def record(self, trial: FinishedTrial, run_url: str = "") -> None:
         """Store the result of a trial; from then on the trial counts and is never trained again.
@@ -232,7 +220,7 @@ class SearchStudy:
         attributes = trial.attributes() | ({URL_ATTRIBUTE: run_url} if run_url else {})
         values = {rung.epoch: objective.of(rung) for rung in trial.rungs}
         if self.spec.search.appends:
-            if trial.number != self._added:  # in a grid, the number is the place
+            if trial.number != self._added:  # in a grid, the number is the position
                 raise ValueError(f"trial {trial.number} recorded in the place of {self._added}")
             self._added += 1
             self._study.add_trial(
@@ -269,6 +257,7 @@ class SearchStudy:
         return None if unwanted or self.finalists_due() else self._finals()
 
     def _finals(self) -> Finals | None:
+        """Return the finalists' results as they are stored, for whichever finalists that was."""
         stored = self._study.user_attrs.get(FINALISTS_ATTRIBUTE)
         return None if stored is None else Finals.from_json(stored)
 
@@ -292,9 +281,17 @@ class SearchStudy:
         self._study.set_user_attr(TEST_ATTRIBUTE, [*self.test_evaluations(), evaluation])
 
 
-def _is_whole(trial: FrozenTrial) -> bool:
-    """Return whether a trial has all its hyperparameters."""
+def _is_asked(trial: FrozenTrial) -> bool:
+    """Return whether a trial has all its hyperparameters.
+
+    If a driver was killed while it asked for a trial, some are missing until it is asked for again.
+    """
     return len(trial.params) == len(fields(Hyperparameters))
+
+
+def _planned(trial: FrozenTrial) -> PlannedTrial:
+    """Return a trial of Optuna that has all its hyperparameters as a planned trial."""
+    return PlannedTrial(trial.number, Hyperparameters(**trial.params))
 
 
 def _is_ours(trial: FrozenTrial) -> bool:

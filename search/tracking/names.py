@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from search.trials.attributes import DATA_ATTRIBUTE
 from search.trials.finals import Finalist
 from search.trials.finished_trial import Spread
 
@@ -26,6 +27,10 @@ IMAGES_TAG = "lockstep.weight_images"  # the scale of the weight images that are
 TEST_SET_TAG = "lockstep.test_set"
 TEST_TIME_TAG = "lockstep.test_time"
 RETRAINED_TAG = "lockstep.retrained_trial"
+
+# Lockstep also gives these tags to the versions of a registered model.
+DATA_TAG = DATA_ATTRIBUTE  # the digest of the data
+SCORE_TAG = "lockstep.{}"  # the validation score with this name
 
 # These metrics are logged in addition to those of the curves.
 SUMMARY_METRICS = ("best_epoch", "best_val_loss", "stopped_epoch")

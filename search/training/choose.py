@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from core.trainer.training_data import TrainingData
 from search.redact import redacted
 from search.settings import Settings
-from search.training.dask_cluster import LOCAL, connected, counted
+from search.training.dask_cluster import LOCAL, connected
 from search.training.dask_executor import DaskExecutor
 from search.training.executor import Executor
 from search.training.processes import processes
+from search.wording import counted
 
 
 @contextlib.contextmanager

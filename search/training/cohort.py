@@ -19,8 +19,8 @@ from core.trainer.training_data import TrainingData
 from search.spec.objective import Objective
 from search.training.executor import Executor, StackJob, Watch
 from search.training.stacks import MIN_STACK_TRIALS, MIN_SURVIVORS, stacks
-from search.trials.finished_trial import FinishedTrial, Rung
-from search.trials.outcome import Outcome, mean_curves, outcome_of, rung_at
+from search.trials.finished_trial import FinishedTrial, RungScores
+from search.trials.outcome import Outcome, mean_curves, outcome_of, scores_at
 from search.trials.trial import PlannedTrial
 
 Seat = tuple[Stack, int]  # the stack of a trial, and its index there
@@ -86,14 +86,14 @@ class CohortRun:
         Trials that stop at a rung are yielded while the others train on. The iteration ends early
         if the watch asks to stop.
         """
-        for rung in range(len(self._schedule.rungs)):
-            last = rung == len(self._schedule.rungs) - 1
+        for rung in range(len(self._schedule.rung_epochs)):
+            last = rung == len(self._schedule.rung_epochs) - 1
             scores: dict[int, Score] = {
                 trial.number: self._objective.rank_key(at)
                 for trial in self._alive
                 if trial.number in self._recorded
                 for at in self._recorded[trial.number].rungs
-                if at.epoch == self._schedule.rungs[rung]
+                if at.epoch == self._schedule.rung_epochs[rung]
             }
             for trial in self._arrivals():
                 if trial.number in self._recorded:
@@ -101,7 +101,7 @@ class CohortRun:
                 if self._diverged(trial) or last:
                     yield trial, self._outcome(self._seats[trial.number])
                 else:
-                    scores[trial.number] = self._objective.rank_key(self._rung(trial, rung))
+                    scores[trial.number] = self._objective.rank_key(self._scores(trial, rung))
             self.seconds += self._training.executor.training_seconds
             if last or self._training.watch.stopping():
                 return
@@ -126,12 +126,12 @@ class CohortRun:
 
     def train(self, rung: int) -> None:
         """Start to train the trials that have not stopped, up to this rung."""
-        start = self._schedule.rungs[rung - 1] if rung else 0
-        epochs = self._schedule.rungs[rung] - start
+        start = self._schedule.rung_epochs[rung - 1] if rung else 0
+        epochs = self._schedule.rung_epochs[rung] - start
         cut = stacks(self._alive, MIN_SURVIVORS if rung else MIN_STACK_TRIALS)
         needed = [trials for trials in cut if any(self._is_needed(each, rung) for each in trials)]
-        self._cut = [(trials, place) for trials in needed for place in range(len(self._seeds))]
-        jobs = [StackJob(self._stack(trials, place, rung), epochs) for trials, place in self._cut]
+        self._cut = [(trials, seed) for trials in needed for seed in range(len(self._seeds))]
+        jobs = [StackJob(self._stack(trials, seed, rung), epochs) for trials, seed in self._cut]
         again = [each for trials in needed for each in trials if each.number in self._recorded]
         ends = (min(self._recorded[each.number].stopped_epoch, start + epochs) for each in again)
         self._training.watch.repeated(len(self._seeds) * sum(end - start for end in ends))
@@ -152,16 +152,19 @@ class CohortRun:
         On a processor that rounds differently, it may diverge although it did not before.
         """
         recorded = self._recorded.get(trial.number)
-        if recorded is None or recorded.stopped_epoch <= self._schedule.rungs[rung]:
+        if recorded is None or recorded.stopped_epoch <= self._schedule.rung_epochs[rung]:
             return False
         return trial.number not in self._seats or not self._diverged(trial)
 
-    def _stack(self, trials: Sequence[PlannedTrial], place: int, rung: int) -> Stack:
-        """Return the stack of these trials under one seed, ready to be trained to this rung."""
+    def _stack(self, trials: Sequence[PlannedTrial], seed: int, rung: int) -> Stack:
+        """Return the stack of these trials, ready to be trained to this rung.
+
+        seed: the index of the seed that they are trained with.
+        """
         if rung > 0:
-            return packed([self._seats[trial.number][place] for trial in trials])
+            return packed([self._seats[trial.number][seed] for trial in trials])
         tried = tuple(trial.hyperparameters for trial in trials)
-        return Stack(tried, self._training.penalty, self._seeds[place])
+        return Stack(tried, self._training.penalty, self._seeds[seed])
 
     def _arrivals(self) -> Iterator[PlannedTrial]:
         """Yield each trial once its stacks of all seeds are trained."""
@@ -180,12 +183,14 @@ class CohortRun:
             for stack, k in self._seats[trial.number]
         )
 
-    def _rung(self, trial: PlannedTrial, rung: int) -> Rung:
+    def _scores(self, trial: PlannedTrial, rung: int) -> RungScores:
         """Return the trial's scores at this rung, as means over the seeds."""
         curves = mean_curves([stack.curves_of(k) for stack, k in self._seats[trial.number]])
-        return rung_at(curves, self._schedule.rungs[rung])
+        return scores_at(curves, self._schedule.rung_epochs[rung])
 
     def _outcome(self, seats: Sequence[Seat]) -> Outcome:
         """Return the outcome of the trial with these seats."""
-        rungs = self._schedule.rungs if len(self._schedule.rungs) > 1 else ()
-        return outcome_of([stack.result(k, self._training.data) for stack, k in seats], rungs)
+        compared_at = self._schedule.rung_epochs
+        if len(compared_at) == 1:
+            compared_at = ()  # A single rung is the full training, at which nothing is decided.
+        return outcome_of([stack.result(k, self._training.data) for stack, k in seats], compared_at)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from search.errors import LockstepError, first_line
 from search.redact import redacted
 from search.settings import Settings
+from search.wording import counted
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -74,11 +75,6 @@ def _close(opened: Any, timeout: float) -> None:
     """Close a client or cluster. What Dask raises then must not hide the error before it."""
     with contextlib.suppress(Exception):
         opened.close(timeout=timeout)
-
-
-def counted(n: int, word: str, plural: str = "s") -> str:
-    """Return a number with its noun, which is in the plural unless the number is 1."""
-    return f"{n:,} {word}{plural * (n != 1)}"
 
 
 def check_address(address: str) -> None:
@@ -154,14 +150,14 @@ def _check_workers(client: Client, address: str) -> None:
         ) from error
     versions = client.get_versions(packages=["numpy"])
     ours = _versions(versions["client"])
-    for place, theirs in [
+    for member, theirs in [
         (f"the scheduler at {address}", versions["scheduler"]),
         *((f"the worker at {worker}", each) for worker, each in versions["workers"].items()),
     ]:
         for name, version in _versions(theirs).items():
-            if version != ours[name] and not (name == "numpy" and "scheduler" in place):
+            if version != ours[name] and not (name == "numpy" and "scheduler" in member):
                 raise LockstepError(
-                    f"--cluster {address}: {place} has {name} {version}, the driver has "
+                    f"--cluster {address}: {member} has {name} {version}, the driver has "
                     f"{ours[name]}: install the same on both (one image for all is simplest)"
                 )
     version = importlib.metadata.version("lockstep")

@@ -16,7 +16,7 @@ from search.errors import LockstepError
 from search.training.executor import (
     MAX_RESTARTS,
     POLL_SECONDS,
-    Progress,
+    Reporter,
     StackJob,
     Watch,
     run_job,
@@ -76,16 +76,16 @@ class DaskExecutor:
         topic = f"lockstep-{uuid.uuid4().hex}"
 
         def hear(event: tuple[float, tuple[int, int]]) -> None:
-            place, epochs = event[1]
-            trained[place] = epochs
+            index, epochs = event[1]
+            trained[index] = epochs
 
         def submit(first: int) -> list[Future]:
             if self._scattered is None:
                 self._scattered = self._scatter()
             data = self._scattered
             futures = [
-                self._client.submit(train_on_worker, data, jobs[place], topic, place, pure=False)
-                for place in range(first, len(jobs))
+                self._client.submit(train_on_worker, data, jobs[index], topic, index, pure=False)
+                for index in range(first, len(jobs))
             ]
             for future in futures:
                 future.add_done_callback(note_time)
@@ -95,20 +95,20 @@ class DaskExecutor:
             self.training_seconds = time.perf_counter() - started
 
         self._client.subscribe_topic(topic, hear)
-        return self._results(submit, submit(0), trained, Progress(trained, watch))
+        return self._results(submit, submit(0), trained, Reporter(trained, watch))
 
     def _results(
         self,
         submit: Callable[[int], list[Future]],
         futures: list[Future],
         trained: list[int],
-        progress: Progress,
+        reporter: Reporter,
     ) -> Iterator[Stack]:
         """Yield the stacks in order; submit the work again if the cluster has lost it."""
         done = restarts = 0
-        while done < len(trained) and not progress.stopping:
+        while done < len(trained) and not reporter.stopping:
             try:
-                result = self._result(futures[0], progress)
+                result = self._result(futures[0], reporter)
             except _GoneError as error:
                 restarts += 1
                 if restarts > MAX_RESTARTS:
@@ -116,15 +116,15 @@ class DaskExecutor:
                 self._scattered = None
                 futures = submit(done)
                 continue
-            if result is None or progress.stopping:
+            if result is None or reporter.stopping:
                 return
             stack, trained[done] = result
             del futures[0]  # The worker need not keep it.
             done, restarts = done + 1, 0
-            progress.tell()
+            reporter.tell()
             yield stack
 
-    def _result(self, future: Future, progress: Progress) -> tuple[Stack, int] | None:
+    def _result(self, future: Future, reporter: Reporter) -> tuple[Stack, int] | None:
         """Return the stack and its epochs, or None if the training should stop.
 
         Raises _GoneError if the work must be submitted again.
@@ -136,8 +136,8 @@ class DaskExecutor:
         looked = manned = time.monotonic()
         while future.status != "finished":
             ended.wait(POLL_SECONDS)
-            progress.tell()
-            if progress.stopping:
+            reporter.tell()
+            if reporter.stopping:
                 return None
             now = time.monotonic()
             if future.status == "error":
@@ -164,7 +164,7 @@ class DaskExecutor:
         return result
 
 
-def train_on_worker(data: TrainingData, job: StackJob, topic: str, place: int) -> tuple[Stack, int]:
+def train_on_worker(data: TrainingData, job: StackJob, topic: str, index: int) -> tuple[Stack, int]:
     """Train a job, as a task on a worker; return its stack and the epochs, summed over trials.
 
     If the driver stopped or died and no longer waits for the task, the task ends itself.
@@ -185,7 +185,7 @@ def train_on_worker(data: TrainingData, job: StackJob, topic: str, place: int) -
         told = time.monotonic()
         if not wanted():
             return True
-        worker.log_event(topic, (place, trained))
+        worker.log_event(topic, (index, trained))
         return False
 
     def wanted() -> bool:

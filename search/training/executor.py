@@ -67,8 +67,8 @@ def run_job(
     return stack
 
 
-class Progress:
-    """The progress of a run, which is reported to a watch.
+class Reporter:
+    """A reporter of the progress of a run to a watch.
 
     counts: the trained epochs of each job, which other code keeps up to date.
     """

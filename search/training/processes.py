@@ -15,7 +15,7 @@ from search.training.executor import (
     MAX_RESTARTS,
     POLL_SECONDS,
     Executor,
-    Progress,
+    Reporter,
     StackJob,
     Watch,
 )
@@ -49,17 +49,17 @@ class Processes:
             self.training_seconds = time.perf_counter() - started
 
         futures = [
-            self._threads.submit(self._survive, job, place % SLOTS)
-            for place, job in enumerate(jobs)
+            self._threads.submit(self._survive, job, index % SLOTS)
+            for index, job in enumerate(jobs)
         ]
         for future in futures:
             future.add_done_callback(note_time)
-        return self._results(futures, Progress(self._trained, watch))
+        return self._results(futures, Reporter(self._trained, watch))
 
-    def _results(self, futures: Futures, progress: Progress) -> Iterator[Stack]:
+    def _results(self, futures: Futures, reporter: Reporter) -> Iterator[Stack]:
         try:
             for future in futures:
-                stack = self._wait(future, progress)
+                stack = self._wait(future, reporter)
                 if stack is None:
                     return
                 yield stack
@@ -67,20 +67,20 @@ class Processes:
             for future in futures:
                 future.cancel()  # where the rest is not wanted
 
-    def _wait(self, future: Future[Stack], progress: Progress) -> Stack | None:
+    def _wait(self, future: Future[Stack], reporter: Reporter) -> Stack | None:
         """Return the stack; None where the training shall stop."""
-        while not progress.stopping:
+        while not reporter.stopping:
             try:
                 stack = future.result(timeout=POLL_SECONDS)
             except TimeoutError:
-                progress.tell()
+                reporter.tell()
                 continue
             except MemoryError as error:
                 raise LockstepError(
                     "a training process ran out of memory: use fewer --workers (finished trials "
                     "are kept)"
                 ) from error
-            progress.tell()
+            reporter.tell()
             return stack
         return None
 

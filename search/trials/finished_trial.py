@@ -11,17 +11,14 @@ import numpy as np
 
 from core.trainer.result import Hyperparameters, Status, TrainingResult
 from search.spec.objective import Objective
+from search.trials.attributes import RESULT_ATTRIBUTE, RUN_ATTRIBUTE
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-RESULT_ATTRIBUTE = "lockstep.result"
-RUN_ATTRIBUTE = "mlflow.run_id"
-URL_ATTRIBUTE = "mlflow.run"
-
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class RungScores:
     """The scores of a trial at an epoch at which it was compared with its cohort."""
 
     epoch: int
@@ -45,7 +42,7 @@ class FinishedTrial:
     configuration, they are means over the seeds.
 
     best_epoch: the epoch, counted from 1, with the lowest validation loss.
-    rungs: those that it reached; empty if trials are not pruned.
+    rungs: its scores at the rungs that it reached; empty if trials are not pruned.
     spread: None if there is only one seed.
     """
 
@@ -60,7 +57,7 @@ class FinishedTrial:
     best_val_loss: float
     stopped_epoch: int
     run_id: str
-    rungs: tuple[Rung, ...] = ()
+    rungs: tuple[RungScores, ...] = ()
     spread: Spread | None = None
 
     @classmethod
@@ -69,7 +66,7 @@ class FinishedTrial:
         number: int,
         result: TrainingResult,
         run_id: str,
-        rungs: tuple[Rung, ...] = (),
+        rungs: tuple[RungScores, ...] = (),
         spread: Spread | None = None,
     ) -> FinishedTrial:
         """Return the record of a trial with this result."""
@@ -120,7 +117,7 @@ class FinishedTrial:
             key: math.nan if value is None else value
             for key, value in trial.user_attrs[RESULT_ATTRIBUTE].items()
         }
-        plain["rungs"] = tuple(Rung(**rung) for rung in plain.get("rungs", ()))
+        plain["rungs"] = tuple(RungScores(**rung) for rung in plain.get("rungs", ()))
         if "spread" in plain:
             plain["spread"] = Spread(**plain["spread"])
         return cls(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from core.trainer.result import Curves, Status, TrainingResult
-from search.trials.finished_trial import Rung, Spread
+from search.trials.finished_trial import RungScores, Spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,12 @@ class Outcome:
 
     result: its curves are means over the seeds, and its weights are those of the first seed. If
         the trial diverged, both are those of the seed that diverged first.
-    rungs: those that it reached; empty if trials are not compared at rungs.
+    rungs: its scores at the rungs that it reached; empty if trials are not compared at rungs.
     spread: None if there is only one seed or the trial diverged.
     """
 
     result: TrainingResult
-    rungs: tuple[Rung, ...] = ()
+    rungs: tuple[RungScores, ...] = ()
     spread: Spread | None = None
 
 
@@ -40,13 +40,13 @@ def mean_curves(curves: Sequence[Curves]) -> Curves:
     )
 
 
-def outcome_of(results: Sequence[TrainingResult], rungs: Sequence[int]) -> Outcome:
+def outcome_of(results: Sequence[TrainingResult], rung_epochs: Sequence[int]) -> Outcome:
     """Return the outcome of one trial.
 
     The trial diverged if it did under any seed, and then in the first epoch in which it did.
 
     results: the trial's result for each seed.
-    rungs: the epochs at which trials are compared; empty if they are not compared at rungs.
+    rung_epochs: the epochs at which trials are compared; empty if they are not compared at rungs.
     """
     diverged = [each for each in results if each.status is Status.DIVERGED]
     first = min(diverged, key=lambda each: each.stopped_epoch, default=results[0])
@@ -55,7 +55,7 @@ def outcome_of(results: Sequence[TrainingResult], rungs: Sequence[int]) -> Outco
         curves = first.curves  # A mean with a diverged curve has no meaning.
     result = replace(first, curves=curves)
     reached = len(curves) - bool(diverged)
-    passed = [rung_at(curves, epoch) for epoch in rungs if epoch <= reached]
+    passed = [scores_at(curves, epoch) for epoch in rung_epochs if epoch <= reached]
     finite = [each for each in passed if math.isfinite(each.val_loss)]
     spread = None
     if len(results) > 1 and not diverged:
@@ -67,6 +67,8 @@ def outcome_of(results: Sequence[TrainingResult], rungs: Sequence[int]) -> Outco
     return Outcome(result, tuple(finite), spread)
 
 
-def rung_at(curves: Curves, epoch: int) -> Rung:
+def scores_at(curves: Curves, epoch: int) -> RungScores:
     """Return the scores after this epoch, counted from 1."""
-    return Rung(epoch, float(curves.val_loss[epoch - 1]), float(curves.val_accuracy[epoch - 1]))
+    return RungScores(
+        epoch, float(curves.val_loss[epoch - 1]), float(curves.val_accuracy[epoch - 1])
+    )

@@ -14,7 +14,7 @@ from search.trials.finished_trial import FinishedTrial
 
 # If more results than this are kept, those that were not used for longest are dropped. They are
 # read again when they are needed.
-MAX_BYTES = 512 << 20
+MAX_KEPT_BYTES = 512 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,6 @@ class Results:
             self._bytes += 0 if result is None else result.nbytes
         self._kept[run_id] = result
         self._kept.move_to_end(run_id)
-        while self._bytes > MAX_BYTES and len(self._kept) > 1:
+        while self._bytes > MAX_KEPT_BYTES and len(self._kept) > 1:
             _, oldest = self._kept.popitem(last=False)
             self._bytes -= 0 if oldest is None else oldest.nbytes

@@ -188,9 +188,9 @@ def one_at_a_time(
             direction="maximize",
             sampler=TPESampler(seed=seed),
             pruner=HyperbandPruner(
-                min_resource=study_spec.search.rungs(last)[0],
+                min_resource=study_spec.search.rung_epochs(last)[0],
                 max_resource=last,
-                reduction_factor=study_spec.search.eta,
+                reduction_factor=study_spec.search.reduction_factor,
             ),
         )
         known = distributions(study_spec.space)
@@ -348,7 +348,7 @@ def section(seeds: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
 
 
 def _rungs(name: str) -> str:
-    return ", ".join(map(str, spec(METHODS[name], 0, False).search.rungs(EPOCHS)))
+    return ", ".join(map(str, spec(METHODS[name], 0, False).search.rung_epochs(EPOCHS)))
 
 
 def _median(values: Sequence[float], form: str) -> str:

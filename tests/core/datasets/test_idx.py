@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from core.datasets.dataset import DataError
-from core.datasets.idx import MAX_BYTES, read_idx
+from core.datasets.idx import MAX_VALUE_BYTES, read_idx
 
 Bytes = npt.NDArray[np.uint8]
 arrays = st.sampled_from([1, 3]).flatmap(
@@ -63,7 +63,10 @@ def test_damage_is_read_or_refused_but_nothing_else(
         (encode(IMAGES)[:10], "ends within its header of 16 bytes"),
         (encode(IMAGES)[:-1], "claims 2 x 3 x 4 = 24 bytes of values, but has only 23"),
         (encode(IMAGES) + b"!", "but has more"),
-        (struct.pack(">HBB3I", 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1), f"the {MAX_BYTES} allow"),
+        (
+            struct.pack(">HBB3I", 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1),
+            f"the {MAX_VALUE_BYTES} allow",
+        ),
         (
             gzip.compress(encode(IMAGES), mtime=0)[:-4],
             "cannot be read as an IDX file: Compressed file ended",

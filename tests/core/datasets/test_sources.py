@@ -283,7 +283,7 @@ def test_npz_files_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(DataError, match=r"not a valid \.npz file: File is not a zip file"):
         load(str(path), None, None, silent)
     np.savez(path, X=X, y=Y)
-    monkeypatch.setattr("core.datasets.npz.MAX_BYTES", 300)
+    monkeypatch.setattr("core.datasets.npz.MAX_UNPACKED_BYTES", 300)
     with pytest.raises(DataError, match="bytes, more than 300 allowed"):
         load(str(path), None, None, silent)
 

@@ -13,7 +13,7 @@ from core.trainer.pruning import (
     bracket_sizes,
     kept,
     planned_epochs,
-    rungs,
+    rung_epochs,
     survivors,
 )
 
@@ -31,7 +31,7 @@ values = st.one_of(st.floats(), st.sampled_from([0.5, 1.0, math.nan, math.inf]))
     ],
 )
 def test_rungs(arguments: tuple[int, int, int], expected: tuple[int, ...]) -> None:
-    assert rungs(*arguments) == expected
+    assert rung_epochs(*arguments) == expected
 
 
 @given(n=st.integers(1, 1000), reduction=reductions, decisions=st.integers(0, 6))
@@ -69,7 +69,7 @@ def test_survivors() -> None:
 def schedules(draw: st.DrawFn) -> Schedule:
     numbers = draw(st.sets(st.integers(0, 500), min_size=1, max_size=60))
     reduction = draw(reductions)
-    levels = rungs(draw(st.integers(1, 4)), reduction, draw(st.integers(5, 100)))
+    levels = rung_epochs(draw(st.integers(1, 4)), reduction, draw(st.integers(5, 100)))
     return Schedule.of(
         numbers, levels, reduction, hyperband=draw(st.booleans()), seed=(draw(st.integers(0, 9)), 3)
     )
@@ -79,7 +79,7 @@ def play(schedule: Schedule, values: dict[tuple[int, int], float]) -> list[set[i
     """Who trains to each rung; values: by rung and trial."""
     alive = set(schedule.brackets)
     trained = []
-    for rung in range(len(schedule.rungs)):
+    for rung in range(len(schedule.rung_epochs)):
         trained.append(set(alive))
         scores = {number: (values.get((rung, number), float(number)),) for number in alive}
         alive -= schedule.pruned(rung, scores)
@@ -91,11 +91,11 @@ def test_never_fewer_survive_than_the_rule_says(schedule: Schedule, data: st.Dat
     """And never more, of those whose bracket has begun to choose."""
     alive = set(schedule.brackets)
     sizes = {s: list(schedule.brackets.values()).count(s) for s in schedule.brackets.values()}
-    for rung in range(len(schedule.rungs)):
+    for rung in range(len(schedule.rung_epochs)):
         scores: dict[int, Score] = {n: (data.draw(values),) for n in sorted(alive)}
         stopped = schedule.pruned(rung, scores)
         assert stopped <= alive
-        if rung == len(schedule.rungs) - 1:
+        if rung == len(schedule.rung_epochs) - 1:
             assert not stopped
             return
         for s, n in sizes.items():
@@ -104,7 +104,7 @@ def test_never_fewer_survive_than_the_rule_says(schedule: Schedule, data: st.Dat
             assert members - finite <= stopped, "what is not finite never goes on"
             expected = len(finite)
             if s <= rung:
-                expected = min(expected, kept(n, schedule.reduction, rung - s + 1))
+                expected = min(expected, kept(n, schedule.reduction_factor, rung - s + 1))
             assert len(members - stopped) == expected
             rest = [scores[each][0] for each in members & stopped & finite]
             best = [scores[each][0] for each in members - stopped]
@@ -119,18 +119,18 @@ def test_the_order_of_arrival_is_irrelevant(schedule: Schedule, data: st.DataObj
         (number, (data.draw(st.sampled_from([0.1, 0.2, 0.3, math.nan])),)) for number in numbers
     ]
     shuffled = data.draw(st.permutations(scores))
-    for rung in range(len(schedule.rungs)):
+    for rung in range(len(schedule.rung_epochs)):
         assert schedule.pruned(rung, dict(scores)) == schedule.pruned(rung, dict(shuffled))
 
 
 @given(schedule=schedules())
 def test_planned_epochs_are_those_that_are_trained(schedule: Schedule) -> None:
     trained = play(schedule, {})
-    steps = [b - a for a, b in zip((0, *schedule.rungs), schedule.rungs, strict=False)]
+    steps = [b - a for a, b in zip((0, *schedule.rung_epochs), schedule.rung_epochs, strict=False)]
     total = sum(len(alive) * step for alive, step in zip(trained, steps, strict=True))
-    sizes = [list(schedule.brackets.values()).count(s) for s in range(len(schedule.rungs))]
+    sizes = [list(schedule.brackets.values()).count(s) for s in range(len(schedule.rung_epochs))]
     skipped = range(len(sizes))
-    assert planned_epochs(sizes, skipped, schedule.rungs, schedule.reduction) == total
+    assert planned_epochs(sizes, skipped, schedule.rung_epochs, schedule.reduction_factor) == total
 
 
 def test_the_seed_deals_the_brackets() -> None:

@@ -47,7 +47,7 @@ def test_counts_those_that_cannot_be_told_from_the_best() -> None:
     """Five trials of the same skill, five that are worse by far less than examples differ."""
     tried = grid(*[(0.1 * (k + 1), 0.01) for k in range(10)])
     choice, _ = made([0.0] * 5 + [0.1] * 5, tried, 0.3, Objective.LOSS)
-    assert choice.tied == 5
+    assert choice.indistinguishable == 5
     worse = [each for each in choice.standings if each.trial.number >= 5]
     assert all(each.p_value < 0.001 < each.behind for each in worse)
     assert all(each.loss_error > 0.03 for each in choice.standings), "unpaired, none could be told"
@@ -69,7 +69,7 @@ def test_differences_that_nobody_could_want_are_none() -> None:
     tried = grid((0.5, 1e-6), (0.5, 2e-6), (0.5, 1.0))
     choice, scores = made([0, 2e-5, 0.2], tried, 1e-7, Objective.LOSS)
     assert choice.standings[1].behind > 10 * choice.standings[1].behind_error
-    assert choice.tied == 2
+    assert choice.indistinguishable == 2
     assert choice.one_se.trial.number == 1
     assert scores.trials[0].number == 0
 

@@ -11,7 +11,7 @@ import pytest
 from core.trainer.result import Hyperparameters, Status
 from search.findings.importances import MOST, importances
 from search.spec.study_spec import StudySpec
-from search.trials.finished_trial import FinishedTrial, Rung
+from search.trials.finished_trial import FinishedTrial, RungScores
 
 MakeSpec = Callable[..., StudySpec]
 RATES = "learning_rate = { low = 1e-4, high = 1.0, log = true"
@@ -44,7 +44,7 @@ def trial(
         best_val_loss=score,
         stopped_epoch=5 if status is Status.COMPLETED else 3,
         run_id=f"run {number}",
-        rungs=() if status is Status.DIVERGED else (Rung(3, score, score),),
+        rungs=() if status is Status.DIVERGED else (RungScores(3, score, score),),
     )
 
 

@@ -1,0 +1,17 @@
+"""The names under which Optuna keeps what Lockstep stores with a study and with its trials."""
+
+from __future__ import annotations
+
+# Of a trial
+RESULT_ATTRIBUTE = "lockstep.result"
+RUN_ATTRIBUTE = "mlflow.run_id"  # also of the study, with the trial's number, for a rewritten run
+URL_ATTRIBUTE = "mlflow.run"
+
+# Of a study
+SPEC_ATTRIBUTE = "lockstep.spec"
+DATA_ATTRIBUTE = "lockstep.data_digest"  # a registered model has a tag of the same name
+TEST_ATTRIBUTE = "lockstep.test_evaluations"
+FINALISTS_ATTRIBUTE = "lockstep.finalists"
+# The latest cohort: the number of its first trial, and one more than that of its last.
+COHORT_ATTRIBUTE = "lockstep.cohort"
+MINUTES_ATTRIBUTE = "lockstep.minutes"  # the minutes that finished cohorts took
