@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import dataclass
 from typing import Any, Self
 
 import click
 
-PLAIN_LINE_SECONDS = 10.0  # between progress lines where there is no terminal
+PLAIN_LINE_SECONDS = 10.0  # the time between progress lines if there is no terminal
 
 
 class Console:
-    """Prints text to standard output, or to standard error if JSON is asked for."""
+    """A printer of text to standard output, or to standard error if JSON is asked for."""
 
     def __init__(self, as_json: bool = False) -> None:
         self._as_json = as_json
@@ -27,43 +28,39 @@ class Console:
         if self._as_json:
             click.echo(json.dumps(value, allow_nan=False))
 
-    def progress(
-        self,
-        trials: int | None,
-        epochs: int | None,
-        done: int = 0,
-        trained: int = 0,
-        what: str = "trials",
-    ) -> Progress:
+    def progress(self, workload: Workload, done: int = 0, trained: int = 0) -> Progress:
         """Return a progress display to be entered; see `Progress`."""
-        return Progress(self, trials, epochs, done, trained, what)
+        return Progress(self, workload, done, trained)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What a command has to do in all, including what earlier commands have done of it.
+
+    total: the number of things to be recorded, None if it is unknown.
+    epochs: the number of epochs to be trained for them together, None if it is unknown.
+    things: what is recorded, in the plural.
+    """
+
+    total: int | None
+    epochs: int | None
+    things: str = "trials"
 
 
 class Progress:
-    """Shows trials done, the best so far and the time left.
+    """A display of the trials or other things that are done, the best so far and the time left.
 
     On a terminal it is a bar, elsewhere a line from time to time. It advances with every epoch that
-    any trial trains; a trial counts as done when it is recorded.
+    is trained; a thing counts as done when it is recorded.
 
-    trials, epochs: the expected totals, None if they are unknown. done, trained: the trials and
-    epochs that earlier launches finished. what: the word for the things that are counted.
+    done, trained: the things and epochs of the workload that earlier commands have done.
     """
 
-    def __init__(
-        self,
-        console: Console,
-        trials: int | None,
-        epochs: int | None,
-        done: int,
-        trained: int,
-        what: str,
-    ) -> None:
+    def __init__(self, console: Console, workload: Workload, done: int, trained: int) -> None:
         self._console = console
-        self._total = trials
-        self._epochs = epochs
+        self._workload = workload
         self._done = done
         self._trained = trained
-        self._what = what
         self._best = ""
         self._started = self._last_line = time.monotonic()
         self._bar: Any = None
@@ -74,9 +71,9 @@ class Progress:
 
             known = "{percentage:3.0f}% |{bar:30}| {desc} [{elapsed}, {remaining} left]"
             self._bar = tqdm(
-                total=self._epochs,
+                total=self._workload.epochs,
                 initial=self._trained,
-                bar_format="{desc} [{elapsed}]" if self._epochs is None else known,
+                bar_format="{desc} [{elapsed}]" if self._workload.epochs is None else known,
                 leave=True,
             )
             self._describe()
@@ -98,21 +95,24 @@ class Progress:
             self._bar.n = self._bar.initial = max(0, self._bar.n - epochs)
 
     def recorded(self, best: str) -> None:
-        """Count one more trial as done. best: the best score so far, in words."""
+        """Count one more thing as done. best: the best score so far, in words."""
         self._done += 1
         self._best = best
         now = time.monotonic()
         if self._bar is not None:
             self._describe()
-        elif now - self._last_line > PLAIN_LINE_SECONDS or self._done == self._total:
+        elif now - self._last_line > PLAIN_LINE_SECONDS or self._done == self._workload.total:
             self._last_line = now
             self._console.say(f"{self._text()} ({now - self._started:.0f} s)")
 
     def _text(self) -> str:
-        of = "" if self._total is None else f"/{max(self._done, self._total)}"
-        return f"{self._done}{of} {self._what}" + (f", best {self._best}" if self._best else "")
+        """Return how many things are done of how many, and the best so far."""
+        total, things = self._workload.total, self._workload.things
+        of = "" if total is None else f"/{max(self._done, total)}"
+        return f"{self._done}{of} {things}" + (f", best {self._best}" if self._best else "")
 
     def _describe(self) -> None:
+        """Write beside the bar what is done."""
         self._bar.set_description_str(self._text(), refresh=False)
 
 

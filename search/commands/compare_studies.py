@@ -8,6 +8,7 @@ from math import hypot
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from core.statistics.paired import Means, differences, holm, mcnemar_tests, t_test
 from search.commands.compare import Comparison
@@ -80,17 +81,11 @@ def compare_studies(comparisons: Sequence[Comparison]) -> StudiesComparison:
             raise LockstepError(f"{name} is named twice: name each study once")
     ordered = sorted(comparisons, key=lambda each: each.choice.best.trial.val_loss)
     reference = ordered[0]
-    same = [each for each in ordered if _same_examples(each, reference)]
-    losses = np.stack([each.scores.losses[0] for each in same])
-    errors = np.stack([each.scores.errors[0] for each in same])
-    by_loss = differences(losses)
-    loss_p = holm(t_test(by_loss, losses.shape[1])[1:])
-    accuracy_p = holm(mcnemar_tests(errors)[1:])
+    paired = _PairedTests.of([each for each in ordered if _same_examples(each, reference)])
     found: list[Difference | None] = []
     for other in ordered[1:]:
-        if other in same:
-            place = same.index(other)
-            found.append(_paired(other, reference, by_loss, place, loss_p, accuracy_p))
+        if _same_examples(other, reference):
+            found.append(paired.difference(other))
         elif _same_problem(other, reference):
             found.append(_unpaired(other, reference))
         else:
@@ -99,33 +94,53 @@ def compare_studies(comparisons: Sequence[Comparison]) -> StudiesComparison:
 
 
 def _same_examples(one: Comparison, other: Comparison) -> bool:
+    """Return whether two studies are validated on the same examples."""
     return one.data.validation.digest == other.data.validation.digest
 
 
 def _same_problem(one: Comparison, other: Comparison) -> bool:
+    """Return whether two studies tell the same classes of the same source apart."""
     (mine, its), (my_data, its_data) = (one.spec.data, other.spec.data), (one.data, other.data)
     return mine.source == its.source and my_data.train.class_names == its_data.train.class_names
 
 
-def _paired(
-    other: Comparison,
-    reference: Comparison,
-    by_loss: Means,
-    place: int,
-    loss_p: np.ndarray[Any, Any],
-    accuracy_p: np.ndarray[Any, Any],
-) -> Difference:
-    return Difference(
-        paired=True,
-        loss=float(by_loss.mean[place]),
-        loss_error=float(by_loss.standard_error[place]),
-        loss_p=float(loss_p[place - 1]),
-        accuracy=_accuracy_behind(other, reference),
-        accuracy_p=float(accuracy_p[place - 1]),
-    )
+@dataclass(frozen=True, slots=True)
+class _PairedTests:
+    """Tests of the best trials of K studies, example by example, against that of the first.
+
+    loss: the differences of the losses, K each. loss_p, accuracy_p: Holm-adjusted p values of the
+    other K - 1 studies.
+    """
+
+    studies: Sequence[Comparison]
+    loss: Means
+    loss_p: npt.NDArray[np.float64]
+    accuracy_p: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, studies: Sequence[Comparison]) -> _PairedTests:
+        """Return the tests of studies that are all validated on the same examples."""
+        losses = np.stack([each.scores.losses[0] for each in studies])
+        errors = np.stack([each.scores.errors[0] for each in studies])
+        loss = differences(losses)
+        loss_p = holm(t_test(loss, losses.shape[1])[1:])
+        return cls(studies, loss, loss_p, holm(mcnemar_tests(errors)[1:]))
+
+    def difference(self, study: Comparison) -> Difference:
+        """Return the difference of one of the studies from the first."""
+        k = self.studies.index(study)
+        return Difference(
+            paired=True,
+            loss=float(self.loss.mean[k]),
+            loss_error=float(self.loss.standard_error[k]),
+            loss_p=float(self.loss_p[k - 1]),
+            accuracy=_accuracy_behind(study, self.studies[0]),
+            accuracy_p=float(self.accuracy_p[k - 1]),
+        )
 
 
 def _unpaired(other: Comparison, reference: Comparison) -> Difference:
+    """Return the difference of a study from the reference, validated on other examples."""
     mine, best = other.choice.best, reference.choice.best
     return Difference(
         paired=False,
@@ -138,6 +153,7 @@ def _unpaired(other: Comparison, reference: Comparison) -> Difference:
 
 
 def _accuracy_behind(other: Comparison, reference: Comparison) -> float:
+    """Return by how much the accuracy of a study's best trial is lower than the reference's."""
     return reference.choice.best.trial.val_accuracy - other.choice.best.trial.val_accuracy
 
 
@@ -162,7 +178,7 @@ def summary(comparison: StudiesComparison) -> str:
         )
     headings = [
         "study", "trials", "best", "learning rate", "weight decay", "batch", "val loss", "accuracy",
-        "too good by",
+        "optimism",
     ]  # fmt: skip
     first = comparison.studies[0]
     lines = [table(headings, rows), ""]
@@ -172,6 +188,7 @@ def summary(comparison: StudiesComparison) -> str:
 
 
 def _in_words(difference: Difference | None) -> str:
+    """Return a difference in words, with its p values if it is paired."""
     if difference is None:
         return "other data or other classes, so that their scores cannot be compared"
     points = 100 * difference.accuracy

@@ -13,7 +13,7 @@ from search.commands.driver import Driver, Seconds
 from search.commands.report import write_report
 from search.commands.session import Session, open_session
 from search.commands.study_data import described, load_data
-from search.console import Console
+from search.console import Console, Workload
 from search.findings.choice import Choice
 from search.findings.sentences import note
 from search.redact import redacted
@@ -104,8 +104,8 @@ def _run(session: Session) -> LaunchReport:
         driver = None
         cohort = study.next_cohort()
         if cohort or study.finalists_due():
-            done = len(finished), study.epochs_trained
-            bar = console.progress(study.budget, study.planned_epochs, *done)
+            workload = Workload(study.budget, study.planned_epochs)
+            bar = console.progress(workload, len(finished), study.epochs_trained)
             progress = stack.enter_context(bar)
             training = stack.enter_context(session.training(progress))
             driver = Driver(session, training, progress)
@@ -157,7 +157,9 @@ def _search_line(study: SearchStudy, n_finished: int, settings: Settings) -> str
     many = search.minutes is not None or search.epochs is not None
     parts: list[str] = [search.sampler]
     if search.pruner != "none":
-        parts.append(f"{search.pruner} at {', '.join(map(str, search.rungs(epochs)[:-1]))} epochs")
+        parts.append(
+            f"{search.pruner} at {', '.join(map(str, search.rung_epochs(epochs)[:-1]))} epochs"
+        )
     if study.budget is not None:
         about = "up to " if many else ""
         parts.append(f"{about}{study.budget:,} configurations × {epochs} epochs")

@@ -14,7 +14,7 @@ from core.trainer.result import Hyperparameters
 from search.commands.retrain_report import RetrainReport
 from search.commands.session import Session, open_session, results_of
 from search.commands.study_data import load_data
-from search.console import Console
+from search.console import Console, Workload
 from search.errors import LockstepError, NothingToShowError
 from search.figures import templates
 from search.figures.confusion import confusion_matrix
@@ -22,7 +22,7 @@ from search.figures.curves import retrain_curves
 from search.findings.choice import choose
 from search.findings.scores import validation_scores
 from search.model.fitting import Fit, Fitter, compared, epochs_by_validation
-from search.model.registry import Validated, register_model
+from search.model.registry import Candidate, Validated, register_model
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.study.search_study import SearchStudy
@@ -81,14 +81,7 @@ def retrain(
             seed_errors=[each.errors for each in others],
             earlier_uses=len(session.study.test_evaluations()),
         )
-        tags = {RETRAINED_TAG: str(trial.number)}
-        with tracker.run(f"retrain #{trial.number}", "retrain", tags) as run_id:
-            _record_test_use(session.study, tracker, run_id, report)
-            _log(session, tracker, run_id, everything, report)
-            report.model = register_model(
-                tracker, run_id, spec.name, chosen.result.weights, everything, validated
-            )
-        report.run_url = links.run_url(settings.ui_address, tracker.experiment_id, run_id)
+        _write(session, tracker, report, Candidate(chosen.result.weights, everything, validated))
         return report
 
 
@@ -112,7 +105,8 @@ def _fits(
     baseline = None if spec.baseline is None else spec.baseline.hyperparameters()
     same = baseline == trial.hyperparameters and epochs == spec.model.epochs
     count = 1 + seeds + (baseline is not None and not same)
-    with session.console.progress(count, count * spec.model.epochs, what="fits") as progress:
+    workload = Workload(count, count * spec.model.epochs, "fits")
+    with session.console.progress(workload) as progress:
 
         def on_epoch(trained: int) -> bool:
             progress.trained(trained)
@@ -127,7 +121,7 @@ def _fits(
             return found
 
         chosen = fitted(trial.hyperparameters, epochs)
-        its = chosen if same else None
+        its = chosen if same else None  # the baseline's fit
         if baseline is not None and not same:
             its = fitted(baseline, spec.model.epochs)
         others = [fitted(trial.hyperparameters, epochs, 1 + k) for k in range(seeds)]
@@ -179,6 +173,17 @@ def _validated(
     return Validated(trial.number, float(loss), float(accuracy), objective, data.digest), epochs
 
 
+def _write(session: Session, tracker: Tracker, report: RetrainReport, candidate: Candidate) -> None:
+    """Write the run of a retrain and register its model; complete the report with both."""
+    tags = {RETRAINED_TAG: str(report.trial)}
+    with tracker.run(f"retrain #{report.trial}", "retrain", tags) as run_id:
+        _record_test_use(session.study, tracker, run_id, report)
+        _log(session, tracker, run_id, candidate.examples, report)
+        report.model = register_model(tracker, run_id, session.spec.name, candidate)
+    address = session.settings.ui_address
+    report.run_url = links.run_url(address, tracker.experiment_id, run_id)
+
+
 def _record_test_use(
     study: SearchStudy, tracker: Tracker, run_id: str, report: RetrainReport
 ) -> None:
@@ -195,6 +200,7 @@ def _record_test_use(
 def _log(
     session: Session, tracker: Tracker, run_id: str, everything: Dataset, report: RetrainReport
 ) -> None:
+    """Log what a retrain found with its run: scores, parameters, datasets and figures."""
     spec, test = session.spec, session.data.test
     chosen, baseline = report.chosen, report.baseline
     parameters = spec.model.model_dump(mode="json") | {"epochs": report.epochs}

@@ -15,7 +15,7 @@ from core.trainer.result import TrainingResult
 from search.commands.report import write_report
 from search.commands.session import Session, open_session
 from search.commands.study_data import load_data
-from search.console import Console
+from search.console import Console, Workload
 from search.errors import NothingToShowError
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
@@ -95,7 +95,7 @@ def _write(
     whole = {number: trial for number, trial in finished.items() if number not in lost}
     unlike: list[int] = []
     with (
-        session.console.progress(len(finished), None, len(whole), what="runs") as progress,
+        session.console.progress(Workload(len(finished), None, "runs"), len(whole)) as progress,
         session.training(progress) as training,
     ):
         for cohort in study.cohorts():

@@ -8,25 +8,35 @@ Notation: D features, C classes; images are (height, width, 3) uint8 RGB.
 
 from __future__ import annotations
 
-import io
-import unicodedata
 from collections.abc import Sequence
-from functools import lru_cache
 from math import ceil, isfinite, isqrt, prod, sqrt
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-Pixels = npt.NDArray[np.uint8]
+from search.figures.page import (
+    INK,
+    MUTED,
+    Pixels,
+    blank,
+    captioned,
+    fitted,
+    framed,
+    png,
+    printable,
+    stacked,
+    text_line,
+    tiled,
+    wrapped,
+)
+
 Reals = npt.NDArray[np.floating[Any]]
 ImageShape = tuple[int, int] | None
 
 PANEL = 112  # pixels; the longer side of an enlarged template, as near as integers allow
 SHEET = 1200  # pixels; the width of a contact sheet, unless one tile is wider
-COMPRESSION = 4  # zlib's level; higher ones take twice as long and save a few per cent
-WHITE, INK, MUTED, LINE = 255, 40, 110, 205  # grey levels
 GREY = (187, 187, 187)  # padding, and weights that are not finite
 
 # Lightness falls equally from white to either side, so that w and -w look equally strong.
@@ -108,15 +118,10 @@ def templates(
     """
     _check(weights, class_names)
     scale = largest_weight(weights) if scale is None else scale
-    columns = _columns(len(class_names))
-    # With hundreds of classes, templates shrink, so that a browser can show the whole picture.
-    target = min(PANEL, max(1600 // columns, 16))
-    panels = _panels(weights, image_shape, scale, target)
-    names = _names(class_names)
-    body = _tiled([_captioned(p, [n]) for p, n in zip(panels, names, strict=True)], columns)
+    body = _labelled(weights, class_names, image_shape, scale)
     legend = f"blue -{scale:.3g}   red +{scale:.3g}" if scale else "all zero"
-    return _png(
-        _stacked([body, _text(_fitted(legend, body.shape[1], 11), 11, MUTED)], gap=5, edge=6)
+    return png(
+        stacked([body, text_line(fitted(legend, body.shape[1], 11), 11, MUTED)], gap=5, edge=6)
     )
 
 
@@ -132,19 +137,14 @@ def side_by_side(
     """
     if not entries:
         raise ValueError("Side by side needs at least one model.")
-    names = _names(class_names)
     rows: list[Pixels] = []
     for weights, caption in entries:
         _check(weights, class_names)
-        target = min(PANEL, max(1600 // _columns(len(names)), 16))
-        panels = _panels(weights, image_shape, scale, target)
-        body = _tiled(
-            [_captioned(p, [n]) for p, n in zip(panels, names, strict=True)], _columns(len(names))
-        )
+        body = _labelled(weights, class_names, image_shape, scale)
         largest = f"{caption}, largest |w| {largest_weight(weights):.3g}"
-        rows += [_text(_fitted(largest, body.shape[1], 12), 12, INK), body, _blank(6, 1)]
+        rows += [text_line(fitted(largest, body.shape[1], 12), 12, INK), body, blank(6, 1)]
     legend = f"blue -{scale:.3g}   red +{scale:.3g}"
-    return _png(_stacked([*rows, _text(_fitted(legend, 1600, 11), 11, MUTED)], gap=4, edge=6))
+    return png(stacked([*rows, text_line(fitted(legend, 1600, 11), 11, MUTED)], gap=4, edge=6))
 
 
 def contact_sheet(
@@ -166,12 +166,12 @@ def contact_sheet(
     for weights, caption in entries:
         _check(weights, class_names)
         panels = _panels(weights, image_shape, largest_weight(weights), max(tile // columns, 8))
-        body = _tiled(panels, columns, gap=3)
-        tiles.append(_captioned(body, _wrapped(caption, body.shape[1], 12)[:2]))
+        body = tiled(panels, columns, gap=3)
+        tiles.append(captioned(body, wrapped(caption, body.shape[1], 12)[:2]))
     across = max(SHEET // (max(each.shape[1] for each in tiles) + 18), 1)
     across = ceil(len(tiles) / ceil(len(tiles) / across))  # so rows have nearly the same length
-    body = _tiled(tiles, across, gap=18)
-    return _png(_stacked([*_heading(len(entries), class_names, body.shape[1]), body], 5, 16))
+    body = tiled(tiles, across, gap=18)
+    return png(stacked([*_heading(len(entries), class_names, body.shape[1]), body], 5, 16))
 
 
 def _heading(count: int, class_names: Sequence[str], width: int) -> list[Pixels]:
@@ -187,9 +187,9 @@ def _heading(count: int, class_names: Sequence[str], width: int) -> list[Pixels]
     if count > 1:
         notes.insert(0, "The worst is at the top left, the best ends the last row.")
     width = max(width, 420)
-    lines = [_text(line, 18, INK) for line in _wrapped(title, width, 18)]
-    lines += [_text(line, 12, MUTED) for note in notes for line in _wrapped(note, width, 12)]
-    return [*lines, _blank(6, 1)]
+    lines = [text_line(line, 18, INK) for line in wrapped(title, width, 18)]
+    lines += [text_line(line, 12, MUTED) for note in notes for line in wrapped(note, width, 12)]
+    return [*lines, blank(6, 1)]
 
 
 def _check(weights: Reals, class_names: Sequence[str]) -> None:
@@ -203,12 +203,24 @@ def _check(weights: Reals, class_names: Sequence[str]) -> None:
 
 def _names(class_names: Sequence[str]) -> list[str]:
     """Return the names as the font can draw them, or a number for a name that it cannot."""
-    return [_printable(name) or f"class {c}" for c, name in enumerate(class_names)]
+    return [printable(name) or f"class {c}" for c, name in enumerate(class_names)]
 
 
 def _panels(weights: Reals, image_shape: ImageShape, scale: float, target: int) -> list[Pixels]:
     """Return each class's template, enlarged and framed."""
-    return [_framed(_resized(template(column, image_shape, scale), target)) for column in weights.T]
+    return [framed(_resized(template(column, image_shape, scale), target)) for column in weights.T]
+
+
+def _labelled(
+    weights: Reals, class_names: Sequence[str], image_shape: ImageShape, scale: float
+) -> Pixels:
+    """Return the templates of all classes, each under the name of its class."""
+    columns = _columns(len(class_names))
+    # With hundreds of classes, templates shrink, so that a browser can show the whole picture.
+    target = min(PANEL, max(1600 // columns, 16))
+    panels = _panels(weights, image_shape, scale, target)
+    named = zip(panels, _names(class_names), strict=True)
+    return tiled([captioned(panel, [name]) for panel, name in named], columns)
 
 
 def _grid(size: int) -> tuple[int, int]:
@@ -234,97 +246,3 @@ def _resized(image: Pixels, target: int) -> Pixels:
         return np.asarray(Image.fromarray(image).reduce(ceil(longer / (2 * target))))
     factor = max(round(target / longer), 1)
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
-def _blank(height: int, width: int) -> Pixels:
-    """Return a white image."""
-    return np.full((height, width, 3), WHITE, dtype=np.uint8)
-
-
-def _framed(image: Pixels) -> Pixels:
-    """Return an image with a thin frame, because weights near zero are as white as the page."""
-    framed = np.full((image.shape[0] + 2, image.shape[1] + 2, 3), LINE, dtype=np.uint8)
-    framed[1:-1, 1:-1] = image
-    return framed
-
-
-def _captioned(image: Pixels, lines: Sequence[str]) -> Pixels:
-    """Return an image with lines of text above, which are cut to its width."""
-    texts = [_text(_fitted(line, image.shape[1], 12), 12, INK) for line in lines]
-    return _stacked([*texts, image], gap=1)
-
-
-def _stacked(parts: Sequence[Pixels], gap: int, edge: int = 0) -> Pixels:
-    """Return the parts one below the other on white, aligned left."""
-    height = sum(part.shape[0] for part in parts) + gap * (len(parts) - 1)
-    page = _blank(height + 2 * edge, max(part.shape[1] for part in parts) + 2 * edge)
-    top = edge
-    for part in parts:
-        page[top : top + part.shape[0], edge : edge + part.shape[1]] = part
-        top += part.shape[0] + gap
-    return page
-
-
-def _tiled(tiles: Sequence[Pixels], columns: int, gap: int = 8) -> Pixels:
-    """Return the tiles in a grid, row by row, each at the bottom left of its cell."""
-    height = max(tile.shape[0] for tile in tiles)
-    width = max(tile.shape[1] for tile in tiles)
-    rows = ceil(len(tiles) / columns)
-    page = _blank(rows * (height + gap) - gap, columns * (width + gap) - gap)
-    for place, tile in enumerate(tiles):
-        row, column = divmod(place, columns)
-        bottom, left = row * (height + gap) + height, column * (width + gap)
-        page[bottom - tile.shape[0] : bottom, left : left + tile.shape[1]] = tile
-    return page
-
-
-@lru_cache(maxsize=8)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Return Pillow's built-in font in this size."""
-    return ImageFont.load_default(size)
-
-
-def _printable(text: str) -> str:
-    """Return the text without accents and without letters that the built-in font lacks."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return " ".join(plain.split())
-
-
-@lru_cache(maxsize=1024)
-def _fitted(text: str, width: int, size: int) -> str:
-    """Return as much of the text as fits into ``width`` pixels."""
-    if _font(size).getlength(text) <= width:
-        return text
-    return max(
-        (f"{text[:end].rstrip()}..." for end in range(len(text))),
-        key=lambda cut: (_font(size).getlength(cut) <= width, len(cut)),
-    )
-
-
-def _wrapped(text: str, width: int, size: int) -> list[str]:
-    """Return the text in lines of at most ``width`` pixels, broken at spaces."""
-    lines: list[str] = []
-    for word in _printable(text).split(" "):
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and _font(size).getlength(longer) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines
-
-
-@lru_cache(maxsize=1024)
-def _text(text: str, size: int, ink: int) -> Pixels:
-    """Return a line of text, dark on white; all lines of one size have the same height."""
-    font = _font(size)
-    baseline = ceil(0.8 * size)
-    line = Image.new("L", (ceil(font.getlength(text)) + 1, baseline + ceil(0.3 * size)), WHITE)
-    ImageDraw.Draw(line).text((0, baseline), text, fill=ink, font=font, anchor="ls")
-    return np.asarray(line)[:, :, None].repeat(3, axis=2)
-
-
-def _png(image: Pixels) -> bytes:
-    """Return an image as PNG bytes."""
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "PNG", compress_level=COMPRESSION)
-    return stream.getvalue()

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from core.datasets.dataset import Dataset
+from core.datasets.dataset import Dataset, Labels
 from core.statistics.proportions import Interval, McNemar, mcnemar, wilson_interval
 from core.trainer.result import Hyperparameters, Status, TrainingResult
 from core.trainer.softmax import logits, predictions
@@ -18,8 +18,6 @@ from core.trainer.training_data import TrainingData
 from search.errors import LockstepError
 from search.spec.study_spec import StudySpec
 from search.trials.finished_trial import FinishedTrial
-
-Labels = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class Fit:
         """The 95 % Wilson interval of the test accuracy."""
         return wilson_interval(int(self.correct.sum()), len(self.correct))
 
-    def confusion(self, test: Dataset) -> Labels:
+    def confusion(self, test: Dataset) -> npt.NDArray[np.intp]:
         """Return the number of test examples by true (row) and predicted (column) class, (C, C)."""
         C = len(test.class_names)
         counts = np.zeros((C, C), np.intp)

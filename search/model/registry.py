@@ -19,7 +19,7 @@ from core.datasets.dataset import Dataset
 from search.errors import LockstepError
 from search.model.inputs import edge_of
 from search.spec.objective import Objective
-from search.tracking.names import TRIAL_TAG
+from search.tracking.names import DATA_TAG, SCORE_TAG, TRIAL_TAG
 from search.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ CHAMPION = "champion"
 EXAMPLES = 5  # rows of the input example
 CHECKED = 1000  # rows that are predicted again to check the registered model
 _CODE = Path(__file__).with_name("served_model.py")
-_SCORE, _DATA = "lockstep.{}", "lockstep.data_digest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +45,32 @@ class Validated:
         """Return the tags of the model version, with which the next model is compared."""
         return {
             TRIAL_TAG: str(self.trial),
-            _SCORE.format("val_loss"): repr(self.val_loss),
-            _SCORE.format("val_accuracy"): repr(self.val_accuracy),
-            _DATA: self.data_digest,
+            SCORE_TAG.format("val_loss"): repr(self.val_loss),
+            SCORE_TAG.format("val_accuracy"): repr(self.val_accuracy),
+            DATA_TAG: self.data_digest,
         }
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A trained model that is to be registered, and may become the champion.
+
+    weights: of shape (D, C).
+    examples: what it was trained on.
+    validated: the validation scores by which it is compared with the present champion.
+    """
+
+    weights: npt.NDArray[np.float32]
+    examples: Dataset
+    validated: Validated
+
+
+@dataclass(frozen=True, slots=True)
 class RegisteredModel:
-    """A model version in the registry; reason: why it is the champion, or why it is not."""
+    """A model version in the registry.
+
+    reason: why it is the champion, or why it is not.
+    """
 
     name: str
     version: int
@@ -80,22 +96,17 @@ def quiet() -> Iterator[None]:
 
 
 def register_model(
-    tracker: Tracker,
-    run_id: str,
-    name: str,
-    weights: npt.NDArray[np.float32],
-    examples: Dataset,
-    validated: Validated,
+    tracker: Tracker, run_id: str, name: str, candidate: Candidate
 ) -> RegisteredModel:
-    """Log a model (D, C) with the run, register it, check it after reading it back, and make it the
+    """Log a model with the run, register it, check it after reading it back, and make it the
     champion unless it is worse on validation than the present one.
 
-    examples: what the model was trained on. The model is logged as code, with its weights in a
-    plain .npz file, so that loading it needs no pickle. Raises LockstepError if the registered
-    model does not predict the same as the weights.
+    The model is logged as code, with its weights in a plain .npz file, so that loading it needs no
+    pickle. Raises LockstepError if the registered model does not predict the same as the weights.
     """
     import mlflow
 
+    weights, examples = candidate.weights, candidate.examples
     names = examples.class_names
     with tempfile.TemporaryDirectory() as folder, quiet():
         arrays = Path(folder, "model.npz")
@@ -113,10 +124,10 @@ def register_model(
                 metadata=_metadata(examples),
             )
     number = str(info.registered_model_version)
-    _check(f"models:/{name}/{number}", weights, examples)
-    for key, value in validated.tags().items():
+    _check(f"models:/{name}/{number}", candidate)
+    for key, value in candidate.validated.tags().items():
         tracker.client.set_model_version_tag(name, number, key, value)
-    is_champion, reason = _succession(tracker.client, name, validated)
+    is_champion, reason = _succession(tracker.client, name, candidate.validated)
     if is_champion:
         tracker.client.set_registered_model_alias(name, CHAMPION, number)
     return RegisteredModel(name, int(number), is_champion, reason)
@@ -162,10 +173,10 @@ def _succession(client: MlflowClient, name: str, new: Validated) -> tuple[bool, 
         return True, "champion, the first one"
     tags: Mapping[str, str] = present.tags
     which = f"version {present.version} stays champion"
-    if tags.get(_DATA) != new.data_digest:
+    if tags.get(DATA_TAG) != new.data_digest:
         return False, f"{which}: it was validated on other data, so that the two do not compare"
     objective = new.objective
-    old, value = float(tags[_SCORE.format(objective.value)]), objective.of(new)
+    old, value = float(tags[SCORE_TAG.format(objective.value)]), objective.of(new)
     name = objective.value.replace("_", " ")
     if objective.badness(value) > objective.badness(old):
         return False, f"{which}, as it is better on validation ({name} {old:.5g}, this one "\
@@ -177,15 +188,16 @@ def _succession(client: MlflowClient, name: str, new: Validated) -> tuple[bool, 
     )
 
 
-def _check(uri: str, weights: npt.NDArray[np.float32], examples: Dataset) -> None:
+def _check(uri: str, candidate: Candidate) -> None:
     """Raise LockstepError if the registered model does not predict the same as the weights."""
     import mlflow
 
+    examples = candidate.examples
     X = examples.X[:CHECKED]
     with quiet():
         loaded = mlflow.pyfunc.load_model(uri)
     predicted = loaded.predict(X)["class"].to_numpy()
-    expected = np.array(examples.class_names)[(X @ weights).argmax(axis=1)]
+    expected = np.array(examples.class_names)[(X @ candidate.weights).argmax(axis=1)]
     if not np.array_equal(predicted, expected):
         raise LockstepError(
             f"{uri} was read back from the registry and predicts otherwise than the weights "

@@ -18,7 +18,7 @@ from search.spec.study_spec import StudySpec
 from search.tracking.explanations import explained
 from search.tracking.names import NOTE_TAG, PARENT_TAG, ROLE_TAG, SOURCE_TAG, TRIAL_TAG
 from search.tracking.sqlite_file import make_store
-from search.tracking.tracker import KnownRuns, Place, Tracker
+from search.tracking.tracker import KnownRuns, RunLocation, Tracker
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -160,9 +160,9 @@ def open_tracker(spec: StudySpec, settings: Settings, recorded: Mapping[int, str
                     },
                 ).info.run_id
             )
-        place = Place(experiment_id, _artifacts(experiment), run_id, LAUNCH)
+        location = RunLocation(experiment_id, _artifacts(experiment), run_id, LAUNCH)
         known = _known_runs(client, experiment_id, recorded)
-        tracker = Tracker(client, spec, settings, place, known)
+        tracker = Tracker(client, spec, settings, location, known)
         if parent is None:
             flat = _flat(spec.defining()).items()
             params = {key: value[:MAX_PARAMETER] for key, value in flat}
@@ -222,13 +222,13 @@ def load_tracker(spec: StudySpec, settings: Settings, source: str) -> Tracker:
         )
         if experiment is None or not parent:
             raise LockstepError(_no_runs(spec, settings))
-        place = Place(
+        location = RunLocation(
             str(experiment.experiment_id),
             _artifacts(experiment),
             str(parent[0].info.run_id),
             source,
         )
-        return Tracker(client, spec, settings, place, KnownRuns())
+        return Tracker(client, spec, settings, location, KnownRuns())
 
 
 def _no_runs(spec: StudySpec, settings: Settings) -> str:

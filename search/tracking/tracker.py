@@ -7,35 +7,37 @@ mlflow is imported inside functions, because the import takes a second.
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from core.datasets.dataset import Dataset
 from core.datasets.splits import Splits
-from core.trainer.result import Curves, Hyperparameters, Status, TrainingResult
+from core.trainer.result import Curves, Status
 from search.figures import templates
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.tracking.names import (
     NOTE_TAG,
     PARENT_TAG,
-    RANKED_METRIC,
     RESULT,
     ROLE_TAG,
     SOURCE_TAG,
     STATUS_TAG,
-    SUMMARY_METRICS,
     TEMPLATES,
     TRIAL_TAG,
+)
+from search.tracking.run_content import (
+    curve_points,
+    dataset_input,
+    parameters,
+    result_file,
+    run_name,
+    status_sentence,
+    summary_metrics,
 )
 from search.trials.finished_trial import FinishedTrial
 from search.trials.outcome import Outcome
@@ -43,27 +45,11 @@ from search.trials.trial import PlannedTrial
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput, Metric
+    from mlflow.entities import DatasetInput
 
 MAX_METRICS = 1000  # the most that MLflow takes in one log_batch
 
 _RUN_STATUS = {Status.COMPLETED: "FINISHED", Status.PRUNED: "KILLED", Status.DIVERGED: "FAILED"}
-
-
-def run_name(trial: PlannedTrial, result: TrainingResult | None = None) -> str:
-    """Return a run's name for a list of runs: the trial's number and its hyperparameters.
-
-    If the trial did not complete, how it ended stands between them, where a narrow column still
-    shows it.
-    """
-    tried = trial.hyperparameters
-    ended = ""
-    if result is not None and result.status is not Status.COMPLETED:
-        ended = f" {result.status.name.lower()}, epoch {result.stopped_epoch}:"
-    return (
-        f"#{trial.number}{ended} lr {tried.learning_rate:.3g} wd {tried.weight_decay:.3g}"
-        f" B {tried.batch_size}"
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +61,7 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RunLocation:
     """Where a study's runs are.
 
     artifacts: the address of a folder that holds one folder per run.
@@ -109,18 +95,18 @@ class Tracker:
         client: MlflowClient,
         spec: StudySpec,
         settings: Settings,
-        place: Place,
+        location: RunLocation,
         known: KnownRuns,
     ) -> None:
         self.client = client
         self.uri = settings.mlflow_uri
-        self.artifacts = place.artifacts
-        self.experiment_id = place.experiment_id
-        self.parent_run_id = place.parent_run_id
+        self.artifacts = location.artifacts
+        self.experiment_id = location.experiment_id
+        self.parent_run_id = location.parent_run_id
         self.known = known
         self._every_epoch = settings.every_epoch
         self._spec = spec
-        self._source = place.source
+        self._source = location.source
         self._datasets: list[DatasetInput] = []
 
     @property
@@ -128,7 +114,7 @@ class Tracker:
         """Whether the runs' files are on this machine's disk."""
         return self.artifacts.startswith(("file:", "/"))
 
-    # -- trials --------------------------------------------------------------------------------
+    # Trials
 
     def log_trial(
         self, trial: PlannedTrial, outcome: Outcome, data: Splits, replaces: str | None = None
@@ -142,14 +128,14 @@ class Tracker:
         if replaced is not None:
             self.client.delete_run(replaced)
         result, spread = outcome.result, outcome.spread
-        tags = {TRIAL_TAG: str(trial.number), STATUS_TAG: _status_sentence(result)}
+        tags = {TRIAL_TAG: str(trial.number), STATUS_TAG: status_sentence(result)}
         run_id = self.start_run(run_name(trial, result), "trial", tags)
         summary = FinishedTrial.of(trial.number, result, run_id)
         self.log_values(
             run_id,
             curves=result.curves,
-            metrics=_summary_metrics(summary, self._spec) | (asdict(spread) if spread else {}),
-            params=_parameters(trial.hyperparameters, self._spec),
+            metrics=summary_metrics(summary, self._spec) | (asdict(spread) if spread else {}),
+            params=parameters(trial.hyperparameters, self._spec),
         )
         self.client.log_inputs(run_id, self._dataset_inputs(data))
         classes, shape = data.train.class_names, data.train.image_shape
@@ -157,7 +143,7 @@ class Tracker:
             run_id,
             [
                 Artifact(TEMPLATES, templates.templates(result.weights, classes, shape)),
-                Artifact(RESULT, _npz(result)),
+                Artifact(RESULT, result_file(result)),
             ],
         )
         self.client.set_terminated(run_id, _RUN_STATUS[result.status])
@@ -169,9 +155,9 @@ class Tracker:
 
     def log_dataset(self, run_id: str, context: str, data: Dataset) -> None:
         """Log a dataset that a run uses; context: its purpose in a word or two."""
-        self.client.log_inputs(run_id, [_dataset_input(self._spec, context, data)])
+        self.client.log_inputs(run_id, [dataset_input(self._spec, context, data)])
 
-    # -- any run -------------------------------------------------------------------------------
+    # Any run
 
     def start_run(self, name: str, role: str, tags: Mapping[str, str]) -> str:
         """Create a run below the parent run, and return its id."""
@@ -211,7 +197,7 @@ class Tracker:
         from mlflow.entities import Metric, Param, RunTag
 
         now = int(time.time() * 1000)
-        points = [] if curves is None else _curve_points(curves, now, self._every_epoch)
+        points = [] if curves is None else curve_points(curves, now, self._every_epoch)
         points += [Metric(key, value, now, 0) for key, value in metrics.items()]
         for start in range(0, max(len(points), 1), MAX_METRICS):
             first = start == 0
@@ -236,12 +222,12 @@ class Tracker:
         """Return the training and validation data as MLflow's inputs, which are built only once."""
         if not self._datasets:
             self._datasets = [
-                _dataset_input(self._spec, "train", data.train),
-                _dataset_input(self._spec, "validation", data.validation),
+                dataset_input(self._spec, "train", data.train),
+                dataset_input(self._spec, "validation", data.validation),
             ]
         return self._datasets
 
-    # -- the parent run ------------------------------------------------------------------------
+    # The parent run
 
     def finish(
         self,
@@ -258,80 +244,3 @@ class Tracker:
     def stop(self) -> None:
         """End the parent run of a study that is to be continued later."""
         self.client.set_terminated(self.parent_run_id, "KILLED")
-
-
-def logged_epochs(n_epochs: int, every: bool) -> list[int]:
-    """Return the epochs, counted from 0, whose values become MLflow metrics.
-
-    These are the first ten, then every fifth, and the last; with ``every``, all of them. Points
-    take most of the time of logging, and `RESULT` has the values of every epoch in any case.
-    """
-    last = n_epochs - 1
-    return [e for e in range(n_epochs) if every or e < 10 or (e + 1) % 5 == 0 or e == last]
-
-
-def _curve_points(curves: Curves, now: int, every_epoch: bool) -> list[Metric]:
-    """Return the finite values of the curves as metrics, with epochs from 1 as steps."""
-    from mlflow.entities import Metric
-
-    return [
-        Metric(name, float(values[epoch]), now, epoch + 1)
-        for name in Curves.names()
-        for values in [getattr(curves, name)]
-        for epoch in logged_epochs(len(values), every_epoch)
-        if math.isfinite(values[epoch])
-    ]
-
-
-def _summary_metrics(trial: FinishedTrial, spec: StudySpec) -> dict[str, float]:
-    """Return the finite metrics that summarise a trial, by name."""
-    metrics = {name: float(getattr(trial, name)) for name in SUMMARY_METRICS}
-    if trial.status is Status.COMPLETED:
-        metrics[RANKED_METRIC] = spec.search.objective.of(trial)
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}
-
-
-def _parameters(tried: Hyperparameters, spec: StudySpec) -> dict[str, Any]:
-    """Return a run's parameters: hyperparameters, their logarithms, and the model's settings.
-
-    The logarithms are there because the axes of the UI's parallel coordinates are linear.
-    """
-    logarithms = {
-        f"log10_{name}": f"{math.log10(value):.4f}"
-        for name in ("learning_rate", "weight_decay")
-        for value in [getattr(tried, name)]
-        if value > 0
-    }
-    return {**asdict(tried), **logarithms, **spec.model.model_dump(mode="json")}
-
-
-def _status_sentence(result: TrainingResult) -> str:
-    """Return how a trial ended, with the epoch if it did not complete."""
-    stopped = "" if result.status is Status.COMPLETED else f" (epoch {result.stopped_epoch})"
-    return f"{result.status.value}{stopped}"
-
-
-def _npz(result: TrainingResult) -> bytes:
-    """Return weights and curves as the content of an .npz file."""
-    buffer = BytesIO()
-    curves = {name: getattr(result.curves, name) for name in Curves.names()}
-    np.savez(buffer, W=result.weights, **curves)
-    return buffer.getvalue()
-
-
-def _dataset_input(spec: StudySpec, context: str, data: Dataset) -> DatasetInput:
-    """Return a dataset as MLflow logs it: its name, digest, source and size."""
-    from mlflow.entities import Dataset as LoggedDataset
-    from mlflow.entities import DatasetInput, InputTag
-
-    profile = {"rows": len(data.y), "features": data.X.shape[1], "classes": data.class_names}
-    return DatasetInput(
-        LoggedDataset(
-            name=f"{spec.name} {context}",
-            digest=data.digest[:36],
-            source_type="local",
-            source=json.dumps({"source": spec.data.source, "sha256": data.digest}),
-            profile=json.dumps(profile),
-        ),
-        [InputTag("mlflow.data.context", context)],
-    )

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from search.figures import templates
+from search.figures import page, templates
 
 NAMES = tuple(str(c) for c in range(100))
 
@@ -28,7 +28,7 @@ def decoded(png: bytes) -> templates.Pixels:
 def frames(picture: templates.Pixels) -> list[tuple[int, int, int, int]]:
     """(top, left, bottom, right) inside each panel's hairline, row by row: what is drawn is told
     apart from white paper by the hairline's grey alone."""
-    line = np.all(picture == templates.LINE, axis=2)
+    line = np.all(picture == page.LINE, axis=2)
     found = []
     for top, left in np.argwhere(line[:-1, :-1] & line[1:, :-1] & line[:-1, 1:]):
         if (top and line[top - 1, left]) or (left and line[top, left - 1]):

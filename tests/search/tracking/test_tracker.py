@@ -25,6 +25,7 @@ from search.spec.space import grid
 from search.spec.study_spec import StudySpec
 from search.tracking.links import BEST_VIEW, SEARCH_VIEW, SIDE_VIEW, TABLE_VIEW, charts_url
 from search.tracking.results import read_result
+from search.tracking.run_content import logged_epochs, run_name
 from search.tracking.store import load_tracker, open_tracker
 from search.tracking.tracker import (
     MAX_METRICS,
@@ -32,8 +33,6 @@ from search.tracking.tracker import (
     TEMPLATES,
     Artifact,
     Tracker,
-    logged_epochs,
-    run_name,
 )
 from search.tracking.view_format import COMPARED
 from search.tracking.views import (

@@ -1,0 +1,114 @@
+"""What the run of a trial contains, in the form in which MLflow takes it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.datasets.dataset import Dataset
+from core.trainer.result import Curves, Hyperparameters, Status, TrainingResult
+from search.spec.study_spec import StudySpec
+from search.tracking.names import RANKED_METRIC, SUMMARY_METRICS
+from search.trials.finished_trial import FinishedTrial
+from search.trials.trial import PlannedTrial
+
+if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput, Metric
+
+
+def run_name(trial: PlannedTrial, result: TrainingResult | None = None) -> str:
+    """Return a run's name for a list of runs: the trial's number and its hyperparameters.
+
+    If the trial did not complete, how it ended stands between them, where a narrow column still
+    shows it.
+    """
+    tried = trial.hyperparameters
+    ended = ""
+    if result is not None and result.status is not Status.COMPLETED:
+        ended = f" {result.status.name.lower()}, epoch {result.stopped_epoch}:"
+    return (
+        f"#{trial.number}{ended} lr {tried.learning_rate:.3g} wd {tried.weight_decay:.3g}"
+        f" B {tried.batch_size}"
+    )
+
+
+def logged_epochs(n_epochs: int, every: bool) -> list[int]:
+    """Return the epochs, counted from 0, whose values become MLflow metrics.
+
+    These are the first ten, then every fifth, and the last; with ``every``, all of them. Points
+    take most of the time of logging, and `RESULT` has the values of every epoch in any case.
+    """
+    last = n_epochs - 1
+    return [e for e in range(n_epochs) if every or e < 10 or (e + 1) % 5 == 0 or e == last]
+
+
+def curve_points(curves: Curves, now: int, every_epoch: bool) -> list[Metric]:
+    """Return the finite values of the curves as metrics, with epochs from 1 as steps."""
+    from mlflow.entities import Metric
+
+    return [
+        Metric(name, float(values[epoch]), now, epoch + 1)
+        for name in Curves.names()
+        for values in [getattr(curves, name)]
+        for epoch in logged_epochs(len(values), every_epoch)
+        if math.isfinite(values[epoch])
+    ]
+
+
+def summary_metrics(trial: FinishedTrial, spec: StudySpec) -> dict[str, float]:
+    """Return the finite metrics that summarise a trial, by name."""
+    metrics = {name: float(getattr(trial, name)) for name in SUMMARY_METRICS}
+    if trial.status is Status.COMPLETED:
+        metrics[RANKED_METRIC] = spec.search.objective.of(trial)
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def parameters(tried: Hyperparameters, spec: StudySpec) -> dict[str, Any]:
+    """Return a run's parameters: hyperparameters, their logarithms, and the model's settings.
+
+    The logarithms are there because the axes of the UI's parallel coordinates are linear.
+    """
+    logarithms = {
+        f"log10_{name}": f"{math.log10(value):.4f}"
+        for name in ("learning_rate", "weight_decay")
+        for value in [getattr(tried, name)]
+        if value > 0
+    }
+    return {**asdict(tried), **logarithms, **spec.model.model_dump(mode="json")}
+
+
+def status_sentence(result: TrainingResult) -> str:
+    """Return how a trial ended, with the epoch if it did not complete."""
+    stopped = "" if result.status is Status.COMPLETED else f" (epoch {result.stopped_epoch})"
+    return f"{result.status.value}{stopped}"
+
+
+def result_file(result: TrainingResult) -> bytes:
+    """Return weights and curves as the content of an .npz file."""
+    buffer = BytesIO()
+    curves = {name: getattr(result.curves, name) for name in Curves.names()}
+    np.savez(buffer, W=result.weights, **curves)
+    return buffer.getvalue()
+
+
+def dataset_input(spec: StudySpec, context: str, data: Dataset) -> DatasetInput:
+    """Return a dataset as MLflow logs it: its name, digest, source and size."""
+    from mlflow.entities import Dataset as LoggedDataset
+    from mlflow.entities import DatasetInput, InputTag
+
+    profile = {"rows": len(data.y), "features": data.X.shape[1], "classes": data.class_names}
+    return DatasetInput(
+        LoggedDataset(
+            name=f"{spec.name} {context}",
+            digest=data.digest[:36],
+            source_type="local",
+            source=json.dumps({"source": spec.data.source, "sha256": data.digest}),
+            profile=json.dumps(profile),
+        ),
+        [InputTag("mlflow.data.context", context)],
+    )
