@@ -15,12 +15,14 @@ UI_PORT = 5000  # `lockstep ui` serves on it, and links to a local store point a
 class Settings:
     """The options of the command line that say where things are and how to train.
 
-    home: the folder that a launch writes to. storage: an Optuna URL, None for the journal in home.
-    tracking_uri: an MLflow URI, None for the SQLite store in home. data_dir: a folder of data
-    files, None for $LOCKSTEP_DATA or the network. workers: the number of training processes.
-    cluster: `local` or the address of a Dask scheduler, None for processes without Dask. patience:
-    seconds to wait for a database or server that stops answering. every_epoch: whether the metrics
-    of every epoch are logged to MLflow, not only those of some.
+    home: the folder that a launch writes to.
+    storage: an Optuna URL, None for the journal in home.
+    tracking_uri: an MLflow URI, None for the SQLite store in home.
+    data_dir: a folder of data files, None for $LOCKSTEP_DATA or the network.
+    workers: the number of training processes.
+    cluster: `local` or the address of a Dask scheduler, None for processes without Dask.
+    patience: the seconds to wait for a database or server that stops answering.
+    every_epoch: whether the metrics of every epoch are logged to MLflow, not only those of some.
     """
 
     home: Path = Path("runs")

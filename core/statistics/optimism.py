@@ -23,12 +23,12 @@ import numpy.typing as npt
 Scores = npt.NDArray[np.floating[Any] | np.bool_]
 
 RESAMPLES = 500
-_AT_ONCE = 100  # The counts of so many resamples are in memory at a time.
+_AT_ONCE = 100  # the number of resamples whose counts are in memory together
 
 
 @dataclass(frozen=True, slots=True)
 class Optimism:
-    """How much too low the best trial's mean score is.
+    """The optimism of a choice: how much too low the best trial's mean score is.
 
     apparent: the best trial's mean score on the examples that it was chosen by.
     amount: by how much ``apparent`` is too low.

@@ -20,8 +20,8 @@ from core.statistics.proportions import mcnemar_p_values
 
 Scores = npt.NDArray[np.floating[Any] | np.bool_]
 Floats = npt.NDArray[np.float64]
-NEGLIGIBLE = 0.01  # in standard errors of the reference's own score
-_ROWS = 256  # So many rows of S are converted to float64 at a time.
+NEGLIGIBLE = 0.01  # the share of the reference's standard error that does not matter
+_ROWS = 256  # the number of rows of S that are converted to float64 at a time
 
 
 class Means(NamedTuple):

@@ -18,12 +18,9 @@ from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from core.datasets.dataset import Labels
+from core.datasets.dataset import Labels, Matrix
 from core.trainer.aligned import aligned_empty
-
-Matrix = npt.NDArray[np.float32]
 
 _SMALLEST = np.finfo(np.float32).smallest_subnormal
 

@@ -23,14 +23,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from core.datasets.dataset import Matrix
 from core.trainer.aligned import aligned_empty
 from core.trainer.residual import residual_for
 from core.trainer.result import Curves, Floats, Hyperparameters, Status, TrainingResult
 from core.trainer.softmax import Penalty
-from core.trainer.tile import Matrix, Tile, tile_sizes
+from core.trainer.tile import Tile, tile_sizes
 from core.trainer.training_data import TrainingData
 
-VALIDATION_CHUNK = 1024  # The logits of so many examples stay in the cache.
+VALIDATION_CHUNK = 1024  # the number of examples whose logits stay in the cache
 
 
 @dataclass(slots=True)

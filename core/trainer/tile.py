@@ -20,12 +20,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg.blas import sgemm
 
+from core.datasets.dataset import Matrix
 from core.trainer.aligned import aligned_empty
 from core.trainer.residual import Residual
 from core.trainer.result import Floats, Hyperparameters
 from core.trainer.softmax import Penalty
-
-Matrix = npt.NDArray[np.float32]
 
 ROWS_BINARY = 256
 ROWS_MULTICLASS = 576
@@ -116,9 +115,9 @@ class Tile:
         if self.shrinkage.any():
             Z *= self.scale[:, None].astype(np.float32)
             self._decay(penalty)
-        counted = residual(Z, (self.rate / self.scale).astype(np.float32))
+        loss_and_hits = residual(Z, (self.rate / self.scale).astype(np.float32))
         _subtract_product(self.V, Z.reshape(self.V.shape[0], -1), X)
-        return counted
+        return loss_and_hits
 
     def _decay(self, penalty: Penalty) -> None:
         """Apply the penalty's step, which changes the scales alone."""

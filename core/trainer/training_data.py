@@ -9,10 +9,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from core.datasets.dataset import Dataset, Labels
+from core.datasets.dataset import Dataset, Labels, Matrix
 from core.trainer.aligned import aligned_copy
-
-Matrix = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ class TrainingData:
 
 
 def _received(*parts: Any) -> TrainingData:
-    """Unpickle with aligned arrays.
+    """Return training data that was pickled, with aligned arrays.
 
     BLAS would copy an unaligned array at every product, and might round differently.
     """

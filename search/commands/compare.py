@@ -27,16 +27,18 @@ from search.tracking.views import view_urls
 from search.trials.finals import Finals
 from search.trials.finished_trial import FinishedTrial, ranked
 
-SHOWN = 10  # trials in the table
+SHOWN = 10  # the most trials in the table
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """The result of comparing the trials of one study.
 
-    trials: best first, those without a rank last. finals: of the finalists, if there are any.
+    trials: best first, and those without a rank last.
+    finals: the results of the finalists, None if there are none.
     compare_url, charts_url: links into the MLflow UI, None before the first launch has ended (see
-    `view_urls`). heat_maps: the path of the picture.
+        `view_urls`).
+    heat_maps: the path of the picture.
     """
 
     spec: StudySpec
@@ -65,6 +67,7 @@ class Comparison:
 
 
 def _row(trial: FinishedTrial) -> dict[str, Any]:
+    """Return what `--json` prints of a trial, besides its standing."""
     scored = trial.status is not Status.DIVERGED
     return {
         "number": trial.number,
@@ -166,6 +169,7 @@ def summary(comparison: Comparison) -> str:
 
 
 def _cells(standing: Standing, choice: Choice) -> list[str]:
+    """Return a row of the table for people, without the trial's rank."""
     trial = standing.trial
     marks = [
         word

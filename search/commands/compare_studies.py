@@ -18,10 +18,12 @@ from search.errors import LockstepError
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much worse the best trial of a study is than the reference, the best trial of all.
+    """The difference of the best trial of a study from the reference, the best trial of all.
 
-    loss, loss_error: difference of the mean validation losses and its standard error. accuracy: by
-    how much it is lower. loss_p, accuracy_p: Holm-adjusted p values, None if not paired.
+    paired: whether both are validated on the same examples.
+    loss, loss_error: by how much the mean validation loss is higher, and its standard error.
+    accuracy: by how much the validation accuracy is lower.
+    loss_p, accuracy_p: Holm-adjusted p values, None if not paired.
     """
 
     paired: bool
@@ -36,8 +38,9 @@ class Difference:
 class StudiesComparison:
     """The result of comparing studies.
 
-    studies: best first, by validation loss. differences: from the first, one for each other study;
-    None where data or classes differ, so that the scores cannot be compared.
+    studies: best first, by validation loss.
+    differences: those of each other study from the first; None if data or classes differ, so that
+        the scores cannot be compared.
     """
 
     studies: list[Comparison]

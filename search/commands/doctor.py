@@ -1,6 +1,6 @@
-"""What a bug report needs: versions, processor, linear algebra, environment, home folder.
+"""Find out what a bug report needs: versions, processor, BLAS, environment and home folder.
 
-Nothing here fails: what cannot be found out is said to be unknown, with the reason.
+Nothing here fails. What cannot be found out is reported as unknown, with the reason.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ PACKAGES = (
     "optuna-dashboard", "uvloop", "torch",
 )  # fmt: skip
 VARIABLES = ("OPENBLAS_", "MKL_", "OMP_NUM_THREADS", "LOCKSTEP_", "MLFLOW_TRACKING_URI")
-_IN_A_LINE = 6  # packages
+_IN_A_LINE = 6  # the number of packages in a line
 
 
 def examine(home: Path) -> dict[str, Any]:
     """Return what `--json` prints: texts, numbers, and None for a package that is missing.
 
-    A text that begins with "unknown" stands where something could not be found out. Writes nothing
-    that stays, and raises nothing.
+    If something cannot be found out, its text begins with "unknown". Nothing is raised, and nothing
+    that is written stays.
     """
     return {
         "lockstep": _version("lockstep"),
@@ -57,7 +57,7 @@ def examine(home: Path) -> dict[str, Any]:
 
 
 def summary(found: dict[str, Any]) -> str:
-    """Return the same for people."""
+    """Return the text for people: what `examine` found, under headings."""
     packages = [f"{name} {version}" for name, version in found["packages"].items() if version]
     missing = [name for name, version in found["packages"].items() if not version]
     home, free = found["home"], found["home"]["free_bytes"]
@@ -86,6 +86,7 @@ def summary(found: dict[str, Any]) -> str:
 
 
 def _or_unknown(look: Callable[[], Any]) -> Any:
+    """Return what a function returns, or why that is unknown if it raises an error."""
     try:
         return look()
     except Exception as error:  # noqa: BLE001 - a report with a gap is better than none
@@ -93,6 +94,7 @@ def _or_unknown(look: Callable[[], Any]) -> Any:
 
 
 def _version(package: str) -> str | None:
+    """Return the version of a package, None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -100,13 +102,14 @@ def _version(package: str) -> str | None:
 
 
 def _sqlite() -> str:
-    import sqlite3  # a Python that was built without it has none
+    """Return the version of SQLite that Python uses."""
+    import sqlite3  # This fails if Python was built without SQLite.
 
     return sqlite3.sqlite_version
 
 
 def _processor() -> str:
-    """The name that Linux knows it by, elsewhere what Python knows."""
+    """Return the processor's name: Linux's full name for it, elsewhere what Python knows."""
     file = Path("/proc/cpuinfo")
     for line in file.read_text().splitlines() if file.exists() else ():
         key, _, name = line.partition(":")
@@ -116,12 +119,12 @@ def _processor() -> str:
 
 
 def _usable_cores() -> int:
-    """Fewer than there are in some containers and under taskset."""
+    """Return how many cores this process may use: not all of them in some containers."""
     return len(os.sched_getaffinity(0))
 
 
 def _blas() -> list[dict[str, Any]]:
-    """What NumPy and SciPy load, each with a library of its own unless they share one."""
+    """Return the BLAS libraries that NumPy and SciPy load, which may be two or the same."""
     from threadpoolctl import threadpool_info
 
     for module in ("numpy", "scipy.linalg.blas"):
@@ -130,7 +133,7 @@ def _blas() -> list[dict[str, Any]]:
         {
             "library": each["internal_api"],
             "version": each["version"],
-            "kernel": each.get("architecture"),  # the processor that its code was made for
+            "kernel": each.get("architecture"),  # named after the processor that it was written for
             "threads": each["num_threads"],
             "file": each["filepath"].removeprefix(sysconfig.get_path("platlib") + os.sep),
         }
@@ -140,6 +143,7 @@ def _blas() -> list[dict[str, Any]]:
 
 
 def _blas_lines(blas: list[dict[str, Any]] | str) -> list[str]:
+    """Return a line for each BLAS library, or the one that says why they are unknown."""
     if isinstance(blas, str):
         return [blas]
     lines = [
@@ -150,11 +154,12 @@ def _blas_lines(blas: list[dict[str, Any]] | str) -> list[str]:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder, or the one in which it would be made."""
+    """Return the folder, or the nearest one above it that exists."""
     return next(each for each in (folder, *folder.resolve().parents) if each.exists())
 
 
 def _state(home: Path) -> str:
+    """Return whether the home exists and can be written, in words."""
     nearest = _nearest(home)
     found = "there" if nearest == home else f"not there yet, {nearest} is"
     try:
@@ -166,5 +171,5 @@ def _state(home: Path) -> str:
 
 
 def _printable(text: str) -> str:
-    """What a terminal can be sent, whatever is in a variable or a name."""
+    """Return a text with escapes for what a terminal must not be sent."""
     return text if text.isprintable() else ascii(text)

@@ -22,8 +22,10 @@ from search.trials.trial import PlannedTrial
 class Seconds:
     """Wall times of a launch, in seconds.
 
-    total: of the whole launch. training: from the start of each cohort until its last stack is
-    trained, summed over cohorts. logging: spent on recording, which overlaps with training.
+    total: the time of the whole launch.
+    training: the time from the start of each cohort until its last stack is trained, summed over
+        cohorts.
+    logging: the time spent on recording, which overlaps with training.
     """
 
     total: float = 0.0
@@ -32,7 +34,7 @@ class Seconds:
 
 
 class Driver:
-    """Trains the trials that a study still lacks, and records them.
+    """The driver of a launch, which trains the trials that a study still lacks and records them.
 
     finished: the recorded trials, by number. seconds: the time spent. Both are kept up to date.
     """

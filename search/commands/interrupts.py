@@ -12,12 +12,12 @@ from types import FrameType
 class InterruptedStudyError(BaseException):
     """The command stopped because the user asked for it.
 
-    It is no Exception, so that no `except Exception` swallows it.
+    It is not an Exception, so that no `except Exception` catches it.
     """
 
 
 class StopRequest:
-    """Holds whether the user has asked to stop; loops check it where stopping is safe."""
+    """A request of the user to stop, which may be made; loops check it where stopping is safe."""
 
     def __init__(self) -> None:
         self._asked = threading.Event()

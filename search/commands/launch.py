@@ -32,7 +32,11 @@ from search.trials.finished_trial import FinishedTrial, ranked
 
 @dataclass(frozen=True, slots=True)
 class LaunchReport:
-    """The result of a launch. finals: of the finalists, if there are any."""
+    """The result of a launch.
+
+    finals: the results of the finalists, None if there are none.
+    out_of_time: whether the budget of minutes is used up.
+    """
 
     study: str
     trials: list[FinishedTrial]
@@ -41,7 +45,7 @@ class LaunchReport:
     seconds: Seconds
     mlflow: dict[str, str | None]
     finals: Finals | None
-    out_of_time: bool  # whether the budget of minutes is used up
+    out_of_time: bool
 
     def count(self, status: Status) -> int:
         """Return the number of trials with this status."""
@@ -97,6 +101,7 @@ def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Consol
 
 
 def _run(session: Session) -> LaunchReport:
+    """Train and record what the open study lacks, and write its report."""
     study, console, settings = session.study, session.console, session.settings
     finished = {trial.number: trial for trial in study.finished()}
     console.say(f"  search  {_search_line(study, len(finished), settings)}")
@@ -109,7 +114,7 @@ def _run(session: Session) -> LaunchReport:
             progress = stack.enter_context(bar)
             training = stack.enter_context(session.training(progress))
             driver = Driver(session, training, progress)
-            driver.start(cohort)  # it trains while MLflow is opened, which takes seconds
+            driver.start(cohort)  # The cohort trains while MLflow is opened, which takes seconds.
         tracker = stack.enter_context(session.tracker(finished))
         if lost := len(finished) - len(tracker.known.active):
             console.say(
@@ -132,6 +137,7 @@ def _run(session: Session) -> LaunchReport:
 def _report(
     session: Session, tracker: Tracker, choice: Choice | None, seconds: Seconds
 ) -> LaunchReport:
+    """Return the result of the launch that ends here; its total time is not known yet."""
     study, settings = session.study, session.settings
     trials = study.finished()
     ranking = ranked(trials, session.spec.search.objective)
@@ -153,15 +159,16 @@ def _report(
 
 
 def _search_line(study: SearchStudy, n_finished: int, settings: Settings) -> str:
+    """Return the line that says what is searched, with which budget, and where it is trained."""
     search, epochs = study.spec.search, study.spec.model.epochs
-    many = search.minutes is not None or search.epochs is not None
+    may_end_earlier = search.minutes is not None or search.epochs is not None
     parts: list[str] = [search.sampler]
     if search.pruner != "none":
         parts.append(
             f"{search.pruner} at {', '.join(map(str, search.rung_epochs(epochs)[:-1]))} epochs"
         )
     if study.budget is not None:
-        about = "up to " if many else ""
+        about = "up to " if may_end_earlier else ""
         parts.append(f"{about}{study.budget:,} configurations × {epochs} epochs")
     if search.replicates > 1:
         parts.append(f"{search.replicates} seeds each")

@@ -18,12 +18,17 @@ from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.tracking.store import load_tracker
 
-SHOWN = 20  # rows that are printed; --json has all
+SHOWN = 20  # the most rows that are printed; --json has all
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """The predictions of a model. inputs: a name for each of n rows. probabilities: (n, C)."""
+    """The predictions of a model.
+
+    inputs: a name for each of n rows.
+    probabilities: those of each row, (n, C).
+    notes: what the user should know about the inputs.
+    """
 
     model: str
     class_names: tuple[str, ...]
@@ -58,8 +63,10 @@ def predict(
 ) -> Predictions:
     """Predict the classes of files with the champion of a study.
 
-    invert: whether pictures are inverted first. Raises LockstepError; nothing is predicted unless
-    all files can be read.
+    invert: whether pictures are inverted first.
+
+    Raises LockstepError if there is no champion or a file cannot be read. Nothing is predicted
+    unless all files can be read.
     """
     tracker = load_tracker(spec, settings, "lockstep predict")
     champion = load_champion(tracker, spec.name)

@@ -23,7 +23,7 @@ from search.tracking.view_format import COMPARED
 from search.tracking.views import ScaledWeights, log_weight_images, share_views, view_urls
 from search.trials.finished_trial import FinishedTrial, ranked
 
-BEST = 10  # trials whose weight images are shown together in the UI
+BEST = 10  # the most trials whose weight images are shown together in the UI
 FIGURES = "figures"  # the folder of the figures among the artifacts of the parent run
 
 

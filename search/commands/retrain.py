@@ -49,8 +49,9 @@ def retrain(
     """Train the chosen trial on train + validation, evaluate it on test, and register the model.
 
     rule: how the trial is chosen, unless its number is given; the best is the winner of the
-    finalists if there are any. seeds: the number of further fits, each with another order of the
-    examples, to see how much the order alone changes the score.
+        finalists if there are any.
+    seeds: the number of further fits, each with another order of the examples, to see how much the
+        order alone changes the score.
 
     Raises NothingToShowError if the study has no completed trial, and LockstepError.
     """
@@ -88,8 +89,9 @@ def retrain(
 class Fits(NamedTuple):
     """The fits of a retrain.
 
-    chosen: of the chosen configuration. baseline: None if the study names none. others: of the
-    chosen configuration with other seeds.
+    chosen: the fit of the chosen configuration.
+    baseline: the fit of the baseline, None if the study names none.
+    others: the fits of the chosen configuration with other seeds.
     """
 
     chosen: Fit

@@ -16,9 +16,10 @@ from search.model.registry import RegisteredModel
 class RetrainReport:
     """The result of a retrain.
 
-    baseline, comparison: None if the study names no baseline. seed_errors: numbers of test errors
-    of the same configuration with other seeds. earlier_uses: how often the test set was used
-    before. model, run_url: filled in once they exist.
+    baseline, comparison: None if the study names no baseline.
+    seed_errors: the numbers of test errors of the same configuration with other seeds.
+    earlier_uses: how often the test set was used before.
+    model, run_url: filled in once they exist.
     """
 
     study: str
@@ -153,6 +154,7 @@ def summary(report: RetrainReport) -> str:
 
 
 def _row(name: str, fit: Fit) -> list[str]:
+    """Return the row of a fit in the table for people."""
     tried = fit.result.hyperparameters
     low, high = fit.interval
     return [

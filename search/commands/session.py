@@ -91,7 +91,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class TrainingWatch:
-    """Shows the progress of the training, and stops it when the user asks."""
+    """A watch that shows the progress of the training, and stops it when the user asks."""
 
     progress: Progress
     stop: StopRequest

@@ -23,9 +23,9 @@ from search.tracking.tracker import Artifact
 from search.trials.finished_trial import FinishedTrial, ranked
 from search.trials.results import Results
 
-CURVES = 10  # trials whose curves can be told apart by colour
-SHEET = 24  # trials in the picture of weights from worst to best
-COURSES = 300  # completed trials in the picture of pruning, and as many others at most
+CURVES = 10  # the most trials whose curves can be told apart by colour
+SHEET = 24  # the most trials in the picture of weights from worst to best
+COURSES = 300  # the most completed trials in the picture of pruning, and the most others
 
 
 def study_figures(
@@ -61,6 +61,7 @@ def _learning_curves(
     ranking: Sequence[FinishedTrial],
     results: Results,
 ) -> bytes:
+    """Draw the learning curves of the best trials."""
     # If the best trial has lost its curves, none is marked as the best.
     best = ranked(trials, spec.search.objective)[0].number
     drawn = {
@@ -77,6 +78,7 @@ def _pruning(
     ranking: Sequence[FinishedTrial],
     results: Results,
 ) -> bytes:
+    """Draw the courses of the best completed trials, and of others evenly spaced in rank."""
     rest = sorted(
         (trial for trial in trials if trial.status is not Status.COMPLETED),
         key=lambda trial: (-trial.stopped_epoch, trial.val_loss, trial.number),

@@ -25,15 +25,16 @@ from search.tracking.results import read_results
 from search.tracking.tracker import Tracker
 from search.trials.finished_trial import FinishedTrial
 
-CLOSE = 1e-3  # relative tolerance: other machines may round differently
+CLOSE = 1e-3  # the relative tolerance, because other machines may round differently
 
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
     """The result of a sync.
 
-    trials: how many are finished. written: how many runs were written again. unlike: the numbers
-    of the trials whose new scores differ from those in Optuna.
+    trials: how many trials are finished.
+    written: how many runs were written again.
+    unlike: the numbers of the trials whose new scores differ from those in Optuna.
     """
 
     study: str

@@ -81,10 +81,12 @@ def serve(
 
 
 def _interrupt() -> None:
+    """Raise KeyboardInterrupt, as Ctrl-C does."""
     raise KeyboardInterrupt
 
 
 def _command(settings: Settings, port: int) -> list[str]:
+    """Return the command line of the MLflow server."""
     return [
         *(sys.executable, "-m", "mlflow", "server"),
         *("--backend-store-uri", settings.mlflow_uri, "--no-serve-artifacts"),

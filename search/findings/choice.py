@@ -61,7 +61,7 @@ class Choice:
     examples: the number of validation examples.
     standings: all trials that have weights, best first.
     one_se: the simplest trial within one standard error of the best.
-    optimism: of the best objective, as a loss or an error rate.
+    optimism: that of choosing the best score, as a loss or an error rate.
     missing: trials that were not compared, because their runs have lost their weights.
     """
 
@@ -103,7 +103,10 @@ class Choice:
 
 
 def choose(scores: ValidationScores, objective: Objective, seed: int) -> Choice:
-    """Compare all trials with the best one; seed: of the bootstrap."""
+    """Compare all trials with the best one.
+
+    seed: decides the samples of the bootstrap.
+    """
     S = scores.losses if objective.is_loss else scores.errors
     difference = differences(S)
     p_values = t_test(difference, S.shape[1]) if objective.is_loss else mcnemar_tests(scores.errors)

@@ -27,7 +27,7 @@ Known = tuple[Hyperparameters, float]  # a configuration and the objective that 
 
 @dataclass(frozen=True, slots=True)
 class Importances:
-    """How much each hyperparameter matters.
+    """The importances of the hyperparameters: how much each of them matters.
 
     shares: the share of the objective's variance by hyperparameter, the largest first.
     trials: the number of trials with a score, of which at most `MOST` are used.

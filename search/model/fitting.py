@@ -22,11 +22,16 @@ from search.trials.finished_trial import FinishedTrial
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """One configuration, trained on train + validation and evaluated on the test set."""
+    """A configuration that was trained on train + validation and evaluated on M test examples.
+
+    iterations: the loss and the accuracy of each of T batches, (2, T).
+    predicted: the predicted class of each test example, (M,).
+    correct: whether that is its label, (M,).
+    """
 
     result: TrainingResult
-    iterations: npt.NDArray[np.float64]  # (2, T): loss and accuracy of T batches
-    predicted: Labels  # the class of each test example
+    iterations: npt.NDArray[np.float64]
+    predicted: Labels
     correct: npt.NDArray[np.bool_]
 
     @property
@@ -74,7 +79,7 @@ class Fitter:
     def fit(self, tried: Hyperparameters, epochs: int, seed: int) -> Fit:
         """Train a configuration, and predict the test set with the weights of the last epoch.
 
-        seed: of the order of the examples. Raises LockstepError if the training diverges.
+        seed: decides the order of the examples. Raises LockstepError if the training diverges.
         """
         stack = Stack((tried,), self._penalty, seed, record_steps=True)
         with threadpool_limits(1):

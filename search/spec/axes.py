@@ -23,7 +23,7 @@ from search.spec.fields import (
     distinct,
 )
 
-CLOSEST = 512  # So many floats must separate two points of a range, or rounding could merge them.
+CLOSEST = 512  # the fewest floats between two points of a range, so that rounding merges none
 
 
 class Range(Table):
@@ -36,6 +36,7 @@ class Range(Table):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
+        """Return the range. Raises ValueError if it is empty, or too narrow for its points."""
         if self.low >= self.high:
             raise ValueError(f"low = {self.low:g} must be less than high = {self.high:g}")
         if self.log and self.low <= 0:
@@ -81,20 +82,14 @@ def checked_list(sizes: object) -> object:
 
 
 _by_shape = Discriminator(lambda axis: "range" if isinstance(axis, dict | Range) else "values")
-
-
 _Values = Annotated[tuple[Decay, ...], Field(min_length=1), AfterValidator(distinct)]
-
-
 _Rates = Annotated[tuple[Rate, ...], Field(min_length=1), AfterValidator(distinct)]
-
 
 RateAxis = Annotated[
     Annotated[Range, Tag("range")] | Annotated[_Rates, Tag("values")],
     _by_shape,
     AfterValidator(_above_zero),
 ]
-
 
 DecayAxis = Annotated[
     Annotated[Range, Tag("range")] | Annotated[_Values, Tag("values")],

@@ -1,4 +1,4 @@
-"""Study files on disk: found by the name that a user gives, read, and validated."""
+"""Find study files by the name that a user gives, read them, and validate them."""
 
 from __future__ import annotations
 

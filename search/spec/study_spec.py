@@ -103,6 +103,7 @@ class StudySpec(Table):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        """Return the study. Raises ValueError if its tables contradict each other."""
         if self.search.sampler == "grid":
             for key in ("learning_rate", "weight_decay"):
                 axis = getattr(self.space, key)

@@ -54,6 +54,7 @@ class PostgresLease:
             raise
 
     def _take(self, connection: Any) -> None:
+        """Take the lock, ending an earlier connection of this process that still holds it."""
         deadline = time.monotonic() + GRACE_SECONDS
         with connection.cursor() as cursor:
             for name, value in _SERVER.items():

@@ -42,10 +42,12 @@ def sampler_for(spec: StudySpec, number: int) -> BaseSampler:
 
 
 def _random(spec: StudySpec, seed: int, number: int) -> BaseSampler:
+    """Return a sampler that draws at random."""
     return RandomSampler(seed)
 
 
 def _tpe(spec: StudySpec, seed: int, number: int) -> BaseSampler:
+    """Return the tree-structured Parzen estimator."""
     return TPESampler(seed=seed)
 
 
@@ -67,12 +69,14 @@ def _cmaes(spec: StudySpec, seed: int, number: int) -> BaseSampler:
 
 
 def _gp(spec: StudySpec, seed: int, number: int) -> BaseSampler:
+    """Return a sampler that models the objective as a Gaussian process."""
     from optuna.samplers import GPSampler
 
     return GPSampler(seed=seed)
 
 
 def _qmc(spec: StudySpec, seed: int, number: int) -> BaseSampler:
+    """Return the sampler of a Sobol sequence."""
     return SobolSampler(spec.search.seed, number)
 
 

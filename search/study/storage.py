@@ -31,6 +31,7 @@ def not_launched(study: str, settings: Settings) -> str:
 
 
 def _journal(study: str, settings: Settings) -> Path:
+    """Return the path of a study's journal in the home."""
     return settings.folder(study) / "study.journal"
 
 
@@ -85,6 +86,7 @@ def remove_study(study: str, settings: Settings, storage: BaseStorage) -> None:
 
 
 def _unusable(settings: Settings, error: Exception) -> LockstepError:
+    """Return the error that tells the user why the database of --storage cannot be opened."""
     url = settings.storage or ""
     reason = hidden(first_line(error), url)
     if "DB access module" in reason and is_postgres(url):

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment, Run
 
-QUIET_SECONDS = 60.0  # without a failure, after which the next failure is shown
+QUIET_SECONDS = 60.0  # A failure is shown if there was none for so long before it.
 LAUNCH = "lockstep launch"  # the source that the UI shows for a study's runs
 MAX_PARAMETER = 6000  # characters that MLflow allows in one parameter
 
 
 def _client(settings: Settings) -> MlflowClient:
+    """Return a client of MLflow. A store in the home is created if it does not exist."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -232,6 +233,7 @@ def load_tracker(spec: StudySpec, settings: Settings, source: str) -> Tracker:
 
 
 def _no_runs(spec: StudySpec, settings: Settings) -> str:
+    """Return the error message for a study that has no runs in the store."""
     return (
         f"MLflow at {redacted(settings.mlflow_uri)} has no runs of {spec.name}: launch it, name "
         "the server that it was launched with (--tracking-uri), or, if they are lost, `lockstep "

@@ -62,7 +62,7 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class RunLocation:
-    """Where a study's runs are.
+    """The location of a study's runs in MLflow.
 
     artifacts: the address of a folder that holds one folder per run.
     source: the command that writes, as the UI shows it.

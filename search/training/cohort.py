@@ -47,7 +47,7 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What all cohorts of a study have in common: penalty, objective, data, executor and watch."""
+    """The training that all cohorts of a study share: on which data, by what, watched by whom."""
 
     penalty: Penalty
     objective: Objective

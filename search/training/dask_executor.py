@@ -32,7 +32,7 @@ RESULT_SECONDS = 300.0  # how long one stack may take from its worker to the dri
 
 
 class _GoneError(Exception):
-    """Raised if tasks, or the data that they need, are no longer on the cluster."""
+    """Tasks, or the data that they need, are no longer on the cluster."""
 
 
 class DaskExecutor:

@@ -1,4 +1,4 @@
-"""Stacks trained in processes on this machine."""
+"""An executor that trains stacks in processes on this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from search.training.executor import (
 )
 from search.training.worker import Worker, WorkerDiedError, counters
 
-SLOTS = 4096  # of jobs in one run
+SLOTS = 4096  # the number of counters; if a run has more jobs, some of them share one
 
 Futures = list[Future[Stack]]
 
@@ -33,9 +33,9 @@ class Processes:
         self._trained = counters(SLOTS)
         self._data = data
         self._threads = ThreadPoolExecutor(workers, "worker")
-        self._of_thread = threading.local()  # its worker
+        self._of_thread = threading.local()  # Each thread has its own worker here.
         self._workers: set[Worker] = set()
-        self._lock = threading.Lock()  # of the above and of the next
+        self._lock = threading.Lock()  # protects _workers and _closed
         self._closed = False
         self.training_seconds = 0.0
 
@@ -57,6 +57,7 @@ class Processes:
         return self._results(futures, Reporter(self._trained, watch))
 
     def _results(self, futures: Futures, reporter: Reporter) -> Iterator[Stack]:
+        """Yield the stacks in order, until the training should stop."""
         try:
             for future in futures:
                 stack = self._wait(future, reporter)
@@ -65,10 +66,10 @@ class Processes:
                 yield stack
         finally:
             for future in futures:
-                future.cancel()  # where the rest is not wanted
+                future.cancel()  # The rest is no longer wanted.
 
     def _wait(self, future: Future[Stack], reporter: Reporter) -> Stack | None:
-        """Return the stack; None where the training shall stop."""
+        """Return the stack, or None if the training should stop."""
         while not reporter.stopping:
             try:
                 stack = future.result(timeout=POLL_SECONDS)
@@ -85,7 +86,7 @@ class Processes:
         return None
 
     def _survive(self, job: StackJob, slot: int) -> Stack:
-        """Train in this thread's worker. One that dies is replaced and trains the job again."""
+        """Train a job in this thread's worker; if that dies, train the job again in a new one."""
         deaths = 0
         while True:
             worker = self._worker()
@@ -101,6 +102,7 @@ class Processes:
                     ) from error
 
     def _worker(self) -> Worker:
+        """Return this thread's worker, which is started if there is none."""
         worker: Worker | None = getattr(self._of_thread, "worker", None)
         if worker is None:
             with self._lock:
@@ -112,6 +114,7 @@ class Processes:
         return worker
 
     def _dismiss(self, worker: Worker) -> None:
+        """Close a worker that died, so that the next job starts a new one."""
         self._of_thread.worker = None
         with self._lock:
             self._workers.discard(worker)

@@ -31,11 +31,11 @@ from core.trainer.training_data import TrainingData
 from search.training.executor import StackJob, run_job
 
 _context = multiprocessing.get_context("spawn")
-_NO_MEMORY = pickle.dumps(MemoryError())  # made while there is some
+_NO_MEMORY = pickle.dumps(MemoryError())  # made now, because later there may be no memory
 
 
 class WorkerDiedError(Exception):
-    """A training process ended: a user killed it, or the system did, for its memory."""
+    """A training process ended, killed by a user, or by the system for its use of memory."""
 
 
 def counters(n: int) -> Any:
@@ -62,7 +62,10 @@ class Worker:
 
     @classmethod
     def start(cls, data: TrainingData, trained: Any) -> Self:
-        """Start a process. data: what its stacks are trained on; trained: see `counters`."""
+        """Start a process.
+
+        data: what its stacks are trained on. trained: the counters of all jobs (see `counters`).
+        """
         ours, theirs = _context.Pipe()
         # Data goes through the pipe: what a process is started with must fit into the system's
         # buffer, or starting one that is killed meanwhile would never end.
@@ -72,7 +75,9 @@ class Worker:
         return cls(process, ours, data)
 
     def run(self, job: StackJob, slot: int) -> Stack:
-        """Train a job; return its stack. slot: of the counters.
+        """Train a job, and return its stack.
+
+        slot: the index of the counter of its trained epochs.
 
         Raises WorkerDiedError if the process ends, and whatever the job raised.
         """
@@ -102,11 +107,11 @@ class Worker:
 
 
 def _serve(pipe: Connection, trained: Any) -> None:
-    """Run in the process: take jobs, send back stacks or exceptions."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches workers too
+    """Serve the driver in the worker's process: take jobs, and send back stacks or errors."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # A terminal's Ctrl-C reaches workers too.
     threading.Thread(target=_die_with_parent, daemon=True).start()
     threadpool_limits(1)
-    with contextlib.suppress(EOFError, OSError):  # the driver is gone
+    with contextlib.suppress(EOFError, OSError):  # raised if the driver is gone
         data = pipe.recv()
         while True:
             try:
@@ -117,19 +122,21 @@ def _serve(pipe: Connection, trained: Any) -> None:
 
 
 def _outcome(data: TrainingData, job: StackJob, trained: Any, slot: int) -> Stack | Exception:
-    trained[slot] = 0  # a job that is run again counts anew
+    """Return the stack of a job, or the error that it raised."""
+    trained[slot] = 0  # A job that is run again counts anew.
 
     def on_epoch(epochs: int) -> None:
         trained[slot] += epochs
 
     try:
         return run_job(data, job, on_epoch)
-    except Exception as error:  # noqa: BLE001 - it is the driver's, whatever it is
+    except Exception as error:  # noqa: BLE001 - the driver raises it
         error.add_note(traceback.format_exc())
         return error
 
 
 def _die_with_parent() -> None:
+    """Wait until the driver ends, and then end this process."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class ExpectedSearch:
-    """What a shorter search would have found.
+    """The expected result of a shorter search.
 
     scores: (N,) losses or error rates; a diverged trial counts as the worst.
     needed: the number of trials whose best is expected to be near that of all, None if no number is

@@ -14,7 +14,7 @@ from search.trials.finished_trial import RungScores, Spread
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a trial ended.
+    """The outcome of a trial: how it ended, and with which scores and weights.
 
     result: its curves are means over the seeds, and its weights are those of the first seed. If
         the trial diverged, both are those of the seed that diverged first.
