@@ -14,25 +14,6 @@ REPOSITORY = Path(__file__).parent.parent
 LOCKSTEP = Path(sys.executable).with_name("lockstep")
 HUNG = 600  # seconds: a process that lasts longer hangs, however busy the machine is
 
-SMALL = """
-name = "small"
-[data]
-source = "digits"
-classes = [3, 6]
-validation_fraction = 0.25
-[model]
-epochs = 4
-[space]
-learning_rate = { low = 1e-3, high = 1.0, log = true, points = 4 }
-weight_decay = { low = 1e-6, high = 1e-1, log = true, points = 3 }
-batch_size = [16, 64]
-[baseline]
-learning_rate = 0.001
-weight_decay = 0.0001
-batch_size = 16
-"""
-SMALL_TRIALS = 24
-
 
 @dataclass(frozen=True)
 class Finished:
@@ -70,9 +51,3 @@ def lockstep(*arguments: str, cwd: Path, timeout: float = HUNG) -> Finished:
     process = start(*arguments, cwd=cwd)
     out, err = process.communicate(timeout=timeout)
     return Finished(process.returncode, out, err)
-
-
-def write_study(folder: Path, text: str = SMALL) -> Path:
-    path = folder / "study.toml"
-    path.write_text(text)
-    return path

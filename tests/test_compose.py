@@ -17,9 +17,10 @@ import optuna
 import pytest
 import requests
 import yaml
-from command import HUNG, REPOSITORY, SMALL, lockstep, write_study
+from command import HUNG, REPOSITORY, lockstep
 from mlflow import MlflowClient
 from services import COMPOSE, PASSWORD, PATH, Services, compose, driver, services
+from small_study import Options, small_study, write_study
 from stored import scores
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed: lockstep[cluster]")
@@ -28,8 +29,12 @@ pytestmark = pytest.mark.xdist_group("services")
 FILE = compose({"POSTGRES_PASSWORD": "x"})
 PYTHON_SERVICES = {"mlflow", "dashboard", "scheduler", "worker", "driver"}
 # Three stacks of seconds each, so that something can happen while they train and are recorded.
-LONGER = SMALL.replace("epochs = 4", "epochs = 1500").replace("[16, 64]", "[16, 32, 64]")
-LONGER = LONGER.replace("points = 4", "points = 2").replace("points = 3", "points = 2")
+LONGER: Options = {
+    "epochs": 1500,
+    "learning_rate": {"low": 1e-3, "high": 1.0, "log": True, "points": 2},
+    "weight_decay": {"low": 1e-6, "high": 1e-1, "log": True, "points": 2},
+    "batch_size": [16, 32, 64],
+}
 
 
 def test_the_file_is_valid() -> None:
@@ -99,10 +104,6 @@ def run(up: Services, command: list[str], cwd: Path) -> subprocess.CompletedProc
     )
 
 
-def study_text(name: str, text: str = LONGER) -> str:
-    return text.replace('"small"', f'"{name}"')
-
-
 def trials(up: Services, study: str) -> list[optuna.trial.FrozenTrial]:
     storage = optuna.storages.RDBStorage(up.url("optuna", quote(PASSWORD, safe="")))
     try:
@@ -139,7 +140,7 @@ def assert_whole(up: Services, study: str, expected: dict[object, object]) -> No
 def local(tmp_path_factory: pytest.TempPathFactory) -> dict[object, object]:
     """What a launch without cluster and servers records."""
     folder = tmp_path_factory.mktemp("local")
-    finished = lockstep("launch", str(write_study(folder, LONGER)), cwd=folder)
+    finished = lockstep("launch", str(write_study(folder, small_study(**LONGER))), cwd=folder)
     assert finished.code == 0, finished.err
     return dict(scores(folder / "runs", "small"))
 
@@ -174,7 +175,7 @@ def test_what_is_killed_on_the_way_loses_nothing(
 ) -> None:
     """One launch: a worker dies while it trains, then the servers that record."""
     study = "killed"
-    path = write_study(tmp_path, study_text(study))
+    path = write_study(tmp_path, small_study(name=study, **LONGER))
     process = started(up, driver(up, str(path), home=tmp_path / "runs"), tmp_path)
     wait_for_task(up, process)
     for victim, recorded in (("worker-1", 1), ("mlflow", 3), ("postgres", 5)):
@@ -192,7 +193,7 @@ def test_what_stays_away_stops_the_driver_and_the_same_command_continues(
 ) -> None:
     """Three launches of one study lose a service each; the fourth finishes it."""
     study = "away"
-    path = write_study(tmp_path, study_text(study))
+    path = write_study(tmp_path, small_study(name=study, **LONGER))
     command = driver(up, str(path), home=tmp_path / "runs", patience="2")
     for victim, recorded in (("scheduler", 0), ("mlflow", 2), ("postgres", 4)):
         process = started(up, command, tmp_path)
@@ -223,7 +224,7 @@ def test_two_drivers_and_no_password_anywhere(
     """A second driver, of another home, is refused, the first named. The passwords in the first
     one's URLs are in nothing that it wrote: output, files, both databases, logs of the services."""
     study, secret = "twice", "hidden-in-a-url"
-    path = write_study(tmp_path, study_text(study))
+    path = write_study(tmp_path, small_study(name=study, **LONGER))
     urls = [
         f"--storage={up.url('optuna', quote(PASSWORD, safe=''))}",
         f"--tracking-uri={up.mlflow.replace('//', f'//me:{secret}@')}",
@@ -248,14 +249,19 @@ def test_two_drivers_and_no_password_anywhere(
         assert not [text for text in written if password.encode() in text], password
 
 
-@pytest.mark.parametrize("study", ["digits-3v6", "mnist-3v6"])
-def test_a_study_through_all_services(
-    up: Services, tmp_path: Path, study: str, request: pytest.FixtureRequest
-) -> None:
-    """Of a smaller grid: recording is what takes the time."""
-    data = []
-    if study.startswith("mnist"):
-        data = [f"--data-dir={request.getfixturevalue('mnist_dir')}"]
+def test_digits_through_all_services(up: Services, tmp_path: Path) -> None:
+    assert_through_all_services(up, tmp_path, "digits-3v6")
+
+
+def test_mnist_through_all_services(up: Services, tmp_path: Path, mnist_dir: Path) -> None:
+    assert_through_all_services(up, tmp_path, "mnist-3v6", f"--data-dir={mnist_dir}")
+
+
+def assert_through_all_services(up: Services, tmp_path: Path, study: str, *data: str) -> None:
+    """Launched through the services, the study is as locally.
+
+    Its grid is made smaller, since recording is what takes the time.
+    """
     text = (REPOSITORY / "studies" / f"{study}.toml").read_text()
     text = text.replace("[25, 50, 100, 200, 400, 800, 1600]", "[200, 800]")
     path = write_study(tmp_path, re.sub(r"points = \d+", "points = 2", text))

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import SMALL, lockstep
+from command import lockstep
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_study import small_study, write_study
 
 from core.datasets.dataset import DataError
 from core.datasets.idx import read_idx
@@ -23,8 +24,8 @@ from core.datasets.sources import load
 
 Refused = Callable[..., str]
 
-NPZ = SMALL.replace('"digits"', '"mine.npz"').replace("classes = [3, 6]\n", "")
-MNIST = SMALL.replace('"digits"', '"mnist"')
+NPZ = small_study(source="mine.npz", classes=None)
+MNIST = small_study(source="mnist")
 LAUNCH = ("launch", "study.toml", "--data-dir", ".")
 
 rng = np.random.default_rng(0)
@@ -95,7 +96,7 @@ PIXELS = np.zeros((120, 2, 3), np.int64)
     ids=range(27),
 )
 def test_an_npz_file(tmp_path: Path, refused: Refused, content: bytes | None, told: str) -> None:
-    (tmp_path / "study.toml").write_text(NPZ)
+    write_study(tmp_path, NPZ)
     if content is not None:
         (tmp_path / "mine.npz").write_bytes(content)
     sentence = refused(*LAUNCH)
@@ -111,7 +112,7 @@ def test_a_decompression_bomb(
     bomb = npy((1_000_000, 6), bytes(48_000_000))
     (tmp_path / "mine.npz").write_bytes(zipped(X=bomb, y=npy((1_000_000,), bytes(8_000_000))))
     assert (tmp_path / "mine.npz").stat().st_size < 100_000
-    (tmp_path / "study.toml").write_text(NPZ)
+    write_study(tmp_path, NPZ)
     sentence = refused(*LAUNCH)
     assert "would unpack to 56000" in sentence
     assert "np.savez" in sentence
@@ -125,7 +126,7 @@ def test_nothing_is_unpickled(tmp_path: Path, refused: Refused) -> None:
     content = saved(X=np.array([Trap()] * 120, dtype=object))
     assert b"sprung" in content
     (tmp_path / "mine.npz").write_bytes(content)
-    (tmp_path / "study.toml").write_text(NPZ)
+    write_study(tmp_path, NPZ)
     assert "Python objects" in refused(*LAUNCH)
     assert not (tmp_path / "sprung").exists()
 
@@ -163,7 +164,7 @@ LABELS = np.arange(60, dtype=np.uint8) % 10
 def test_idx_files(
     tmp_path: Path, refused: Refused, images: bytes, labels: bytes, told: str
 ) -> None:
-    (tmp_path / "study.toml").write_text(MNIST)
+    write_study(tmp_path, MNIST)
     for part in ("train", "t10k"):
         (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(images)
         (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(labels)
@@ -183,7 +184,7 @@ def test_constant_features_are_trained(tmp_path: Path, which: str) -> None:
     if which == "one varies":
         array[:, 3] = Y == "dog"
     (tmp_path / "mine.npz").write_bytes(saved(X=array))
-    (tmp_path / "study.toml").write_text(NPZ)
+    write_study(tmp_path, NPZ)
     finished = lockstep("launch", "study.toml", "--json", cwd=tmp_path)
     assert finished.code == 0, finished.err
     assert finished.json["trials"]["complete"] == 24

@@ -10,11 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from command import HUNG, LOCKSTEP, SMALL, environment, lockstep, start, write_study
+from command import HUNG, LOCKSTEP, environment, lockstep, start
 from namespaces import in_namespace, needs_namespaces
+from small_study import small_study, write_study
 from stored import configurations, optuna_trials, runs, scores
 
-STUDY = SMALL.replace("points = 4", "points = 8")
+STUDY = small_study({"space.learning_rate.points": 8})
 TRIALS = 48
 
 

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import HUNG, LOCKSTEP, SMALL, environment, lockstep, write_study
+from command import HUNG, LOCKSTEP, environment, lockstep
 from kernels import VARIABLE, kernels_taken
 from process_groups import alive_in_group, wait_until, workers_in_group, zombies_of
+from small_study import small_study, write_study
 from stored import configurations, optuna_trials, runs, scores
 
 KILLS = 25  # of each kind of study: 50 together under each kernel
 # Batches so small that training takes a second or two, and workers can be killed at it.
-STUDY = SMALL.replace("epochs = 4", "epochs = 60").replace("[16, 64]", "[1, 2]")
-STUDY = STUDY.replace("points = 4", "points = 8")
-SAMPLED = STUDY + '[search]\nsampler = "random"\ntrials = 48\ncohort = 16\n'
+STUDY = small_study({"space.learning_rate.points": 8}, epochs=60, batch_size=[1, 2])
+SAMPLED = small_study(epochs=60, batch_size=[1, 2], sampler="random", trials=48, cohort=16)
 TRIALS = 48
 
 
@@ -139,8 +139,7 @@ def test_no_memory(tmp_path: Path) -> None:
     """A data set for which the machine has not enough: one sentence."""
     features = np.zeros((1200, 100_000), np.uint8)  # four times as much in floats, and again
     np.savez_compressed(tmp_path / "mine.npz", X=features, y=np.arange(1200) % 2)
-    text = SMALL.replace('"digits"', '"mine.npz"').replace("classes = [3, 6]\n", "")
-    write_study(tmp_path, text)
+    write_study(tmp_path, small_study(source="mine.npz", classes=None))
     finished = subprocess.run(
         [str(LOCKSTEP), "launch", "study.toml"],
         cwd=tmp_path,

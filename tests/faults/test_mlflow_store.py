@@ -15,15 +15,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import HUNG, SMALL, SMALL_TRIALS, environment, lockstep, write_study
+from command import HUNG, environment, lockstep
 from mlflow.entities import Run
+from small_study import SMALL_TRIALS, small_study, write_study
 from stored import client, optuna_trials, runs, scores
 
-SAMPLED = (
-    SMALL.replace("epochs = 4", "epochs = 12").replace("high = 1e-1", "high = 1e4")
-    + '[search]\nsampler = "random"\ntrials = 20\ncohort = 12\npruner = "halving"\n'
-    "min_epochs = 3\nreplicates = 2\nfinalists = 2\n"
-).replace("[model]", '[model]\npenalty = "squared"')
+SAMPLED = small_study(
+    penalty="squared",
+    epochs=12,
+    weight_decay={"low": 1e-6, "high": 1e4, "log": True},
+    batch_size=[16, 64],
+    sampler="random",
+    trials=20,
+    cohort=12,
+    pruner="halving",
+    min_epochs=3,
+    replicates=2,
+    finalists=2,
+)
 
 
 pytestmark = pytest.mark.xdist_group("mlflow_store")  # so that its studies are launched once

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from command import LOCKSTEP, lockstep, write_study
+from command import LOCKSTEP, lockstep
 from namespaces import in_namespace, needs_namespaces
+from small_study import write_study
 
 Refused = Callable[..., str]
 

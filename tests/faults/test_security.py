@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import HUNG, SMALL, environment, lockstep, start, write_study
+from command import HUNG, environment, lockstep, start
+from small_study import small_study, write_study
 
 from core.datasets.sources import load
 
@@ -31,8 +32,9 @@ def test_class_names_reach_no_file_outside(tmp_path: Path) -> None:
     y = np.repeat(ODD_NAMES, 12)
     X = np.random.default_rng(0).random((len(y), 6)).astype(np.float32)
     np.savez(folder / "mine.npz", X=X, y=y, image_shape=[2, 3])
-    text = SMALL.replace('"digits"', '"mine.npz"').replace("classes = [3, 6]\n", "")
-    text = re.sub(r"\{.*points = [34] \}", "[0.1]", text).replace("[16, 64]", "[16]")
+    text = small_study(
+        source="mine.npz", classes=None, learning_rate=[0.1], weight_decay=[0.1], batch_size=[16]
+    )
     path = write_study(folder, text)
     for command in ("launch", "retrain"):
         finished = lockstep(command, str(path), cwd=folder)
@@ -126,7 +128,7 @@ def listening(group: int) -> set[str]:
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="asks Linux who listens")
 def test_only_this_machine_is_listened_to(tmp_path: Path) -> None:
     """A Dask cluster of the launch's own, and the UI."""
-    path = write_study(tmp_path, SMALL.replace("[16, 64]", "[16]"))
+    path = write_study(tmp_path, small_study(batch_size=[16]))
     assert lockstep("launch", str(path), cwd=tmp_path).code == 0
     (tmp_path / "other").mkdir()
     for command in (

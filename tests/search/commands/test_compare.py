@@ -6,16 +6,17 @@ import shutil
 from pathlib import Path
 
 import pytest
-from command import SMALL, lockstep, write_study
+from command import lockstep
 from PIL import Image
+from small_study import small_study, write_study
 from stored import client, optuna_trials, preset, preset_runs, runs
 
 from search.settings import UI_PORT
 from search.tracking.links import SIDE_VIEW, charts_url
 from search.tracking.view_format import COMPARED
 
-OTHER = SMALL.replace('"small"', '"other"').replace("epochs = 4", "epochs = 1")
-ELSEWHERE = SMALL.replace('"small"', '"elsewhere"').replace("[model]", "seed = 1\n[model]")
+OTHER = small_study(name="other", epochs=1)
+ELSEWHERE = small_study({"data.seed": 1}, name="elsewhere")
 
 
 pytestmark = pytest.mark.xdist_group("compare")  # so that its studies are launched once
@@ -25,9 +26,9 @@ pytestmark = pytest.mark.xdist_group("compare")  # so that its studies are launc
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study, one of fewer epochs on the same split, and one on another split."""
     folder = tmp_path_factory.mktemp("launched")
-    for text in (SMALL, OTHER, ELSEWHERE):
+    for text in (small_study(), OTHER, ELSEWHERE):
         assert lockstep("launch", str(write_study(folder, text)), cwd=folder).code == 0
-    for name, text in (("other", OTHER), ("elsewhere", ELSEWHERE), ("study", SMALL)):
+    for name, text in (("other", OTHER), ("elsewhere", ELSEWHERE), ("study", small_study())):
         (folder / f"{name}.toml").write_text(text)
     return folder
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import HUNG, SMALL, SMALL_TRIALS, lockstep, start, write_study
+from command import HUNG, lockstep, start
+from small_study import SMALL_TRIALS, small_study, write_study
 from stored import client, configurations, optuna_trials, runs, scores
 
-LONGER = SMALL.replace("epochs = 4", "epochs = 300")
+LONGER = small_study(epochs=300)
 
 
 pytestmark = pytest.mark.xdist_group("launch")  # so that its studies are launched once
@@ -88,7 +89,7 @@ def test_runs_have_curves_images_and_datasets(launched: Path) -> None:
     for run in runs(launched / "runs", "small", "trial"):
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
         steps = [metric.step for metric in store.get_metric_history(run.info.run_id, "val_loss")]
-        assert sorted(steps) == [1, 2, 3, 4]
+        assert sorted(steps) == [1, 2, 3, 4, 5]
         files = {file.path for file in store.list_artifacts(run.info.run_id)}
         assert {"templates.png", "result.npz"} <= files
         assert [each.dataset.digest for each in run.inputs.dataset_inputs]
@@ -113,18 +114,22 @@ def test_same_seed_same_numbers(launched: Path, tmp_path: Path) -> None:
 
 
 def test_changed_study_is_refused(launched: Path, tmp_path: Path) -> None:
-    path = write_study(tmp_path, SMALL.replace("epochs = 4", "epochs = 5"))
+    path = write_study(tmp_path, small_study(epochs=6))
     refused = lockstep("launch", str(path), "--home", str(launched / "runs"), cwd=tmp_path)
     assert refused.code == 2
-    assert "model.epochs: 4 → 5" in refused.err
+    assert "model.epochs: 5 → 6" in refused.err
     assert "Traceback" not in refused.err
     assert not (tmp_path / "runs").exists()
 
 
 def test_diverged_trials_fail_and_spare_the_others(tmp_path: Path) -> None:
-    text = SMALL.replace("[model]", '[model]\npenalty = "squared"')
-    text = text.replace("high = 1.0,", "high = 100.0,").replace("high = 1e-1,", "high = 10.0,")
-    text = text.replace("epochs = 4", "epochs = 30")
+    text = small_study(
+        penalty="squared",
+        epochs=30,
+        learning_rate={"low": 1e-3, "high": 100.0, "log": True, "points": 4},
+        weight_decay={"low": 1e-6, "high": 10.0, "log": True, "points": 3},
+        batch_size=[16, 64],
+    )
     finished = lockstep("launch", str(write_study(tmp_path, text)), "--json", cwd=tmp_path)
     assert finished.code == 0, finished.err
     failed = [
@@ -144,7 +149,7 @@ def test_diverged_trials_fail_and_spare_the_others(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sampler", ["random", "qmc", "tpe", "cmaes"])
 def test_samplers_ask_a_cohort_at_a_time(tmp_path: Path, sampler: str) -> None:
-    text = SMALL + f'[search]\nsampler = "{sampler}"\ntrials = 20\ncohort = 8\n'
+    text = small_study(sampler=sampler, trials=20, cohort=8)
     finished = lockstep("launch", str(write_study(tmp_path, text)), "--json", cwd=tmp_path)
     assert finished.code == 0, finished.err
     assert finished.json["trials"]["complete"] == 20
@@ -156,7 +161,7 @@ def test_a_feature_matrix_of_three_classes(tmp_path: Path) -> None:
     y = np.repeat(["cat", "dog", "a/b c"], 60)
     X = rng.normal(size=(180, 5)) + 3 * np.eye(5)[np.repeat([0, 1, 2], 60)]
     np.savez(tmp_path / "features.npz", X=X, y=y)
-    text = SMALL.replace('"digits"', '"features.npz"').replace("classes = [3, 6]\n", "")
+    text = small_study(source="features.npz", classes=None)
     finished = lockstep("launch", str(write_study(tmp_path, text)), "--json", cwd=tmp_path)
     assert finished.code == 0, finished.err
     assert finished.json["best"]["val_accuracy"] > 0.9

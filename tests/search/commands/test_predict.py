@@ -16,8 +16,9 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
-from command import HUNG, environment, lockstep, write_study
+from command import HUNG, environment, lockstep
 from PIL import Image
+from small_study import write_study
 
 from core.datasets.sources import load
 from core.datasets.splits import Splits, prepare

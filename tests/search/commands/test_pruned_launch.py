@@ -10,18 +10,25 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from command import SMALL, lockstep, start, write_study
+from command import lockstep, start
+from small_study import small_study, write_study
 from stored import client, optuna_trials, runs, scores
 
 from core.trainer.pruning import kept
 
-HALVING = '[search]\npruner = "halving"\nmin_epochs = 2\n'
-PRUNED = SMALL.replace("epochs = 4", "epochs = 18") + HALVING
+WHOLE = small_study(epochs=18)
+PRUNED = small_study(epochs=18, pruner="halving", min_epochs=2)
 RUNGS = [2, 6, 18]
-EVERYTHING = (
-    SMALL.replace("epochs = 4", "epochs = 8")
-    + '[search]\nsampler = "tpe"\nepochs = 300\ncohort = 12\npruner = "hyperband"\n'
-    "reduction = 2\nmin_epochs = 2\nreplicates = 2\nfinalists = 3\n"
+EVERYTHING = small_study(
+    {"search.epochs": 300},
+    epochs=8,
+    sampler="tpe",
+    cohort=12,
+    pruner="hyperband",
+    reduction=2,
+    min_epochs=2,
+    replicates=2,
+    finalists=3,
 )
 
 
@@ -88,7 +95,7 @@ def test_pruned_trials_are_not_ranked(halved: Path) -> None:
 
 def test_the_best_is_that_of_the_whole_grid(halved: Path, tmp_path: Path) -> None:
     """Up to the first rung, numbers are those of a study that is not pruned, bit for bit."""
-    path = write_study(tmp_path, PRUNED.replace(HALVING, ""))
+    path = write_study(tmp_path, WHOLE)
     assert lockstep("launch", str(path), cwd=tmp_path).code == 0
     full = {trial.number: trial for trial in optuna_trials(tmp_path / "runs", "small")}
     other = client(tmp_path / "runs")
@@ -112,21 +119,27 @@ def recorded(home: Path) -> dict[object, object]:
 
 
 LONG = {
-    "halving": SMALL.replace("epochs = 4", "epochs = 900")
-    + '[search]\npruner = "halving"\nmin_epochs = 100\n',
-    "tpe and hyperband": SMALL.replace("epochs = 4", "epochs = 400")
-    + '[search]\nsampler = "tpe"\ntrials = 40\ncohort = 16\npruner = "hyperband"\n'
-    "min_epochs = 50\nreplicates = 2\nfinalists = 2\n",
+    "halving": small_study(epochs=900, pruner="halving", min_epochs=100),
+    "tpe and hyperband": small_study(
+        epochs=400,
+        sampler="tpe",
+        trials=40,
+        cohort=16,
+        pruner="hyperband",
+        min_epochs=50,
+        replicates=2,
+        finalists=2,
+    ),
 }
 
 
-@pytest.mark.parametrize("kind", list(LONG))
-def test_killed_in_the_middle_of_rungs(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("text", LONG.values(), ids=LONG)
+def test_killed_in_the_middle_of_rungs(tmp_path: Path, text: str) -> None:
     """Killed again and again: the same decisions, numbers and winner."""
     folders = [tmp_path / name for name in ("undisturbed", "killed")]
     for folder in folders:
         folder.mkdir()
-        write_study(folder, LONG[kind])
+        write_study(folder, text)
     undisturbed, killed = folders
     expected = lockstep("launch", "study.toml", "--json", cwd=undisturbed)
     assert expected.code == 0, expected.err
@@ -220,15 +233,15 @@ def test_finalists_name_the_winner(everything: Path) -> None:
 
 
 def test_minutes_end_a_search_and_more_continue_it(tmp_path: Path) -> None:
-    text = SMALL + '[search]\nsampler = "random"\nminutes = 1e-4\ncohort = 8\n'
-    first = lockstep("launch", str(write_study(tmp_path, text)), "--json", cwd=tmp_path)
+    path = write_study(tmp_path, small_study(sampler="random", minutes=1e-4, cohort=8))
+    first = lockstep("launch", str(path), "--json", cwd=tmp_path)
     assert first.code == 0, first.err
     assert first.json["trials"]["complete"] == 8, "a cohort that was begun is finished"
     assert first.json["out_of_time"]
     assert "the budget of 0.0001 minutes is spent" in first.err
     again = lockstep("launch", "study.toml", "--json", cwd=tmp_path)
     assert again.json["trials"]["complete"] == 8
-    write_study(tmp_path, text.replace("minutes = 1e-4", "minutes = 9\ntrials = 20"))
+    write_study(tmp_path, small_study(sampler="random", minutes=9, trials=20, cohort=8))
     more = lockstep("launch", "study.toml", "--json", cwd=tmp_path)
     assert more.json["trials"]["complete"] == 20
     assert not more.json["out_of_time"]

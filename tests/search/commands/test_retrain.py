@@ -8,7 +8,8 @@ from typing import Any
 import mlflow
 import numpy as np
 import pytest
-from command import SMALL, lockstep, write_study
+from command import lockstep
+from small_study import small_study, write_study
 from stored import client, optuna_trials, runs
 
 from core.datasets.dataset import concatenate
@@ -128,7 +129,7 @@ def test_retraining_an_unknown_trial_is_refused(launched: Path) -> None:
 
 
 def test_study_without_a_baseline(tmp_path: Path) -> None:
-    path = write_study(tmp_path, SMALL[: SMALL.index("[baseline]")])
+    path = write_study(tmp_path, small_study({"baseline": None}))
     assert lockstep("launch", str(path), cwd=tmp_path).code == 0
     finished = lockstep("retrain", str(path), "--json", cwd=tmp_path)
     assert finished.code == 0, finished.err

@@ -10,8 +10,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from command import HUNG, lockstep, start, write_study
+from command import HUNG, lockstep, start
 from process_groups import descendants, wait_until
+from small_study import write_study
 
 pytestmark = pytest.mark.xdist_group("ui")  # so that its studies are launched once
 

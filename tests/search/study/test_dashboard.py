@@ -12,18 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import HUNG, SMALL, environment, lockstep, write_study
+from command import HUNG, environment, lockstep
+from small_study import small_study, write_study
 from stored import runs
 
 from search.commands.ui import free_port
 
 # The largest rates diverge; of the rest, halving stops most.
-STUDY = (
-    SMALL.replace("[model]", '[model]\npenalty = "squared"')
-    .replace("epochs = 4", "epochs = 18")
-    .replace("high = 1.0,", "high = 100.0,")
-    .replace("high = 1e-1,", "high = 10.0,")
-    + '[search]\npruner = "halving"\nmin_epochs = 2\n'
+STUDY = small_study(
+    penalty="squared",
+    epochs=18,
+    learning_rate={"low": 1e-3, "high": 100.0, "log": True, "points": 4},
+    weight_decay={"low": 1e-6, "high": 10.0, "log": True, "points": 3},
+    batch_size=[16, 64],
+    pruner="halving",
+    min_epochs=2,
 )
 RUNGS = [2, 6, 18]
 DASHBOARD = Path(sys.executable).with_name("optuna-dashboard")

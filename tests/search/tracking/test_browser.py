@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from browser import chromium, close_of_assistant, installed, new_page, reach, served
-from command import lockstep, write_study
+from command import lockstep
 from mlflow.entities import Run
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
+from small_study import small_study, write_study
 from stored import client, runs
 
 from search.figures.templates import class_image
@@ -31,25 +32,17 @@ pytestmark = [
 
 CLASSES = ("3", "6")
 AXES = ["log10_learning_rate", "log10_weight_decay", "batch_size", "val_loss"]
-STUDY = """
-name = "small"
-description = "Threes against sixes, with rates that diverge"
-[data]
-source = "digits"
-classes = [3, 6]
-validation_fraction = 0.25
-[model]
-penalty = "squared"
-epochs = 9
-[space]
-learning_rate = [0.01, 0.1, 1.0, 1e6]
-weight_decay = [1e-4, 1e-2, 1e-1]
-batch_size = [16, 64]
-[search]
-pruner = "halving"
-min_epochs = 3
-reduction = 2
-"""
+STUDY = small_study(
+    description="Threes against sixes, with rates that diverge",
+    penalty="squared",
+    epochs=9,
+    learning_rate=[0.01, 0.1, 1.0, 1e6],
+    weight_decay=[1e-4, 1e-2, 1e-1],
+    batch_size=[16, 64],
+    pruner="halving",
+    min_epochs=3,
+    reduction=2,
+)
 
 
 @dataclass(frozen=True)

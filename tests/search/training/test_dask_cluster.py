@@ -11,8 +11,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from command import lockstep, write_study
+from command import lockstep
 from services import free_port
+from small_study import write_study
 
 from search.errors import LockstepError
 from search.training.dask_cluster import check_address, exposure
