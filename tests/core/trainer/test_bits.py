@@ -10,20 +10,22 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from by_definition import pickled, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import diverging_trial, make_problem, stable_trials
-from threadpoolctl import threadpool_limits
 
 from core.trainer.softmax import Penalty
 from core.trainer.stack import Stack
 from core.trainer.training_data import TrainingData
+
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
 EPOCHS = 6
 SHAPES = [(2, 23, 7), (2, 300, 50), (3, 23, 7), (10, 131, 33)]  # classes, features, batch size
@@ -33,12 +35,6 @@ sys.path[:0] = {path!r}
 from test_bits import digest_of, whole
 print(digest_of(whole({n_classes}, {n_features}, {batch_size})))
 """
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_blas_thread() -> Iterator[None]:
-    with threadpool_limits(1):
-        yield
 
 
 def data_of(n_classes: int, n_features: int) -> TrainingData:
@@ -107,14 +103,15 @@ def test_whatever_the_data_was_received_in(shape: tuple[int, int, int], offset: 
 @given(
     cuts=st.lists(st.integers(0, EPOCHS), max_size=3),
     shape=st.sampled_from(SHAPES),
-    pickled=st.booleans(),
+    handed_on=st.sampled_from([same, pickled]),
 )
 @settings(max_examples=12)
-def test_in_parts(cuts: list[int], shape: tuple[int, int, int], pickled: bool) -> None:
+def test_in_parts(
+    cuts: list[int], shape: tuple[int, int, int], handed_on: Callable[[Stack], Stack]
+) -> None:
     n_classes, n_features, batch_size = shape
     stack = stack_of(batch_size)
     for start, end in pairwise([0, *sorted(cuts), EPOCHS]):
         stack.advance(data_of(n_classes, n_features), end - start)
-        if pickled:
-            stack = pickle.loads(pickle.dumps(stack))
+        stack = handed_on(stack)
     assert digest_of(stack) == digest_of(whole(*shape))

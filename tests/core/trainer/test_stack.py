@@ -5,156 +5,35 @@ The same stack gives the same bits; in another stack a trial agrees up to roundi
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
-from itertools import pairwise
-from typing import NamedTuple
-from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from by_definition import (
+    advance,
+    assert_same_bits,
+    curves_of,
+    problem,
+    reference,
+    relative_error,
+    run,
+    same_bits,
+)
+from hypothesis import given
 from hypothesis import strategies as st
-from strategies import Problem, diverging_trial, make_problem, seeds, stable_trials
-from threadpoolctl import threadpool_limits
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from strategies import make_problem, seeds, stable_trials
 
 from core.datasets.dataset import Dataset
 from core.trainer import softmax, tile
-from core.trainer.result import Curves, Hyperparameters, Status, TrainingResult
+from core.trainer.result import Hyperparameters, Status
 from core.trainer.softmax import Penalty
 from core.trainer.stack import Stack, train
 from core.trainer.training_data import TrainingData
 
-FLOAT32_MAX = float(np.finfo(np.float32).max)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_blas_thread() -> Iterator[None]:
-    with threadpool_limits(1):
-        yield
-
-
-# ---------------------------------------------------------------- references and helpers
-
-
-class Reference(NamedTuple):
-    """One trial trained by the definition, in float64."""
-
-    W: np.ndarray  # (D, C)
-    curves: np.ndarray  # (4, E): train loss, train accuracy, validation loss and accuracy
-    steps: np.ndarray  # (2, iterations): loss and accuracy of each batch
-    norms: np.ndarray  # (E,) ‖W‖₂ after each epoch
-
-
-def evaluate(X: np.ndarray, y: np.ndarray, W: np.ndarray) -> tuple[float, float, np.ndarray]:
-    """Mean cross-entropy, accuracy, and P - Y."""
-    Z = X @ W
-    Z = Z - Z.max(axis=1)[:, None]
-    P = np.exp(Z) / np.exp(Z).sum(axis=1)[:, None]
-    rows = np.arange(len(y))
-    loss = np.mean(np.log(np.exp(Z).sum(axis=1)) - Z[rows, y])
-    accuracy = np.mean(Z.argmax(axis=1) == y)
-    P[rows, y] -= 1
-    return float(loss), float(accuracy), P
-
-
-def reference(
-    train_part: Dataset,
-    validation: Dataset,
-    trial: Hyperparameters,
-    penalty: Penalty,
-    epochs: int,
-    seed: int,
-) -> Reference:
-    X, X_val = train_part.X.astype(np.float64), validation.X.astype(np.float64)
-    B, eta, lam = trial.batch_size, trial.learning_rate, trial.weight_decay
-    W = np.zeros((X.shape[1], len(train_part.class_names)))
-    curves, steps, norms = [], [], []
-    for epoch in range(epochs):
-        order = np.random.default_rng((seed, epoch)).permutation(len(X))
-        batches = [order[start : start + B] for start in range(0, len(X) - B + 1, B)]
-        for rows in batches:
-            loss, accuracy, difference = evaluate(X[rows], train_part.y[rows], W)
-            steps.append((loss, accuracy))
-            norm = np.sqrt((W**2).sum())
-            length = {Penalty.SQUARED: 1.0, Penalty.NORM: norm if norm > 0 else np.inf}[penalty]
-            W = W - eta * (X[rows].T @ difference / B + lam * W / length)
-        of_epoch = np.array(steps[-len(batches) :]).mean(axis=0)
-        curves.append((*of_epoch, *evaluate(X_val, validation.y, W)[:2]))
-        norms.append(np.sqrt((W**2).sum()))
-    return Reference(W, np.array(curves).T, np.array(steps).T, np.array(norms))
-
-
-@contextmanager
-def tiles_of(most: int, n_classes: int) -> Iterator[None]:
-    """Let a tile hold so many trials at most: problems this small would otherwise fill one."""
-    rows = most * (n_classes - 1)
-    with patch.object(tile, "ROWS_BINARY", rows), patch.object(tile, "ROWS_MULTICLASS", rows):
-        yield
-
-
-def run(
-    data: TrainingData,
-    trials: Sequence[Hyperparameters],
-    *,
-    most: int = 4,
-    epochs: int = 3,
-    penalty: Penalty = Penalty.NORM,
-    seed: int = 7,
-) -> list[TrainingResult]:
-    stack = Stack(tuple(trials), penalty, seed)
-    advance(stack, data, epochs, most)
-    return stack.results(data)
-
-
-def advance(stack: Stack, data: TrainingData, epochs: int, most: int = 4) -> None:
-    with tiles_of(most, data.n_classes):
-        stack.advance(data, epochs)
-
-
-def curves_of(result: TrainingResult) -> np.ndarray:
-    """(4, E)."""
-    return np.array([getattr(result.curves, name) for name in Curves.names()])
-
-
-def same_bits(first: TrainingResult, second: TrainingResult) -> bool:
-    return (
-        first.hyperparameters == second.hyperparameters
-        and first.weights.tobytes() == second.weights.tobytes()
-        and np.array_equal(curves_of(first), curves_of(second), equal_nan=True)
-        and first.status is second.status
-        and first.stopped_epoch == second.stopped_epoch
-    )
-
-
-def assert_same_bits(first: Sequence[TrainingResult], second: Sequence[TrainingResult]) -> None:
-    assert [same_bits(*pair) for pair in zip(first, second, strict=True)] == [True] * len(first)
-
-
-def assert_close(first: Sequence[TrainingResult], second: Sequence[TrainingResult]) -> None:
-    """Alike up to the rounding of other places in other stacks, unless it is amplified."""
-    for one, other in zip(first, second, strict=True):
-        assert (one.hyperparameters, one.status) == (other.hyperparameters, other.status)
-        assert abs(one.stopped_epoch - other.stopped_epoch) <= (one.status is Status.DIVERGED)
-        if one.hyperparameters.learning_rate * one.hyperparameters.weight_decay > 1:
-            continue  # a step overshoots zero: the penalty alone amplifies rounding
-        assert relative_error(one.weights, other.weights) < 1e-5
-        for name in ("train_loss", "val_loss"):
-            losses = getattr(one.curves, name), getattr(other.curves, name)
-            np.testing.assert_allclose(*losses, rtol=1e-5)
-
-
-def relative_error(W: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.linalg.norm(W - expected) / (np.linalg.norm(expected) or 1))
-
-
-@cache
-def problem(n_classes: int) -> Problem:
-    return make_problem(n_classes)
-
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
 # ---------------------------------------------------------------- against the definition
 
@@ -282,30 +161,45 @@ def test_steps_are_not_recorded_unasked() -> None:
 # ---------------------------------------------------------------- the optimum
 
 
-@pytest.mark.parametrize("n_classes", [2, 10])
-def test_full_batches_reach_the_optimum_of_scikit_learn(n_classes: int) -> None:
-    from sklearn.datasets import load_digits
-    from sklearn.linear_model import LogisticRegression
+def test_full_batches_reach_the_optimum_of_scikit_learn() -> None:
+    X, y = load_digits(return_X_y=True)
+    assert_optimum(X, y, strength=1.0, templates=lambda coefficients: coefficients)
 
-    X, y = load_digits(n_class=10, return_X_y=True)
-    if n_classes == 2:
-        chosen = np.isin(y, (3, 6))
-        X, y = X[chosen], (y[chosen] == 6).astype(int)
+
+def test_full_batches_of_two_classes_reach_the_optimum_of_scikit_learn() -> None:
+    """W = [-u, u] has λ/2 ‖W‖² = λ ‖u‖², and scikit-learn's coefficients are 2u."""
+    X, y = load_digits(return_X_y=True)
+    chosen = np.isin(y, (3, 6))
+    assert_optimum(
+        X[chosen],
+        (y[chosen] == 6).astype(int),
+        strength=2.0,
+        templates=lambda twice: np.concatenate((-twice, twice)) / 2,
+    )
+
+
+def assert_optimum(
+    X: np.ndarray,
+    y: np.ndarray,
+    strength: float,
+    templates: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    """Compare the trained weights with scikit-learn's.
+
+    strength: scikit-learn's C in units of 1 / (λ n). templates: what makes weights of its
+        coefficients.
+    """
     X, lam, n = X / 16, 0.05, len(y)
-    part = Dataset.of(X, y, tuple(map(str, range(n_classes))))
+    part = Dataset.of(X, y, tuple(map(str, range(y.max() + 1))))
     # The Hessian lies between λ and λ + λ_max(XᵀX / n) / 2 < 8: 0.2 is stable, and what remains
     # of the start after 900 steps is below (1 - 0.2 · 0.05)⁹⁰⁰ = 1e-4.
     trials = [Hyperparameters(0.2, lam, n)]
     (result,) = train(
         TrainingData.of(part, part), trials, penalty=Penalty.SQUARED, epochs=900, seed=0
     )
-    # For two classes W = [-u, u] has λ/2 ‖W‖² = λ ‖u‖², and scikit-learn's coefficients are 2u.
-    C = (2 if n_classes == 2 else 1) / (lam * n)
-    peer = LogisticRegression(C=C, fit_intercept=False, tol=1e-10, max_iter=5000)
+    peer = LogisticRegression(C=strength / (lam * n), fit_intercept=False, tol=1e-10, max_iter=5000)
     coefficients = peer.fit(part.X.astype(np.float64), y).coef_
-    if n_classes == 2:
-        coefficients = np.concatenate((-coefficients, coefficients)) / 2
-    assert relative_error(result.weights, coefficients.T) < 1e-3
+    assert relative_error(result.weights, templates(coefficients).T) < 1e-3
     assert result.curves.val_loss[-1] == pytest.approx(
         -peer.predict_log_proba(part.X.astype(np.float64))[np.arange(n), y].mean(), rel=1e-4
     )
@@ -313,316 +207,7 @@ def test_full_batches_reach_the_optimum_of_scikit_learn(n_classes: int) -> None:
     assert np.abs(gradient).max() < 1e-4
 
 
-# ---------------------------------------------------------------- lockstep equals one at a time
-
-N_TRIALS = 11
-DIVERGING = (2, 6, 7)  # places among the trials, under the squared penalty
-
-
-@cache
-def mixed_trials(batch_size: int = 20) -> tuple[Hyperparameters, ...]:
-    """Stable ones, and some that diverge and leave, each at another epoch."""
-    trials = stable_trials(N_TRIALS, batch_size)
-    for place, factor in zip(DIVERGING, (-1e5, -50.0, -9.0), strict=True):
-        trials[place] = diverging_trial(batch_size, factor)
-    return tuple(trials)
-
-
-@cache
-def together(n_classes: int, most: int, penalty: Penalty) -> list[TrainingResult]:
-    return run(problem(n_classes).data, mixed_trials(), most=most, epochs=7, penalty=penalty)
-
-
-def test_the_mixed_trials_are_mixed() -> None:
-    results = together(3, 4, Penalty.SQUARED)
-    for k, result in enumerate(results):
-        assert result.status is (Status.DIVERGED if k in DIVERGING else Status.COMPLETED)
-    assert len({results[k].stopped_epoch for k in DIVERGING}) == 3
-
-
-@pytest.mark.parametrize("penalty", Penalty)
-@pytest.mark.parametrize("most", [1, 3, 4, 16])
-@pytest.mark.parametrize("n_classes", [2, 3, 10])
-def test_alone_and_together(n_classes: int, most: int, penalty: Penalty) -> None:
-    data = problem(n_classes).data
-    alone = [run(data, [trial], epochs=7, penalty=penalty)[0] for trial in mixed_trials()]
-    assert_close(together(n_classes, most, penalty), alone)
-
-
-@given(
-    n_classes=st.sampled_from([2, 3, 10]),
-    most=st.sampled_from([1, 3, 4, 16]),
-    penalty=st.sampled_from(Penalty),
-    places=st.permutations(range(N_TRIALS)),
-    size=st.integers(1, N_TRIALS),
-)
-def test_any_order_and_neighbours(
-    n_classes: int, most: int, penalty: Penalty, places: list[int], size: int
-) -> None:
-    chosen, trials = places[:size], mixed_trials()
-    data = problem(n_classes).data
-    results = run(data, [trials[k] for k in chosen], most=most, epochs=7, penalty=penalty)
-    everything = together(n_classes, most, penalty)
-    assert_close(results, [everything[k] for k in chosen])
-
-
-@given(
-    n_classes=st.sampled_from([2, 3, 4, 10]),
-    most=st.integers(1, 20),
-    n_features=st.integers(2, 250),
-    batch_size=st.integers(1, 120),
-    more_rows=st.integers(0, 100),
-)
-def test_alone_and_together_in_any_shape(
-    n_classes: int, most: int, n_features: int, batch_size: int, more_rows: int
-) -> None:
-    """BLAS has kernels of its own for small and for odd shapes."""
-    data = make_problem(n_classes, batch_size + more_rows, 29, n_features).data
-    trials = stable_trials(most, batch_size)
-    results = run(data, trials, most=most, epochs=2)
-    assert_close(results, run(data, trials[::-1], most=most, epochs=2)[::-1])
-    assert_close(results[-1:], run(data, trials[-1:], most=most, epochs=2))
-
-
-@pytest.mark.parametrize("n_classes", [2, 10])
-def test_whole_tiles_of_images(n_classes: int) -> None:
-    """The sizes of a real study: full tiles, hundreds of features, batches of 200."""
-    data = make_problem(n_classes, 450, 100, 700).data
-    n_trials = tile.tile_sizes(10_000, n_classes)[0] + 5
-    trials = stable_trials(n_trials, 200)
-    results = train(data, trials, penalty=Penalty.NORM, epochs=2, seed=7)
-    moved = train(data, [*trials[5:], *trials[:5]], penalty=Penalty.NORM, epochs=2, seed=7)
-    assert_close(results, [*moved[-5:], *moved[:-5]])
-    assert_close(results[-1:], run(data, trials[-1:], epochs=2))
-
-
-# ---------------------------------------------------------------- resuming
-
-
-@given(
-    cuts=st.lists(st.integers(0, 7), max_size=3),
-    n_classes=st.sampled_from([2, 3]),
-    penalty=st.sampled_from(Penalty),
-    pickled=st.booleans(),
-)
-@settings(max_examples=25)
-def test_advancing_in_parts(
-    cuts: list[int], n_classes: int, penalty: Penalty, pickled: bool
-) -> None:
-    data = problem(n_classes).data
-    stack = Stack(mixed_trials(), penalty, 7, record_steps=True)
-    for start, end in pairwise([0, *sorted(cuts), 7]):
-        advance(stack, data, end - start)
-        if pickled:
-            stack = pickle.loads(pickle.dumps(stack))
-    assert stack.epoch == 7
-    assert_same_bits(stack.results(data), together(n_classes, 4, penalty))
-
-    whole = Stack(mixed_trials(), penalty, 7, record_steps=True)
-    advance(whole, data, 7)
-    np.testing.assert_array_equal(np.array(stack.steps), np.array(whole.steps))
-
-
-def test_results_on_the_way_do_not_change_later() -> None:
-    data = problem(3).data
-    stack = Stack(mixed_trials(), Penalty.SQUARED, 7)
-    advance(stack, data, 2)
-    early = stack.results(data)
-    before = pickle.dumps(early)
-    advance(stack, data, 5)
-    assert pickle.dumps(early) == before
-    assert_same_bits(early, run(data, mixed_trials(), epochs=2, penalty=Penalty.SQUARED))
-    assert_same_bits(stack.results(data), together(3, 4, Penalty.SQUARED))
-
-
-def test_on_epoch_hears_how_many_trials_trained() -> None:
-    data = problem(3).data
-    stack, heard = Stack(mixed_trials(), Penalty.SQUARED, 7), []
-    stack.advance(data, 3, heard.append)
-    stack.prune({0, 1})
-    stack.advance(data, 4, heard.append)
-    stopped = [result.stopped_epoch for result in stack.results(data)]
-    expected = [sum(last >= epoch for last in stopped) for epoch in range(1, 8)]
-    assert heard == expected
-    assert heard[0] == N_TRIALS
-    assert sum(heard) == sum(len(result.curves) for result in stack.results(data))
-
-
-def test_training_ends_when_nobody_is_left() -> None:
-    data = problem(2).data
-    stack, heard = Stack((diverging_trial(20, -1e5),) * 2, Penalty.SQUARED, 7), []
-    stack.advance(data, 50, heard.append)
-    results = stack.results(data)
-    assert stack.running == []
-    assert stack.epoch == len(heard) == results[0].stopped_epoch < 50
-    stack.advance(data, 3, heard.append)
-    assert stack.epoch == len(heard)
-    assert_same_bits(results, stack.results(data))
-
-
-# ---------------------------------------------------------------- pruning
-
-
-@given(
-    pruned=st.sets(st.integers(0, N_TRIALS - 1)),
-    at=st.integers(1, 6),
-    n_classes=st.sampled_from([2, 3]),
-    most=st.sampled_from([1, 4, 16]),
-)
-@settings(max_examples=25)
-def test_pruning(pruned: set[int], at: int, n_classes: int, most: int) -> None:
-    data = problem(n_classes).data
-    unpruned = together(n_classes, most, Penalty.SQUARED)
-    pruned = {k for k in pruned if unpruned[k].stopped_epoch > at}
-    stack = Stack(mixed_trials(), Penalty.SQUARED, 7)
-    advance(stack, data, at, most)
-    on_the_way = stack.results(data)
-    stack.prune(pruned)
-    assert not pruned & set(stack.running)
-    advance(stack, data, 7 - at, most)
-
-    for k, result in enumerate(stack.results(data)):
-        if k not in pruned:
-            assert_close([result], [unpruned[k]])
-            continue
-        assert result.status is Status.PRUNED
-        assert result.stopped_epoch == len(result.curves) == at
-        np.testing.assert_array_equal(curves_of(result), curves_of(unpruned[k])[:, :at])
-        assert result.weights.tobytes() == on_the_way[k].weights.tobytes()
-
-
-def test_pruning_twice_at_different_rungs() -> None:
-    data = problem(2).data
-    trials = stable_trials(6, 20)
-
-    def pruned_twice(pickled: bool) -> Stack:
-        stack = Stack(tuple(trials), Penalty.NORM, 7)
-        for pruned in ({5}, {0, 3}):
-            advance(stack, data, 2, most=2)
-            stack.prune(pruned)
-            if pickled:
-                stack = pickle.loads(pickle.dumps(stack))
-        advance(stack, data, 2, most=2)
-        return stack
-
-    stack = pruned_twice(pickled=True)
-    results = stack.results(data)
-    assert stack.running == [1, 2, 4]
-    assert [result.stopped_epoch for result in results] == [4, 6, 6, 4, 6, 2]
-    assert_same_bits(results, pruned_twice(pickled=False).results(data))
-    for result in results:
-        (alone,) = run(data, [result.hyperparameters], epochs=result.stopped_epoch)
-        assert relative_error(result.weights, alone.weights) < 1e-5
-        np.testing.assert_allclose(curves_of(result), curves_of(alone), rtol=1e-5)
-
-
-# ---------------------------------------------------------------- divergence
-
-
-@pytest.mark.parametrize("factor", [-9.0, -999.0])
-@pytest.mark.parametrize("n_classes", [2, 3, 10])
-def test_divergence(n_classes: int, factor: float) -> None:
-    """Weights grow by ``factor`` an epoch of one batch, and the gradient is soon negligible."""
-    train_part, validation, data = problem(n_classes)
-    trial = diverging_trial(83, factor)
-    neighbours = stable_trials(4, 83)
-    stack = [*neighbours[:2], trial, *neighbours[2:]]
-    results = run(data, stack, epochs=60, penalty=Penalty.SQUARED)
-    diverged = results.pop(2)
-    with np.errstate(all="ignore"):
-        norms = reference(train_part, validation, trial, Penalty.SQUARED, 60, 7).norms
-    # ‖W‖² overflows first, the weights themselves last.
-    earliest, latest = (
-        int(np.flatnonzero(norms > limit)[0]) + 1 for limit in (FLOAT32_MAX**0.5 / 10, FLOAT32_MAX)
-    )
-    assert diverged.status is Status.DIVERGED
-    assert earliest <= diverged.stopped_epoch <= latest
-    assert curves_of(diverged).shape == (4, diverged.stopped_epoch)
-    assert np.isfinite(curves_of(diverged)[:, :-1]).all()
-
-    before = run(data, stack, epochs=diverged.stopped_epoch - 1, penalty=Penalty.SQUARED)[2]
-    assert before.status is Status.COMPLETED
-    assert np.isfinite(diverged.weights).all()
-    assert diverged.weights.tobytes() == before.weights.tobytes()
-    np.testing.assert_array_equal(curves_of(diverged)[:, :-1], curves_of(before))
-
-    assert_close(results, run(data, neighbours, epochs=60, penalty=Penalty.SQUARED))
-
-
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_divergence_within_the_first_epoch(n_classes: int) -> None:
-    data = problem(n_classes).data
-    (result,) = run(data, [diverging_trial(1, -1e6)], epochs=5, penalty=Penalty.SQUARED)
-    assert result.status is Status.DIVERGED
-    assert result.stopped_epoch == len(result.curves) == 1
-    assert not result.weights.any()  # as they were before that epoch
-    assert not np.isfinite(result.curves.train_loss[-1])
-
-
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_divergence_of_the_loss_alone(n_classes: int) -> None:
-    """Logits can overflow while the weights are far from it."""
-    rng = np.random.default_rng(0)
-    y = np.arange(60) % n_classes
-    X = 1e25 * rng.normal(size=(60, 2))
-    X[:, 0] += 1e25 * y
-    data = TrainingData.of(Dataset.of(X, y, tuple("abc"[:n_classes])))
-    trial, neighbour = Hyperparameters(1e-10, 0.0, 60), Hyperparameters(1e-24, 0.0, 60)
-    diverged, stable = run(data, [trial, neighbour], epochs=4)
-    assert diverged.status is Status.DIVERGED
-    assert diverged.stopped_epoch == 2
-    assert diverged.curves.train_loss[0] == pytest.approx(np.log(n_classes), rel=1e-6)
-    assert not np.isfinite(diverged.curves.train_loss[1])
-    assert np.abs(diverged.weights).max() < 1e18
-    assert_close([stable], run(data, [neighbour], epochs=4))
-
-
-@pytest.mark.filterwarnings("error")
-def test_divergence_does_not_warn() -> None:
-    for n_classes in (2, 3):
-        results = run(problem(n_classes).data, mixed_trials(), epochs=7, penalty=Penalty.SQUARED)
-        assert {result.status for result in results} == {Status.COMPLETED, Status.DIVERGED}
-
-
-def test_decay_that_just_does_not_diverge() -> None:
-    train_part, validation, data = problem(3)
-    trial = diverging_trial(20, -0.9)  # λη = 1.9: the weights swing, and stay
-    (result,) = run(data, [trial], epochs=10, penalty=Penalty.SQUARED)
-    assert result.status is Status.COMPLETED
-    expected = reference(train_part, validation, trial, Penalty.SQUARED, 10, 7)
-    assert relative_error(result.weights, expected.W) < 1e-5
-
-
-@pytest.mark.parametrize("n_classes", [2, 3, 10])
-@pytest.mark.parametrize("weight_decay", [2.0, 50.0, 1e6])
-def test_norm_decay_that_overshoots_zero_stays_finite(n_classes: int, weight_decay: float) -> None:
-    """A step of length ηλ against weights shorter than that turns them round."""
-    train_part, _, data = problem(n_classes)
-    eta = 0.5
-    (result,) = run(data, [Hyperparameters(eta, weight_decay, 20)], epochs=20)
-    assert result.status is Status.COMPLETED
-    assert result.stopped_epoch == 20
-    assert np.isfinite(curves_of(result)).all()
-    # ‖W‖ ≤ η (max(λ, g) + g) holds for ever once it holds, with ‖∇‖ ≤ g = √2 max ‖x‖.
-    g = 2**0.5 * np.linalg.norm(train_part.X, axis=1).max()
-    assert np.linalg.norm(result.weights) <= eta * (max(weight_decay, g) + g) * 1.001
-
-
 # ---------------------------------------------------------------- input
-
-
-@pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("decayed", [0.5, 0.999, 1.0, 1.5, 1.9999, 2.05])
-def test_decay_that_leaves_little_nothing_or_the_opposite(n_classes: int, decayed: float) -> None:
-    """Of a step's weights, 1 - decayed is left: their scale shrinks, vanishes, turns, grows."""
-    part = problem(n_classes)
-    rate = 0.01
-    trials = [Hyperparameters(rate, decayed / rate, 4), Hyperparameters(rate, 0.0, 4)]
-    results = run(part.data, trials, penalty=Penalty.SQUARED, epochs=2)
-    for trial, result in zip(trials, results, strict=True):
-        expected = reference(part.train, part.validation, trial, Penalty.SQUARED, 2, 7)
-        assert relative_error(result.weights, expected.W) < 1e-4
-        np.testing.assert_allclose(curves_of(result)[0], expected.curves[0], rtol=1e-5)
 
 
 def test_rows_that_fill_no_batch_are_left_for_other_epochs() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
+from small_study import small_spec
 
 from core.trainer.result import Hyperparameters, Status
 from search.figures.expected import expected_best_figure
@@ -17,7 +17,6 @@ from search.figures.importances import importances_figure
 from search.figures.pruning import Course, pruning_figure
 from search.findings.expected import expected_search, sentence
 from search.spec.objective import Objective
-from search.spec.study_spec import StudySpec
 from search.trials.expected_search import ExpectedSearch
 from search.trials.finished_trial import FinishedTrial
 
@@ -93,10 +92,8 @@ def finished() -> list[FinishedTrial]:
     ]
 
 
-def test_the_sentence_about_fewer_trials(
-    make_spec: Callable[..., StudySpec], finished: list[FinishedTrial]
-) -> None:
-    spec = make_spec()
+def test_the_sentence_about_fewer_trials(finished: list[FinishedTrial]) -> None:
+    spec = small_spec()
     found = expected_search(spec, finished)
     assert found is not None
     assert len(found.scores) == 101
@@ -109,22 +106,19 @@ def test_the_sentence_about_fewer_trials(
     assert told == pytest.approx(sum((1 - i / 101) ** 20 for i in range(101)) / 100, rel=0.02)
     assert f"{found.needed:,} come within 5 % of it" in told_so
 
-    by_accuracy = make_spec(('"val_loss"', '"val_accuracy"'))
+    by_accuracy = small_spec(objective="val_accuracy")
     found = expected_search(by_accuracy, finished)
     assert found is not None
     # An error rate is half the loss here.
     assert f"an accuracy of {100 * (1 - told / 2):.2f} %" in (sentence(found, by_accuracy) or "")
 
 
-def test_no_sentence_where_trials_were_not_independent(
-    make_spec: Callable[..., StudySpec], finished: list[FinishedTrial]
-) -> None:
-    for change in ('"tpe"\ntrials = 100', '"grid"\npruner = "halving"'):
-        spec = make_spec(('sampler = "grid"', f"sampler = {change}"))
+def test_no_sentence_where_trials_were_not_independent(finished: list[FinishedTrial]) -> None:
+    for spec in (small_spec(sampler="tpe", trials=100), small_spec(pruner="halving")):
         found = expected_search(spec, finished)
         assert found is not None
         assert sentence(found, spec) is None
-    spec = make_spec()
+    spec = small_spec()
     assert expected_search(spec, finished[:1]) is None
     few = expected_search(spec, finished[:10])
     assert few is not None

@@ -7,24 +7,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import optuna
 import pytest
+from small_study import Options, small_spec
 
 from core.trainer.result import Hyperparameters, Status
 from search.findings.importances import MOST, importances
 from search.spec.study_spec import StudySpec
 from search.trials.finished_trial import FinishedTrial, RungScores
 
-MakeSpec = Callable[..., StudySpec]
-RATES = "learning_rate = { low = 1e-4, high = 1.0, log = true"
-SPACE = (
-    ("learning_rate = { low = 1e-3, high = 1.0, log = true", RATES),
-    (
-        "weight_decay = { low = 0.0, high = 0.5",
-        "weight_decay = { low = 1e-6, high = 0.1, log = true",
-    ),
-    ("[16, 8]", "[16, 32]"),
-)
-BY_ACCURACY = ('"val_loss"', '"val_accuracy"')
-HALVED = ('sampler = "grid"', 'sampler = "grid"\npruner = "halving"\nmin_epochs = 3')
+SPACE: Options = {
+    "learning_rate": {"low": 1e-4, "high": 1.0, "log": True, "points": 4},
+    "weight_decay": {"low": 1e-6, "high": 0.1, "log": True, "points": 3},
+    "batch_size": [16, 32],
+}
 Tried = tuple[float, float, int]
 
 
@@ -59,13 +53,13 @@ def trials(n: int, score: Callable[[float, float, int], float]) -> list[Finished
 
 
 @pytest.fixture
-def by_loss(make_spec: MakeSpec) -> StudySpec:
-    return make_spec(*SPACE)
+def by_loss() -> StudySpec:
+    return small_spec(**SPACE)
 
 
 @pytest.fixture
-def by_accuracy(make_spec: MakeSpec) -> StudySpec:
-    return make_spec(*SPACE, BY_ACCURACY)
+def by_accuracy() -> StudySpec:
+    return small_spec(objective="val_accuracy", **SPACE)
 
 
 def shares(spec: StudySpec, known: Sequence[FinishedTrial]) -> dict[str, float]:
@@ -120,10 +114,10 @@ def test_nothing_to_find(by_loss: StudySpec) -> None:
 
 
 def test_where_a_pruner_chose_they_are_those_of_all_that_it_chose_from(
-    make_spec: MakeSpec, by_accuracy: StudySpec
+    by_accuracy: StudySpec,
 ) -> None:
     """Survivors are alike in what decided; a trial that diverged before the rung has no score."""
-    halved = make_spec(*SPACE, BY_ACCURACY, HALVED)
+    halved = small_spec(objective="val_accuracy", pruner="halving", min_epochs=3, **SPACE)
     every = trials(90, lambda rate, decay, batch: abs(np.log10(rate) + 2) + 0.02 * batch / 32)
     least = sorted(each.val_loss for each in every)[30]
     ended = [

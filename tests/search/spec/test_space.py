@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import asdict
 
 import pytest
@@ -10,14 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import create_trial
+from small_study import small_spec
 
 from core.trainer.result import Hyperparameters
 from search.spec.axes import Range
 from search.spec.space import SIGNIFICANT_DIGITS, grid, points
-from search.spec.study_spec import SpaceSpec, StudySpec
+from search.spec.study_spec import SpaceSpec
 from search.study.distributions import distributions
-
-MakeSpec = Callable[..., StudySpec]
 
 counts = st.integers(2, 40)
 # From tiny to huge, some of them so narrow that six digits do not tell the points apart.
@@ -47,14 +45,14 @@ def spaces() -> st.SearchStrategy[SpaceSpec]:
     )
 
 
-def test_grid_golden(make_spec: MakeSpec) -> None:
+def test_grid_golden() -> None:
     expected = [
         Hyperparameters(learning_rate, weight_decay, batch_size)
         for batch_size in (8, 16)
         for learning_rate in (0.001, 0.01, 0.1, 1.0)
         for weight_decay in (0.0, 0.25, 0.5)
     ]
-    assert grid(make_spec().space) == expected
+    assert grid(small_spec().space) == expected
 
 
 def test_values_are_rounded_so_that_they_can_be_read() -> None:
@@ -126,12 +124,12 @@ def test_optuna_takes_every_point_of_the_grid(space: SpaceSpec) -> None:
         assert Hyperparameters(**trial.params) == each
 
 
-def test_distributions(make_spec: MakeSpec) -> None:
-    spec = make_spec(("{ low = 0.0, high = 0.5, points = 3 }", "[0.5, 0, 1e-3]"))
+def test_distributions() -> None:
+    spec = small_spec(weight_decay=[0.5, 0, 1e-3])
     assert distributions(spec.space) == {
         "learning_rate": FloatDistribution(1e-3, 1.0, log=True),
         "weight_decay": CategoricalDistribution((0.5, 0.0, 1e-3)),
         "batch_size": CategoricalDistribution((16, 8)),
     }
-    linear = make_spec(("low = 1e-3, high = 1.0, log = true", "low = 1e-3, high = 1.0"))
+    linear = small_spec({"space.learning_rate.log": None})
     assert distributions(linear.space)["learning_rate"] == FloatDistribution(1e-3, 1.0)

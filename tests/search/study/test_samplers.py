@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 
 import numpy as np
 import optuna
 import pytest
+from small_study import Options, small_spec
 
 from core.datasets.splits import Splits
 from search.commands.launch import run_study
@@ -16,8 +16,9 @@ from search.spec.study_spec import StudySpec
 from search.study.distributions import distributions
 from search.study.samplers import check_installed, sampler_for
 
-MakeSpec = Callable[..., StudySpec]
-BUDGET = "\ntrials = 24\ncohort = 8"
+BUDGET: Options = {"trials": 24, "cohort": 8}
+GP = small_spec(sampler="gp", **BUDGET)
+TORCH = importlib.util.find_spec("torch") is not None
 
 
 def asked(spec: StudySpec, n: int) -> list[dict[str, object]]:
@@ -30,9 +31,9 @@ def asked(spec: StudySpec, n: int) -> list[dict[str, object]]:
     return found
 
 
-def test_sobol_fills_the_space_evenly(make_spec: MakeSpec) -> None:
+def test_sobol_fills_the_space_evenly() -> None:
     """Each of 16 equal parts of an axis has one of 16 points; each choice as many as the other."""
-    spec = make_spec(('"grid"', '"qmc"\ntrials = 16'))
+    spec = small_spec(sampler="qmc", trials=16)
     points = asked(spec, 16)
     rates = (np.log10([each["learning_rate"] for each in points]) + 3) / 3
     decays = np.array([each["weight_decay"] for each in points]) / 0.5
@@ -41,46 +42,36 @@ def test_sobol_fills_the_space_evenly(make_spec: MakeSpec) -> None:
     assert [each["batch_size"] for each in points].count(8) == 8
 
 
-def test_sobol_is_scrambled_by_the_seed(make_spec: MakeSpec) -> None:
-    first, second = (
-        make_spec(
-            ('"grid"', '"qmc"\ntrials = 4'), ("seed = 0\n[baseline]", f"seed = {s}\n[baseline]")
-        )
-        for s in (0, 1)
-    )
+def test_sobol_is_scrambled_by_the_seed() -> None:
+    first, second = (small_spec({"search.seed": seed}, sampler="qmc", trials=4) for seed in (0, 1))
     assert asked(first, 4) == asked(first, 4)
     assert asked(first, 4) != asked(second, 4)
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
-def test_samplers_learn(
-    make_spec: MakeSpec, settings: Settings, splits: Splits, sampler: str
-) -> None:
+def test_samplers_learn(settings: Settings, splits: Splits, sampler: str) -> None:
     """Later cohorts are better than the first, which is drawn at random."""
-    spec = make_spec(
-        ('"grid"', f'"{sampler}"\ntrials = 48\ncohort = 12'),
-        ("epochs = 5", "epochs = 3"),
-        ("low = 1e-3, high = 1.0", "low = 1e-6, high = 1.0"),
-        ("low = 0.0, high = 0.5", "low = 0.0, high = 0.5"),
+    spec = small_spec(
+        {"space.learning_rate.low": 1e-6}, epochs=3, sampler=sampler, trials=48, cohort=12
     )
     report = run_study(spec, splits, settings, Console(as_json=True))
     losses = [trial.val_loss for trial in report.trials]
     assert np.median(losses[24:]) < np.median(losses[:12])
 
 
-def test_gp_works_or_says_what_to_install(
-    make_spec: MakeSpec, settings: Settings, splits: Splits
-) -> None:
-    spec = make_spec(('"grid"', f'"gp"{BUDGET}'))
-    if importlib.util.find_spec("torch") is None:
-        with pytest.raises(LockstepError, match="needs PyTorch: pip install torch"):
-            run_study(spec, splits, settings, Console(as_json=True))
-        assert not settings.home.exists(), "nothing is written"
-        return
-    report = run_study(spec, splits, settings, Console(as_json=True))
+@pytest.mark.skipif(not TORCH, reason="PyTorch is not installed")
+def test_gp_works(settings: Settings, splits: Splits) -> None:
+    report = run_study(GP, splits, settings, Console(as_json=True))
     assert len(report.trials) == 24
 
 
-def test_other_samplers_need_nothing(make_spec: MakeSpec) -> None:
+@pytest.mark.skipif(TORCH, reason="PyTorch is installed")
+def test_gp_says_what_to_install(settings: Settings, splits: Splits) -> None:
+    with pytest.raises(LockstepError, match="needs PyTorch: pip install torch"):
+        run_study(GP, splits, settings, Console(as_json=True))
+    assert not settings.home.exists(), "nothing is written"
+
+
+def test_other_samplers_need_nothing() -> None:
     for sampler in ("random", "qmc", "tpe", "cmaes"):
-        check_installed(make_spec(('"grid"', f'"{sampler}"{BUDGET}')))
+        check_installed(small_spec(sampler=sampler, **BUDGET))

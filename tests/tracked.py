@@ -1,0 +1,27 @@
+"""What a user of MLflow sees of a study, asked of its tracker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlflow.entities import Run
+
+from search.spec.space import grid
+from search.spec.study_spec import StudySpec
+from search.tracking.tracker import Tracker
+from search.trials.trial import PlannedTrial
+
+
+def runs_of(tracker: Tracker, role: str) -> list[Run]:
+    """The runs that a user sees."""
+    return list(
+        tracker.client.search_runs([tracker.experiment_id], f"tags.`lockstep.role` = '{role}'")
+    )
+
+
+def artifact(tracker: Tracker, run_id: str, path: str, folder: Path) -> bytes:
+    return Path(tracker.client.download_artifacts(run_id, path, str(folder))).read_bytes()
+
+
+def planned(spec: StudySpec, number: int) -> PlannedTrial:
+    return PlannedTrial(number, grid(spec.space)[number])
