@@ -158,12 +158,17 @@ def test_sync_writes_the_mirror_again(
     (parent,) = runs(seen(home), "small", "study")
     assert parent.info.status == "FINISHED"
     assert "best" in parent.data.tags["mlflow.note.content"]
-    if damage is both_deleted:
-        for command in ("sync", "launch", "compare"):
-            finished = lockstep(command, "study.toml", cwd=folder)
-            assert finished.code == 0, finished.err
-            assert "no longer in MLflow" not in finished.out
-            assert command != "sync" or "0 of 24 runs were written" in finished.out
+
+
+def test_after_a_sync_nothing_is_missing(folder: Path) -> None:
+    both_deleted(folder / "runs")
+    assert lockstep("sync", "study.toml", cwd=folder).code == 0
+    again = lockstep("sync", "study.toml", cwd=folder)
+    assert "0 of 24 runs were written" in again.out
+    others = [lockstep(command, "study.toml", cwd=folder) for command in ("launch", "compare")]
+    for finished in (again, *others):
+        assert finished.code == 0, finished.err
+        assert "no longer in MLflow" not in finished.out
 
 
 def test_sync_of_pruned_and_diverged_trials(tmp_path: Path) -> None:
@@ -219,30 +224,41 @@ def test_commands_on_an_emptied_store_say_what_to_do(folder: Path) -> None:
     assert "`lockstep sync` it" in refused.err
 
 
-@pytest.mark.parametrize("for_good", [False, True])
-def test_a_parent_run_that_was_deleted(folder: Path, for_good: bool) -> None:
-    """Restored; where it cannot be, its trials get a new one. None stays without."""
-    store, home = client(folder / "runs"), folder / "runs"
-    (parent,) = runs(home, "small", "study")
-    store.delete_run(parent.info.run_id)
-    if for_good:
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "mlflow", "gc", "--run-ids", parent.info.run_id),
-                *("--backend-store-uri", f"sqlite:///{home}/mlflow.db"),
-            ],
-            check=True, capture_output=True, timeout=HUNG,
-            env=environment() | {"MLFLOW_TRACKING_URI": f"sqlite:///{home}/mlflow.db"},
-        )  # fmt: skip
+def test_a_parent_run_that_was_deleted(folder: Path) -> None:
+    """It is restored."""
+    (parent,) = runs(folder / "runs", "small", "study")
+    client(folder / "runs").delete_run(parent.info.run_id)
+    assert launched_again(folder) == parent.info.run_id
+
+
+def test_a_parent_run_that_was_deleted_for_good(folder: Path) -> None:
+    """It cannot be restored: its trials get a new one, and none stays without."""
+    (parent,) = runs(folder / "runs", "small", "study")
+    client(folder / "runs").delete_run(parent.info.run_id)
+    uri = f"sqlite:///{folder}/runs/mlflow.db"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "mlflow", "gc", "--run-ids", parent.info.run_id),
+            *("--backend-store-uri", uri),
+        ],
+        check=True, capture_output=True, timeout=HUNG,
+        env=environment() | {"MLFLOW_TRACKING_URI": uri},
+    )  # fmt: skip
+    assert launched_again(folder) != parent.info.run_id
+
+
+def launched_again(folder: Path) -> str:
+    """Launch the study, which is needed before anything else; return its run's id."""
+    home = folder / "runs"
     refused = lockstep("compare", "study.toml", cwd=folder)
     assert refused.code == 2
     assert "launch it" in refused.err
     assert lockstep("launch", "study.toml", cwd=folder).code == 0
     (found,) = runs(seen(home), "small", "study")
-    assert (found.info.run_id == parent.info.run_id) == (not for_good)
     assert found.info.status == "FINISHED"
     assert len(mirror(home)) == SMALL_TRIALS
     assert lockstep("compare", "study.toml", cwd=folder).code == 0
+    return str(found.info.run_id)
 
 
 def test_the_best_run_deleted_before_retraining(folder: Path) -> None:

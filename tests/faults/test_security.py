@@ -84,15 +84,23 @@ cli.main()
 """
 
 
-@pytest.mark.parametrize("given", ["options", "variables"])
-def test_a_crash_shows_no_password(tmp_path: Path, given: str) -> None:
+STORAGE, TRACKING = "postgresql://me:s3cr%40et@host/db", "https://you:0ther@host:5000"
+
+
+@pytest.mark.parametrize(
+    ("options", "variables"),
+    [
+        ([f"--storage={STORAGE}", f"--tracking-uri={TRACKING}"], {}),
+        ([], {"LOCKSTEP_STORAGE": STORAGE, "MLFLOW_TRACKING_URI": TRACKING}),
+    ],
+    ids=["options", "variables"],
+)
+def test_a_crash_shows_no_password(
+    tmp_path: Path, options: list[str], variables: dict[str, str]
+) -> None:
     """By a mistake of ours in the middle of a command; two libraries have quoted the URLs."""
     path = write_study(tmp_path)
     before = set(tmp_path.rglob("*"))
-    storage, tracking = "postgresql://me:s3cr%40et@host/db", "https://you:0ther@host:5000"
-    options, variables = [f"--storage={storage}", f"--tracking-uri={tracking}"], {}
-    if given == "variables":
-        options, variables = [], {"LOCKSTEP_STORAGE": storage, "MLFLOW_TRACKING_URI": tracking}
     crashed = subprocess.run(
         [sys.executable, "-c", CRASHING, "launch", str(path), "--home=runs", *options],
         cwd=tmp_path, env=environment() | variables, capture_output=True, text=True, timeout=HUNG,

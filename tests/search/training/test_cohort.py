@@ -90,12 +90,16 @@ def equal(one: Outcome, other: Outcome) -> bool:
     )
 
 
-@pytest.fixture(scope="module", params=["halving", "hyperband", "replicates"])
-def undisturbed(
-    request: pytest.FixtureRequest,
-) -> tuple[Schedule, tuple[int, ...], dict[int, Outcome]]:
-    plan = schedule(request.param == "hyperband")
-    seeds = (5, 6, 7) if request.param == "replicates" else (5,)
+KINDS = {
+    "halving": (schedule(), (5,)),
+    "hyperband": (schedule(hyperband=True), (5,)),
+    "replicates": (schedule(), (5, 6, 7)),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS.values(), ids=KINDS)
+def undisturbed(request: pytest.FixtureRequest) -> Undisturbed:
+    plan, seeds = request.param
     return plan, seeds, run(plan, seeds=seeds)
 
 
@@ -117,10 +121,12 @@ def test_every_trial_ends_once(undisturbed: Undisturbed) -> None:
     assert outcomes[DIVERGING].result.status is Status.DIVERGED
 
 
-def test_the_rule_is_kept(undisturbed: Undisturbed) -> None:
-    plan, _, outcomes = undisturbed
-    if set(plan.brackets.values()) != {0}:
-        return
+@pytest.mark.parametrize("seeds", [(5,), (5, 6, 7)], ids=["halving", "replicates"])
+def test_the_rule_is_kept(seeds: tuple[int, ...]) -> None:
+    """By halving; Hyperband's brackets have rungs of their own."""
+    plan = schedule()
+    assert set(plan.brackets.values()) == {0}
+    outcomes = run(plan, seeds=seeds)
     for rung, epoch in enumerate(RUNGS[:-1]):
         went_on = [n for n, each in outcomes.items() if each.result.stopped_epoch > epoch]
         at_rung = {

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import math
 import os
 import resource
@@ -46,11 +47,21 @@ def on_dask(data: TrainingData, workers: int) -> contextlib.AbstractContextManag
     return open_executor(data, settings, lambda text: None)
 
 
-@pytest.fixture(scope="module", params=[processes, on_dask], ids=["processes", "dask"])
+no_dask = pytest.mark.skipif(
+    importlib.util.find_spec("distributed") is None,
+    reason="Dask is not installed: lockstep[cluster]",
+)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(processes, id="processes"),
+        pytest.param(on_dask, id="dask", marks=no_dask),
+    ],
+)
 def open_pool(request: pytest.FixtureRequest) -> OpenPool:
     """What starts a pool of so many workers: every executor keeps the same promises."""
-    if request.param is on_dask:
-        pytest.importorskip("distributed", reason="Dask is not installed: lockstep[cluster]")
     opened: OpenPool = request.param
     return opened
 
