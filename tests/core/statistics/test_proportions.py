@@ -86,13 +86,15 @@ def test_mcnemar_of_many_examples_does_not_overflow() -> None:
     assert 0 < mcnemar(4_800, 5_200).p_value < 1e-4
 
 
-@pytest.mark.parametrize(("b", "c"), [(1, 990), (450, 550), (4_800, 5_200), (3_000, 3_000)])
-def test_mcnemar_of_thousands_has_the_value_of_exact_integers(b: int, c: int) -> None:
+@pytest.mark.parametrize(
+    ("b", "c", "sides"), [(1, 990, 2), (450, 550, 2), (4_800, 5_200, 2), (3_000, 3_000, 1)]
+)
+def test_mcnemar_of_thousands_has_the_value_of_exact_integers(b: int, c: int, sides: int) -> None:
+    """sides: how many counts are as uneven as b, itself and the other side's."""
     n = b + c
     below, equal = sum(comb(n, k) for k in range(min(b, c))), comb(n, b)
-    as_uneven = equal if b == c else 2 * equal
     for mid_p, weight in ((False, Fraction(1)), (True, Fraction(1, 2))):
-        expected = float((2 * below + weight * as_uneven) / 2**n)
+        expected = float((2 * below + weight * sides * equal) / 2**n)
         assert mcnemar(b, c, mid_p).p_value == pytest.approx(expected, rel=1e-12)
 
 

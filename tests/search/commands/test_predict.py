@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -114,46 +115,53 @@ def test_a_negative_is_noticed(retrained: Path, digits: Splits) -> None:
     )
 
 
+Make = Callable[[Path], object]
+ROWS = np.random.default_rng(0).random((3, 64))
+
+
+def saved(**arrays: Any) -> Make:
+    return lambda path: np.savez(path, **arrays)
+
+
+def torn(make: Make) -> Make:
+    """What makes the file that the other makes, and cuts off its end."""
+
+    def cut(path: Path) -> None:
+        make(path)
+        path.write_bytes(path.read_bytes()[:-40])
+
+    return cut
+
+
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "make", "said"),
     [
-        ("large.png", "16×8 pixels, but the model was trained on 8×8"),
-        ("deep.png", "more than 8 bits a pixel"),
-        ("text.png", "neither a picture"),
-        ("torn.png", "damaged picture"),
-        ("missing.png", "no such file"),
-        ("wide.npz", "shape (N, 64) or (N, 8, 8), as in training, not float64 (3, 65)"),
-        ("empty.npz", "not float64 (0, 64)"),
-        ("words.npz", "X must be numbers"),
-        ("nan.npz", "finite"),
-        ("objects.npz", "Python objects"),
-        ("other.npz", "holds no array X"),
-        ("torn.npz", "not a valid .npz file"),
+        (
+            "large.png",
+            Image.new("L", (16, 8)).save,
+            "16×8 pixels, but the model was trained on 8×8",
+        ),
+        ("deep.png", Image.fromarray(np.zeros((8, 8), np.uint16)).save, "more than 8 bits a pixel"),
+        ("text.png", lambda path: path.write_text("not a picture"), "neither a picture"),
+        ("torn.png", torn(lambda path: picture(path, ROWS[0])), "damaged picture"),
+        ("missing.png", lambda path: None, "no such file"),
+        (
+            "wide.npz",
+            saved(X=np.zeros((3, 65))),
+            "shape (N, 64) or (N, 8, 8), as in training, not float64 (3, 65)",
+        ),
+        ("empty.npz", saved(X=np.zeros((0, 64))), "not float64 (0, 64)"),
+        ("words.npz", saved(X=np.full((3, 64), "a")), "X must be numbers"),
+        ("nan.npz", saved(X=np.full((3, 64), np.nan)), "finite"),
+        ("objects.npz", saved(X=np.full((3, 64), None)), "Python objects"),
+        ("other.npz", saved(Y=ROWS), "holds no array X"),
+        ("torn.npz", torn(saved(X=ROWS)), "not a valid .npz file"),
     ],
+    ids=lambda value: value if str(value).endswith((".png", ".npz")) else "",
 )
-def test_inputs_refused(tmp_path: Path, digits: Splits, name: str, said: str) -> None:
+def test_inputs_refused(tmp_path: Path, name: str, make: Make, said: str) -> None:
     path = tmp_path / name
-    X = digits.test.X[:3]
-    if name.startswith("torn"):
-        whole = tmp_path / f"whole{path.suffix}"
-        picture(whole, X[0]) if path.suffix == ".png" else np.savez(whole, X=X)
-        path.write_bytes(whole.read_bytes()[:-40])
-    elif name == "large.png":
-        Image.new("L", (16, 8)).save(path)
-    elif name == "deep.png":
-        Image.fromarray(np.zeros((8, 8), np.uint16)).save(path)
-    elif name == "text.png":
-        path.write_text("not a picture")
-    elif path.suffix == ".npz":
-        arrays: dict[str, Any] = {
-            "wide.npz": {"X": np.zeros((3, 65))},
-            "empty.npz": {"X": np.zeros((0, 64))},
-            "words.npz": {"X": np.full((3, 64), "a")},
-            "nan.npz": {"X": np.full((3, 64), np.nan)},
-            "objects.npz": {"X": np.full((3, 64), None)},
-            "other.npz": {"Y": X},
-        }[name]
-        np.savez(path, **arrays)
+    make(path)
     with pytest.raises(LockstepError) as refused:
         read_input(path, Expected(64, (8, 8)))
     message = str(refused.value)

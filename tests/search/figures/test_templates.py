@@ -153,11 +153,13 @@ def test_enlarging_keeps_every_pixel_as_a_square() -> None:
 
 
 @pytest.mark.parametrize(
-    ("classes", "columns", "rows"), [(2, 2, 1), (3, 3, 1), (10, 5, 2), (11, 4, 3), (100, 10, 10)]
+    ("classes", "columns", "rows", "side"),
+    [(2, 2, 1, 4), (3, 3, 1, 4), (10, 5, 2, 4), (11, 4, 3, 4), (100, 10, 10, 10)],
 )
-def test_templates_show_every_class_in_order(classes: int, columns: int, rows: int) -> None:
+def test_templates_show_every_class_in_order(
+    classes: int, columns: int, rows: int, side: int
+) -> None:
     # Class c has its one weight at feature c, so a panel tells which class it shows.
-    side = 10 if classes > 16 else 4
     weights = np.eye(side * side, classes, dtype=np.float32)
     picture = decoded(templates.templates(weights, NAMES[:classes], (side, side)))
     places = frames(picture)
