@@ -18,7 +18,7 @@ from core.trainer.result import Hyperparameters
 from core.trainer.softmax import Penalty
 from search.errors import StudyFileError
 from search.spec.axes import Range
-from search.spec.study_file import MAX_BYTES, find, load
+from search.spec.study_file import MAX_FILE_BYTES, find, load
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -69,7 +69,7 @@ def test_what_may_be_left_out(tmp_path: Path) -> None:
     [
         (b"\xff\xfe", "not UTF-8 at byte 0: save it as UTF-8"),
         (b'name = "\xe9"', "not UTF-8 at byte 8: save it as UTF-8"),
-        (b"#" * (MAX_BYTES + 1), "larger than 1 MiB"),
+        (b"#" * (MAX_FILE_BYTES + 1), "larger than 1 MiB"),
         (b"x = " + b"[" * 5000, "not valid TOML"),
         (b"x = " + b"{a=" * 5000, "not valid TOML"),
         (b"", "name is missing"),
@@ -91,7 +91,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_file_of_exactly_the_largest_size_loads(tmp_path: Path) -> None:
     content = small_study().encode()
     path = tmp_path / "large.toml"
-    path.write_bytes(content + b"#" * (MAX_BYTES - len(content)))
+    path.write_bytes(content + b"#" * (MAX_FILE_BYTES - len(content)))
     assert load(path).name == "small"
 
 

@@ -20,6 +20,7 @@ from core.trainer.result import Curves, Hyperparameters, Status
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.tracking.results import read_result
+from search.tracking.run_content import logged_epochs, run_name
 from search.tracking.store import open_tracker
 from search.tracking.tracker import (
     MAX_METRICS,
