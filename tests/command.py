@@ -6,12 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import warm
+
 REPOSITORY = Path(__file__).parent.parent
 LOCKSTEP = Path(sys.executable).with_name("lockstep")
+Process = warm.Process | subprocess.Popen[str]
 HUNG = 600  # seconds: a process that lasts longer hangs, however busy the machine is
 
 
@@ -35,15 +39,39 @@ def environment() -> dict[str, str]:
     return kept | {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 
 
-def start(*arguments: str, cwd: Path, new_group: bool = False) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [str(LOCKSTEP), *arguments],
+def start(
+    *arguments: str,
+    cwd: Path,
+    variables: Mapping[str, str] | None = None,
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+    new_group: bool = False,
+    cold: bool = False,
+) -> Process:
+    """Start the command line.
+
+    variables: of the environment, beside the usual ones; new_group: of processes, that can be
+    looked through and killed; cold: as a user starts it, with everything still to be imported.
+    """
+    everything = environment() | dict(variables or {})
+    if cold:
+        return subprocess.Popen(
+            [str(LOCKSTEP), *arguments],
+            cwd=cwd,
+            env=everything,
+            text=True,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=new_group,
+        )
+    return warm.start(
+        LOCKSTEP,
+        arguments,
         cwd=cwd,
-        env=environment(),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=new_group,
+        environment=everything,
+        stdout=stdout,
+        stderr=stderr,
+        new_group=new_group,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import HUNG, LOCKSTEP, environment, lockstep
+from command import HUNG, LOCKSTEP, Process, environment, lockstep, start
 from kernels import VARIABLE, kernels_taken
 from process_groups import alive_in_group, wait_until, workers_in_group, zombies_of
 from small_study import small_study, write_study
@@ -29,22 +29,16 @@ def launch_and_kill(path: Path, chance: random.Random) -> int:
     """Launch; kill a worker now and then, and in the end the driver, in one way or another. How
     many were killed. Nothing of it stays alive."""
     killed = 0
-    driver = subprocess.Popen(
-        [str(LOCKSTEP), "launch", str(path)],
-        cwd=path.parent,
-        env=environment() | {"PYTHONFAULTHANDLER": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    # A fifth while Python starts and imports, the rest while it trains, records and reports.
+    cold = chance.random() < 0.2
+    driver = start(
+        "launch", str(path), cwd=path.parent, variables={"PYTHONFAULTHANDLER": "1"},
+        stdout=subprocess.DEVNULL, new_group=True, cold=cold,
+    )  # fmt: skip
     try:
-        # A third while it starts, the rest while it trains, records and reports.
-        ends = time.monotonic() + chance.choice(
-            [chance.uniform(0.1, 1.5), chance.uniform(1.5, 4.0), chance.uniform(1.5, 4.0)]
-        )
+        ends = time.monotonic() + chance.uniform(0.1, 2.0)
         while time.monotonic() < ends and driver.poll() is None:
-            time.sleep(chance.uniform(0.05, 0.5))
+            time.sleep(chance.uniform(0.05, 0.3))
             workers = workers_in_group(driver.pid)
             if workers and killed == 0 and chance.random() < 0.4:
                 os.kill(chance.choice(workers), signal.SIGKILL)
@@ -63,7 +57,7 @@ def launch_and_kill(path: Path, chance: random.Random) -> int:
     return killed
 
 
-def ended(driver: subprocess.Popen[str]) -> str:
+def ended(driver: Process) -> str:
     """What it said at its end; one that does not end says where it hangs."""
     try:
         return driver.communicate(timeout=HUNG)[1]
@@ -124,10 +118,8 @@ def assert_kills_lose_nothing(tmp_path: Path, text: str) -> None:
 def test_a_killed_worker_is_replaced_in_a_launch(tmp_path: Path) -> None:
     """And waited for by the driver: no zombie."""
     path = write_study(tmp_path, STUDY)
-    driver = subprocess.Popen(
-        [str(LOCKSTEP), "launch", str(path)],
-        cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    driver = start("launch", str(path), cwd=tmp_path, **silent, new_group=True)
     try:
         assert wait_until(lambda: len(workers_in_group(driver.pid)) > 0, HUNG)
         time.sleep(0.5)

@@ -1,0 +1,240 @@
+"""Start the command line in a process that is forked from one that has imported everything.
+
+Half of what a small command costs is importing MLflow, Optuna and scikit-learn, and hundreds of
+commands are tested. What runs is the installed console script, in a process of its own, with its
+own folder, environment and streams; it can be interrupted and killed like any other.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+# Read once, when a library is imported: a process that wants others needs another ancestor.
+READ_AT_IMPORT = ("OPENBLAS_", "OMP_", "MKL_", "PYTHON", "MPL", "HOME", "XDG_")
+IMPORTED = (
+    "search.cli", "search.commands.launch", "search.commands.sync", "search.commands.compare",
+    "search.commands.retrain", "search.commands.predict", "search.commands.ui",
+    "search.training.in_process", "search.training.processes", "search.study.search_study",
+    "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.store.db.utils", "mlflow.pyfunc", "mlflow.store.artifact.local_artifact_repo",
+    "optuna.importance", "sklearn.datasets", "scipy.stats", "pandas",
+    "matplotlib.backends.backend_agg", "matplotlib.font_manager", "alembic.command",
+)  # fmt: skip
+
+
+class Process:
+    """A running command, used like `subprocess.Popen` with text streams."""
+
+    def __init__(
+        self, status: IO[str], stdout: IO[str] | None, stderr: IO[str] | None, args: Sequence[str]
+    ) -> None:
+        self._status = status
+        self._read: dict[IO[str], str] = {}
+        self._readers: list[threading.Thread] = []
+        self.args = args
+        self.stdout = stdout
+        self.stderr = stderr
+        self.returncode: int | None = None
+        self.pid = int(status.readline())
+
+    def poll(self) -> int | None:
+        """Return the exit status, or minus the signal's number; None while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(timeout=0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            if not select.select([self._status], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(list(self.args), timeout or 0)
+            self.returncode = os.waitstatus_to_exitcode(int(self._status.readline()))
+            self._status.close()
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Wait for the end; return what was written to standard output and error."""
+        if not self._readers:
+            self._readers = [
+                threading.Thread(target=self._drain, args=[stream], daemon=True)
+                for stream in (self.stdout, self.stderr)
+                if stream is not None
+            ]
+            for reader in self._readers:
+                reader.start()
+        self.wait(timeout)
+        for reader in self._readers:
+            reader.join(timeout)
+            if reader.is_alive():
+                raise subprocess.TimeoutExpired(list(self.args), timeout or 0)
+        return self._all(self.stdout), self._all(self.stderr)
+
+    def _drain(self, stream: IO[str]) -> None:
+        self._read[stream] = stream.read()
+        stream.close()
+
+    def _all(self, stream: IO[str] | None) -> str:
+        return "" if stream is None else self._read[stream]
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def start(
+    script: Path,
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    environment: Mapping[str, str],
+    stdout: int,
+    stderr: int,
+    new_group: bool,
+) -> Process:
+    """Start a console script. stdout, stderr: file descriptors, or PIPE or DEVNULL."""
+    ours: list[IO[str] | None] = []
+    theirs = [os.open(os.devnull, os.O_RDONLY)]
+    for wanted in (stdout, stderr, subprocess.PIPE):
+        reads, writes = _stream(wanted)
+        ours.append(reads)
+        theirs.append(writes)
+    request = {
+        "arguments": [str(script), *arguments],
+        "cwd": str(cwd),
+        "environment": dict(environment),
+        "new_group": new_group,
+    }
+    read_at_import = {k: v for k, v in environment.items() if k.startswith(READ_AT_IMPORT)}
+    server = _ancestor(tuple(sorted(read_at_import.items()))).requests
+    body = json.dumps(request).encode()
+    socket.send_fds(server, [len(body).to_bytes(4, "big")], theirs)
+    server.sendall(body)
+    for number in theirs:
+        os.close(number)
+    out, err, status = ours
+    assert status is not None
+    return Process(status, out, err, [str(script), *arguments])
+
+
+def _stream(wanted: int) -> tuple[IO[str] | None, int]:
+    """Return our end, where there is one, and the descriptor for the process."""
+    if wanted == subprocess.PIPE:
+        reads, writes = os.pipe()
+        return open(reads, encoding="utf-8", errors="replace"), writes
+    if wanted == subprocess.DEVNULL:
+        return None, os.open(os.devnull, os.O_WRONLY)
+    return None, os.dup(wanted)
+
+
+class _Ancestor(NamedTuple):
+    """A process that has imported everything; it ends when nobody can send it requests."""
+
+    process: subprocess.Popen[bytes]
+    requests: socket.socket
+
+
+@functools.cache
+def _ancestor(environment: tuple[tuple[str, str], ...]) -> _Ancestor:
+    """Start an ancestor with these environment variables."""
+    ours, theirs = socket.socketpair()
+    process = subprocess.Popen(
+        [sys.executable, __file__, str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        env=dict(environment),
+    )
+    theirs.close()
+    atexit.register(process.wait)
+    atexit.register(ours.close)  # called first: the process ends
+    return _Ancestor(process, ours)
+
+
+def _serve(requests: socket.socket) -> None:
+    """Fork a process for each request, in which this returns, until nobody can ask any more."""
+    warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)  # BLAS's
+    for module in IMPORTED:
+        importlib.import_module(module)
+    assert threading.active_count() == 1, threading.enumerate()  # a fork takes one thread along
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that watch
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while True:
+        head, descriptors, *_ = socket.recv_fds(requests, 4, 4)
+        if not head:
+            sys.exit()
+        body = b""
+        while len(body) < int.from_bytes(head, "big"):
+            body += requests.recv(1 << 16)
+        if os.fork() == 0:
+            requests.close()
+            _watch(json.loads(body), descriptors)
+            return
+        for number in descriptors:
+            os.close(number)
+
+
+def _watch(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
+    """Fork the command, in whose process this returns; tell its number and, later, how it ended."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    status = descriptors[3]
+    told, tell = os.pipe()  # the command begins when its number is told
+    pid = os.fork()
+    if pid == 0:
+        os.close(tell)
+        os.close(status)
+        os.read(told, 1)
+        os.close(told)
+        _become(request, descriptors[:3])
+        return
+    os.close(told)
+    for number in descriptors[:3]:
+        os.close(number)
+    os.write(status, f"{pid}\n".encode())
+    os.close(tell)
+    with contextlib.suppress(BrokenPipeError):
+        os.write(status, f"{os.waitpid(pid, 0)[1]}\n".encode())
+    os._exit(0)
+
+
+def _become(request: Mapping[str, Any], streams: Sequence[int]) -> None:
+    """Take on the command's streams, folder, environment and arguments."""
+    if request["new_group"]:
+        os.setsid()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    sys.stdin = sys.__stdin__ = os.fdopen(0, closefd=False)
+    sys.stdout = sys.__stdout__ = os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.__stderr__ = os.fdopen(2, "w", 1, errors="backslashreplace", closefd=False)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["cwd"])
+    sys.argv[:] = request["arguments"]
+    sys.path[0] = os.path.dirname(sys.argv[0])
+
+
+if __name__ == "__main__":
+    _serve(socket.socket(fileno=int(sys.argv[1])))  # returns in a command's process
+    runpy.run_path(sys.argv[0], run_name="__main__")
