@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from core.datasets.sources import DATA_DIR_VARIABLE
+from core.datasets.mnist import DATA_DIR_VARIABLE
 
 # The same examples on every run, and no deadline, since a busy machine is not a failure.
 settings.register_profile("lockstep", derandomize=True, deadline=None, max_examples=50)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.intp]  # classes in 0..C-1
+ImageShape = tuple[int, ...]  # (H, W), or (H, W, 3) in colour
 Seed = int | tuple[int, ...]
 
 
@@ -30,15 +31,19 @@ class Dataset:
     X: (N, D) float32, C-contiguous, read-only.
     y: (N,) intp in 0..C-1, read-only.
     class_names: C labels, in class order.
-    image_shape: (H, W) with H W = D, row-major, if the examples are images.
-    digest: SHA-256 of all of the above, hexadecimal, the same on every platform.
+    image_shape: (H, W) with H W = D, row-major, if the examples are images; (H, W, 3) with
+        3 H W = D if they are in colour, the three channels of a pixel side by side.
+    feature_names: D names, in the order of the columns of X, if the features have names.
+    digest: SHA-256 of all of the above as they were loaded, hexadecimal, the same on every
+        platform. A scaled copy (`scaling.py`) keeps it: it has the same examples.
     """
 
     X: Matrix = field(compare=False, repr=False)
     y: Labels = field(compare=False, repr=False)
     class_names: tuple[str, ...] = field(compare=False)
-    image_shape: tuple[int, int] | None = field(compare=False)
+    image_shape: ImageShape | None = field(compare=False)
     digest: str
+    feature_names: tuple[str, ...] | None = field(default=None, compare=False)
 
     @classmethod
     def of(
@@ -46,11 +51,13 @@ class Dataset:
         X: npt.NDArray[Any],
         y: npt.NDArray[Any],
         class_names: tuple[str, ...],
-        image_shape: tuple[int, int] | None = None,
+        image_shape: ImageShape | None = None,
+        feature_names: tuple[str, ...] | None = None,
     ) -> Self:
         """Return a dataset of these arrays. Arrays that have the right types are not copied.
 
-        Raises DataError if the shapes disagree or a label lies outside 0..C-1.
+        Raises DataError if the shapes or the number of names disagree, or a label lies outside
+        0..C-1.
         """
         if X.ndim != 2 or y.shape != X.shape[:1]:
             raise DataError(
@@ -59,9 +66,11 @@ class Dataset:
             )
         if image_shape is not None and prod(image_shape) != X.shape[1]:
             raise DataError(
-                f"Images of {image_shape[0]} x {image_shape[1]} pixels need "
+                f"Images of {' x '.join(map(str, image_shape))} pixels need "
                 f"{prod(image_shape)} features, not {X.shape[1]}."
             )
+        if feature_names is not None and len(feature_names) != X.shape[1]:
+            raise DataError(f"{len(feature_names)} names are given to {X.shape[1]} features.")
         if len(y) and not 0 <= y.min() <= y.max() < len(class_names):
             raise DataError(
                 f"Labels must lie in 0..{len(class_names) - 1}, not {y.min()}..{y.max()}."
@@ -69,14 +78,17 @@ class Dataset:
         X = np.ascontiguousarray(X, dtype=np.float32).view()
         y = np.ascontiguousarray(y, dtype=np.intp).view()
         X.flags.writeable = y.flags.writeable = False  # so that the digest stays true
-        return cls(X, y, class_names, image_shape, _digest(X, y, class_names, image_shape))
+        digest = _digest(X, y, class_names, image_shape, feature_names)
+        return cls(X, y, class_names, image_shape, digest, feature_names)
 
     def __len__(self) -> int:
         return len(self.y)
 
     def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Dataset:
         """Return the examples of these rows, in this order (indices, or a mask of shape (N,))."""
-        return Dataset.of(self.X[rows], self.y[rows], self.class_names, self.image_shape)
+        return Dataset.of(
+            self.X[rows], self.y[rows], self.class_names, self.image_shape, self.feature_names
+        )
 
     def counts(self) -> npt.NDArray[np.intp]:
         """Return the number of examples of each class, (C,)."""
@@ -86,7 +98,7 @@ class Dataset:
 def concatenate(first: Dataset, second: Dataset) -> Dataset:
     """Return the examples of both, in order.
 
-    Raises DataError if classes, numbers of features or image shapes differ.
+    Raises DataError as `check_alike` does.
     """
     check_alike(first, second)
     return Dataset.of(
@@ -94,25 +106,35 @@ def concatenate(first: Dataset, second: Dataset) -> Dataset:
         np.concatenate((first.y, second.y)),
         first.class_names,
         first.image_shape,
+        first.feature_names,
     )
 
 
 def check_alike(first: Dataset, second: Dataset) -> None:
-    """Raise DataError if classes, numbers of features or image shapes differ."""
+    """Raise DataError if classes, numbers or names of features, or image shapes differ."""
     for what, a, b in (
         ("classes", first.class_names, second.class_names),
         ("numbers of features", first.X.shape[1], second.X.shape[1]),
         ("image shapes", first.image_shape, second.image_shape),
+        ("names of features", first.feature_names, second.feature_names),
     ):
         if a != b:
             raise DataError(f"Two parts of the data have different {what}: {a} and {b}.")
 
 
 def _digest(
-    X: Matrix, y: Labels, class_names: tuple[str, ...], image_shape: tuple[int, int] | None
+    X: Matrix,
+    y: Labels,
+    class_names: tuple[str, ...],
+    image_shape: ImageShape | None,
+    feature_names: tuple[str, ...] | None,
 ) -> str:
-    """Return the SHA-256 of a dataset; the byte order is fixed, so all platforms agree."""
-    header = json.dumps([X.shape, class_names, image_shape])
+    """Return the SHA-256 of a dataset; the byte order is fixed, so all platforms agree.
+
+    Names of features came later, so data without them keep the digest that older studies stored.
+    """
+    named = [] if feature_names is None else [feature_names]
+    header = json.dumps([X.shape, class_names, image_shape, *named])
     sha256 = hashlib.sha256(header.encode())
     sha256.update(X.astype("<f4", copy=False).data)
     sha256.update(y.astype("<i8", copy=False).data)

@@ -1,4 +1,4 @@
-"""Reader of NumPy's .npz files from any origin: it checks sizes first and unpickles nothing."""
+"""Reader of NumPy's .npz and .npy files: it checks sizes first and unpickles nothing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import zipfile
 from collections.abc import Collection
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
@@ -58,6 +59,42 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, Array]:
     return arrays
 
 
+def members(path: Path) -> list[str]:
+    """Return the names of the arrays in an .npz file. Raises DataError if it cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [name for info in archive.infolist() if (name := _name(info))]
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except Exception as error:  # see read_npz
+        reason = str(error).split("\n")[0][:200]
+        raise DataError(f"{path} is not a valid .npz file: {reason}.") from error
+
+
+def read_npy(path: Path) -> Array:
+    """Return the array in an .npy file.
+
+    Raises DataError if the file cannot be read or is damaged, if it has Python objects, or if its
+    size is wrong or too large.
+    """
+    try:
+        with path.open("rb") as stream:
+            size = stream.seek(0, 2)
+            if size > MAX_UNPACKED_BYTES:
+                raise DataError(f"{path} has {size} bytes, more than {MAX_UNPACKED_BYTES} allowed.")
+            stream.seek(0)
+            _check_header(stream, size, str(path))
+            stream.seek(0)
+            return np.asarray(npy.read_array(stream, allow_pickle=False))
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except Exception as error:  # see read_npz
+        reason = str(error).split("\n")[0][:200]
+        raise DataError(f"{path} is not a valid .npy file: {reason}.") from error
+
+
 def _name(member: zipfile.ZipInfo) -> str:
     """Return the name of the array in this member, or "" if it is no .npy file."""
     stem, _, suffix = member.filename.rpartition(".")
@@ -67,11 +104,15 @@ def _name(member: zipfile.ZipInfo) -> str:
 def _check_size(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
     """Raise DataError if an array has Python objects, or another size than its header claims."""
     with archive.open(member) as stream:
-        version = npy.read_magic(stream)
-        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read_header(stream)
-        held = member.file_size - stream.tell()
-    name = f"{member.filename} in {path}"
+        _check_header(stream, member.file_size, f"{member.filename} in {path}")
+
+
+def _check_header(stream: IO[bytes], size: int, name: str) -> None:
+    """Raise DataError as `_check_size` does; size: of the whole stream, in bytes."""
+    version = npy.read_magic(stream)
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read_header(stream)
+    held = size - stream.tell()
     if dtype.hasobject:
         raise DataError(f"{name} holds Python objects, which are not safe to read: save numbers.")
     if (claimed := prod(shape) * dtype.itemsize) != held:

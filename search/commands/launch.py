@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -85,15 +86,28 @@ class LaunchReport:
 
 def launch(spec: StudySpec, settings: Settings, console: Console) -> LaunchReport:
     """Run the study from where it stands to its end. Raises LockstepError."""
-    return run_study(spec, load_data(spec, settings, console.say), settings, console)
+    remarks: list[str] = []
+    data = load_data(spec, settings, console.say, remarks.append)
+    return run_study(spec, data, settings, console, remarks)
 
 
-def run_study(spec: StudySpec, data: Splits, settings: Settings, console: Console) -> LaunchReport:
-    """Run the study on data that is already loaded; see `launch`. Raises LockstepError."""
+def run_study(
+    spec: StudySpec,
+    data: Splits,
+    settings: Settings,
+    console: Console,
+    remarks: Sequence[str] = (),
+) -> LaunchReport:
+    """Run the study on data that is already loaded; see `launch`.
+
+    remarks: on the data, to be printed. Raises LockstepError.
+    """
     started = time.perf_counter()
     check_installed(spec)
     console.say(f"Study {spec.name}" + (f": {spec.description}" if spec.description else ""))
     console.say(f"  data    {described(spec, data)}")
+    for remark in remarks:
+        console.say(f"  note    {remark}")
     with open_session(spec, data, settings, console) as session:
         report = _run(session)
     report.seconds.total = time.perf_counter() - started

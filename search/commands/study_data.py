@@ -5,22 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core.datasets.dataset import DataError
-from core.datasets.sources import load
+from core.datasets.sources import load_source
 from core.datasets.splits import Splits, prepare
 from search.errors import LockstepError
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
 
 
-def load_data(spec: StudySpec, settings: Settings, announce: Callable[[str], None]) -> Splits:
+def load_data(
+    spec: StudySpec,
+    settings: Settings,
+    announce: Callable[[str], None],
+    tell: Callable[[str], None] = lambda remark: None,
+) -> Splits:
     """Load the data of a study and divide it into train, validation and test.
+
+    announce: called with a sentence before data is fetched from the network. tell: called with each
+    remark on the data that a user should read once.
 
     Raises LockstepError if the data is invalid or a batch would be larger than the training split.
     """
     try:
-        train, test = load(spec.source(), spec.data.classes, settings.data_dir, announce)
+        source, classes = spec.data_source(), spec.data.classes
+        loaded = load_source(source, classes, settings.data_dir, announce, tell)
         data = prepare(
-            train, test, validation_fraction=spec.data.validation_fraction, seed=spec.data.seed
+            loaded.train,
+            loaded.test,
+            validation_fraction=spec.data.validation_fraction,
+            seed=spec.data.seed,
         )
     except DataError as error:
         raise LockstepError(f"{spec.file}: [data]: {error}") from error
@@ -42,7 +54,9 @@ def described(spec: StudySpec, data: Splits) -> str:
     names = data.train.class_names
     classes = ", ".join(names) if len(names) <= 12 else f"{len(names)} classes"
     shape = data.train.image_shape
-    features = f"{shape[0]}×{shape[1]} images" if shape else f"{data.train.X.shape[1]} features"
+    features = f"{data.train.X.shape[1]:,} features"
+    if shape is not None:
+        features = f"{shape[0]}×{shape[1]} images" + (" in colour" if len(shape) == 3 else "")
     return (
         f"{spec.data.source}, classes {classes}: {len(data.train):,} train, "
         f"{len(data.validation):,} validation, {len(data.test):,} test, {features}"

@@ -33,7 +33,7 @@ from search.figures.page import (
 )
 
 Reals = npt.NDArray[np.floating[Any]]
-ImageShape = tuple[int, int] | None
+ImageShape = tuple[int, ...] | None  # (H, W), or (H, W, 3) in colour
 
 PANEL = 112  # pixels; the longer side of an enlarged template, as near as integers allow
 SHEET = 1200  # pixels; the width of a contact sheet, unless one tile is wider
@@ -70,9 +70,9 @@ def template(column: Reals, image_shape: ImageShape, scale: float) -> Pixels:
     """Return one class's weights, (D,), as an image with one pixel per feature.
 
     Positive weights are red, negative ones blue, and zero is white. ``scale`` is the |w| of full
-    colour, and larger weights are clipped to it; a scale of 0 draws all white. Without an image
-    shape, features fill the most nearly square grid, row by row. Padding and weights that are not
-    finite are grey.
+    colour, and larger weights are clipped to it; a scale of 0 draws all white. Of a pixel in
+    colour, the mean weight of its three channels is drawn. Without an image shape, features fill
+    the most nearly square grid, row by row. Padding and weights that are not finite are grey.
 
     Raises ValueError if the shapes disagree, or if the scale is negative or not finite.
     """
@@ -80,12 +80,14 @@ def template(column: Reals, image_shape: ImageShape, scale: float) -> Pixels:
         raise ValueError(f"The scale must be finite and not negative, not {scale}.")
     if column.ndim != 1 or column.size == 0:
         raise ValueError(f"A template needs weights of shape (D,), D > 0, not {column.shape}.")
-    height, width = _grid(column.size) if image_shape is None else image_shape
     if image_shape is not None and prod(image_shape) != column.size:
         raise ValueError(
-            f"A template of {height} x {width} pixels needs {height * width} weights, "
-            f"not {column.size}."
+            f"A template of {' x '.join(map(str, image_shape))} pixels needs {prod(image_shape)} "
+            f"weights, not {column.size}."
         )
+    height, width = _grid(column.size) if image_shape is None else image_shape[:2]
+    if image_shape is not None and len(image_shape) == 3:
+        column = column.reshape(-1, image_shape[2]).mean(axis=1)
     values = np.full(height * width, np.nan)
     values[: column.size] = column
     known = np.isfinite(values)

@@ -61,7 +61,7 @@ def load_champion(tracker: Tracker, name: str) -> Champion:
         class_names=tuple(each.removeprefix(prefix) for each in columns if each != "class"),
         expected=Expected(
             features=features,
-            image_shape=None if shape is None else (shape[0], shape[1]),
+            image_shape=None if shape is None else tuple(shape),
             **{key: known[key] for key in ("white", "background") if key in known},
         ),
         model=model,

@@ -6,16 +6,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from core.datasets.dataset import DataError
+from core.datasets.images import as_rows, shape_of
 from core.datasets.npz import read_npz
 from search.errors import LockstepError
 
 Features = npt.NDArray[np.float32]
-Shape = tuple[int, int]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Expected:
     """The input that a model expects.
 
     features: the number of features, D.
-    image_shape: (H, W) of the training images, None if the data were not images.
+    image_shape: (H, W) of the training images, (H, W, 3) in colour, None if there were none.
     white: the value of full brightness in the training images.
     background: the usual value at the edge of the training images.
     """
@@ -46,7 +48,7 @@ class Expected:
 
 
 def edge_of(shape: Shape) -> npt.NDArray[np.bool_]:
-    """Return which of the H W pixels of an image lie on its edge, (H W,)."""
+    """Return which of the D values of an image lie on its edge, (D,)."""
     edge = np.ones(shape, np.bool_)
     edge[1:-1, 1:-1] = False
     return edge.ravel()
@@ -74,16 +76,16 @@ def _rows(path: Path, expected: Expected) -> Features:
     if "X" not in arrays:
         raise LockstepError(f"{path}: holds no array X: save one with np.savez(file, X=...)")
     X, D = arrays["X"], expected.features
-    if X.dtype.kind not in "iuf" or X.ndim not in (2, 3) or X.size != len(X) * D or not len(X):
+    if X.dtype.kind not in "iuf" or not _fits(X, expected):
         like = f"(N, {D})"
         if expected.image_shape is not None:
-            like += " or (N, {}, {})".format(*expected.image_shape)
+            like += f" or (N, {', '.join(map(str, expected.image_shape))})"
         raise LockstepError(
             f"{path}: X must be numbers of the shape {like}, as in training, not {X.dtype} "
             f"{X.shape}"
         )
     with np.errstate(over="ignore"):
-        rows = X.reshape(len(X), D).astype(np.float32)
+        rows = as_rows(X).astype(np.float32)
     if X.dtype == np.uint8:
         rows *= np.float32(expected.white / 255)
     if not np.isfinite(rows).all():
@@ -91,8 +93,21 @@ def _rows(path: Path, expected: Expected) -> Features:
     return rows
 
 
+def _fits(X: npt.NDArray[Any], expected: Expected) -> bool:
+    """Return whether an array has rows or images (at least one) like those in training."""
+    if not len(X) or X.size != len(X) * expected.features:
+        return False
+    try:
+        return shape_of(X) in (None, expected.image_shape) or X.ndim == 3
+    except DataError:
+        return False
+
+
 def _picture(path: Path, expected: Expected, invert: bool) -> Features:
-    """Return a picture as one row of grey values, on a white ground where it is transparent."""
+    """Return a picture as one row of values, on a white ground where it is transparent.
+
+    They are grey unless the model was trained on colour.
+    """
     from PIL import Image, UnidentifiedImageError
 
     shape = expected.image_shape
@@ -106,8 +121,8 @@ def _picture(path: Path, expected: Expected, invert: bool) -> Features:
             _check(path, image.size, image.mode, shape)
             bands = image.convert("RGBA")
             paper = Image.new("RGBA", bands.size, "white")
-            grey = Image.alpha_composite(paper, bands).convert("L")
-            pixels: Features = np.asarray(grey, dtype=np.float32).reshape(1, -1) / np.float32(255)
+            seen = Image.alpha_composite(paper, bands).convert("L" if len(shape) == 2 else "RGB")
+            pixels: Features = np.asarray(seen, dtype=np.float32).reshape(1, -1) / np.float32(255)
     except UnidentifiedImageError as error:
         raise LockstepError(
             f"{path}: neither a picture that Pillow reads (PNG, JPEG, …) nor named .npz"
@@ -123,7 +138,7 @@ def _picture(path: Path, expected: Expected, invert: bool) -> Features:
 def _check(path: Path, size: Sequence[int], mode: str, shape: Shape) -> None:
     """Raise LockstepError if a picture's size or mode does not fit, before it is decoded."""
     width, height = size
-    if (height, width) != shape:
+    if (height, width) != shape[:2]:
         raise LockstepError(
             f"{path}: a picture of {width}×{height} pixels, but the model was trained on "
             f"{shape[1]}×{shape[0]}: crop and scale it as the training images are"

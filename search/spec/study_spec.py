@@ -15,36 +15,25 @@ from pydantic import (
     model_validator,
 )
 
+from core.datasets.source import Source
 from core.trainer.result import Hyperparameters
 from core.trainer.softmax import Penalty
 from search.spec.axes import DecayAxis, Range, RateAxis, checked_list
 from search.spec.budget import expected_trials
+from search.spec.data_spec import FILES, DataSpec
 from search.spec.fields import (
     MAX_TRIALS,
     BatchSize,
     Decay,
     Integer,
-    Label,
     Line,
     Name,
-    Number,
     Rate,
     Seed,
     Table,
     distinct,
 )
 from search.spec.search_spec import SearchSpec
-
-
-class DataSpec(Table):
-    """The table [data]: which examples, and how many of them are held out for validation."""
-
-    source: Line = Field(min_length=1)
-    classes: Annotated[tuple[Label, ...], Field(min_length=2), AfterValidator(distinct)] | None = (
-        None
-    )
-    validation_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.2
-    seed: Seed = 0
 
 
 class ModelSpec(Table):
@@ -139,13 +128,31 @@ class StudySpec(Table):
         return expected_trials(self.search, self.model.epochs)
 
     def source(self) -> str:
-        """Return `data.source`, or its path in the study file's folder if that is an .npz file."""
-        beside = self._file.parent / self.data.source
-        return (
-            str(beside)
-            if self.data.source.endswith(".npz") and beside.is_file()
-            else self.data.source
+        """Return `data.source`, or its path in the study file's folder if that is a data file."""
+        return self._beside(self.data.source)
+
+    def data_source(self) -> Source:
+        """Return what is to be read, with the paths of `source`."""
+        data = self.data
+        is_array = Path(data.source).suffix == ".npy"
+        paths = (data.labels, data.split, data.groups)
+        labels, split, groups = (
+            self._beside(path) if path and is_array else path for path in paths
         )
+        return Source(
+            name=self.source(),
+            label=data.label,
+            labels=labels,
+            split=split,
+            groups=groups,
+            categorical=data.categorical,
+            ignore=data.ignore,
+        )
+
+    def _beside(self, name: str) -> str:
+        """Return the path of a data file in the study file's folder, or the name as it is."""
+        beside = self._file.parent / name
+        return str(beside) if Path(name).suffix in FILES and beside.is_file() else name
 
     def defining(self) -> dict[str, Any]:
         """Return everything that decides the trials and their numbers, as plain JSON values.
@@ -157,6 +164,7 @@ class StudySpec(Table):
         defining = self.model_dump(
             mode="json", exclude={"name": True, "description": True, "baseline": True}
         )
+        defining["data"] = self.data.defining()
         defining["search"] = self.search.defining()
         return defining
 

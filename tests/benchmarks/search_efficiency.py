@@ -221,10 +221,13 @@ def one_at_a_time(
 
 def problem(data_dir: Path | None) -> Splits:
     """The first images of MNIST; their order is random."""
-    from core.datasets.sources import load
+    from core.datasets.source import Source
+    from core.datasets.sources import load_source
     from core.datasets.splits import Splits
 
-    images, test = load("mnist", None, data_dir, print)
+    loaded = load_source(Source("mnist"), None, data_dir, print, print)
+    images, test = loaded.train, loaded.test
+    assert test is not None
     train = images.take(np.arange(ROWS))
     held_out = images.take(np.arange(ROWS, ROWS + HELD_OUT))
     return Splits.of(train, held_out, test)

@@ -15,7 +15,8 @@ from measure import Rounds, interleaved, one_core, ratio, sgemm_seconds, table, 
 from plain_loop import PlainTrial
 
 from core.datasets.dataset import Dataset
-from core.datasets.sources import load
+from core.datasets.source import Source
+from core.datasets.sources import load_source
 from core.trainer.result import Hyperparameters
 from core.trainer.softmax import Penalty
 from core.trainer.stack import Stack
@@ -48,7 +49,7 @@ class Problem:
 
 def problem(classes: Sequence[int] | None, data_dir: Path | None) -> Problem:
     """The first images of MNIST; their order is random."""
-    images, _ = load("mnist", classes, data_dir, print)
+    images = load_source(Source("mnist"), classes, data_dir, print, print).train
     train = images.take(np.arange(ROWS))
     validation = images.take(np.arange(ROWS, ROWS + HELD_OUT))
     return Problem(train, validation, TrainingData.of(train, validation))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from loading import load
 from threadpoolctl import threadpool_limits
 
-from core.datasets.sources import load
 from core.trainer import softmax
 from core.trainer.result import Hyperparameters, Status
 from core.trainer.softmax import Penalty

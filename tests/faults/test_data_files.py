@@ -16,11 +16,11 @@ import pytest
 from command import lockstep
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loading import load
 from small_study import small_study, write_study
 
 from core.datasets.dataset import DataError
 from core.datasets.idx import read_idx
-from core.datasets.sources import load
 
 Refused = Callable[..., str]
 

@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import HUNG, environment, lockstep, start
+from loading import load
 from small_study import small_study, write_study
-
-from core.datasets.sources import load
 
 ODD_NAMES = [
     "../../../escaped", "/tmp/escaped", "..", ".", "-rf", "$(touch escaped)", "`touch escaped`",

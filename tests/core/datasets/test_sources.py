@@ -15,9 +15,10 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from loading import load
 
 from core.datasets.dataset import DataError
-from core.datasets.sources import DATA_DIR_VARIABLE, load
+from core.datasets.mnist import DATA_DIR_VARIABLE
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -87,8 +88,8 @@ def test_class_order_and_spelling() -> None:
         ("digits", [], "got none"),
         ("digits", [3, "3", 6], "repeated: 3"),
         ("digits", [3, 11, "six"], "Classes 11, six are not in digits, whose labels are 0, 1, 2"),
-        ("mnits", None, r"'mnits': known are digits, mnist, .* \.npz; did you mean mnist\?"),
-        ("data.csv", None, r"Unknown data source 'data.csv': .*\.npz\.$"),
+        ("mnits", None, r"'mnits': known are digits, iris, .* \.parquet; did you mean mnist\?"),
+        ("data.xlsx", None, r"Unknown data source 'data.xlsx': .*\.npz, .*\.parquet\.$"),
     ],
 )
 def test_unknown_names(source: str, classes: list[int | str] | None, message: str) -> None:
@@ -220,16 +221,19 @@ def test_npz_features(npz: Path, features: Any, expected: list[Any], shape: obje
         ({"X": X[:, :0]}, r"none of these 0, not float64 \(4, 0\)"),
         ({"X": X.astype(complex)}, "not complex128"),
         ({"X": X > 0}, "X in .* must be numbers .*, not bool"),
-        ({"X": np.where(X == 1.5, np.nan, X)}, "must be finite in float32, .* nan"),
+        ({"X": np.where(X == 1.5, np.nan, X)}, "must be finite in float32, .*1 missing values"),
         ({"X": np.where(X == 1.5, -np.inf, X)}, "from -inf to 2.0"),
         ({"X": X * 1e39}, r"must be finite in float32, .* from -3e\+39 to 2e\+39"),
         ({"y": Y[:3]}, r"y in .* must be 4 integers or strings .*, not <U1 \(3,\)"),
         ({"y": np.array([print, 0, 1, 2], dtype=object)}, "y.npy in .* holds Python objects"),
-        ({"y": X[:, 0]}, "not float64"),
+        ({"y": X[:, 0]}, "y in .* has the label 0.5: floats must be whole"),
         ({"y": np.array([0, 0, 0, 0])}, "At least two classes are needed, got 0"),
         ({"X_test": X[:, :1], "y_test": Y}, r"must be alike .* \(2,\) and float64 \(1,\)"),
         ({"X_test": np.uint8(X[:1] > 0), "y_test": Y[:1]}, "both or neither be uint8"),
-        ({"X_test": X, "y_test": ["a", "b", "z", "d"]}, "labels that y has not: d, z"),
+        (
+            {"X_test": X, "y_test": ["a", "b", "z", "d"]},
+            "that the training part has not: d, z",
+        ),
         ({"X_test": X + np.inf, "y_test": Y}, "X_test in .* finite"),
         ({"image_shape": [1, 3]}, r"that fit X of the shape \(4, 2\), not \[1 3\]"),
         ({"image_shape": [-1, -2]}, "two positive integers"),

@@ -18,10 +18,10 @@ from urllib.request import Request, urlopen
 import numpy as np
 import pytest
 from command import HUNG, environment, lockstep
+from loading import load
 from PIL import Image
 from small_study import write_study
 
-from core.datasets.sources import load
 from core.datasets.splits import Splits, prepare
 from core.trainer import softmax
 from search.errors import LockstepError

@@ -9,11 +9,11 @@ import mlflow
 import numpy as np
 import pytest
 from command import lockstep
+from loading import load
 from small_study import small_study, write_study
 from stored import client, optuna_trials, runs
 
 from core.datasets.dataset import concatenate
-from core.datasets.sources import load
 from core.datasets.splits import prepare
 from core.trainer.result import Hyperparameters, Status
 from search.model.fitting import epochs_by_validation

@@ -1,0 +1,103 @@
+"""MNIST and Fashion-MNIST: from IDX files, or fetched from OpenML."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from http.client import HTTPException
+from pathlib import Path
+
+import numpy as np
+
+from core.datasets.dataset import DataError
+from core.datasets.idx import read_idx
+from core.datasets.raw import Part, Raw
+
+DATA_DIR_VARIABLE = "LOCKSTEP_DATA"
+_IDX_NAMES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+OPENML_NAMES = {"mnist": "mnist_784", "fashion-mnist": "Fashion-MNIST"}
+_OPENML_TRAIN = 60_000  # OpenML keeps the original order of the 70,000 examples, train part first.
+_MNIST_TRAIN_LABELS = "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13"  # SHA-256
+
+
+def read_mnist_like(source: str, data_dir: Path | None, announce: Callable[[str], None]) -> Raw:
+    """Return a source of MNIST's format from its IDX files, or fetched from OpenML.
+
+    data_dir: the folder with the files; see `sources.load_source`. announce: called with a sentence
+    before anything is fetched. Raises DataError if that fails or the files are not valid.
+    """
+    folder = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    if folder and (paths := _find_idx(Path(folder).expanduser(), source)):
+        return _read_idx_files(source, paths)
+    if data_dir:
+        raise DataError(
+            f"The IDX files {', '.join(_IDX_NAMES)} (plain or .gz) of {source} are neither in "
+            f"{data_dir / source} nor in {data_dir}."
+        )
+    return _fetch_openml(source, announce)
+
+
+def _find_idx(folder: Path, source: str) -> list[Path] | None:
+    """Return the paths of the four IDX files if one folder has them all, or else None.
+
+    Some copies of the files have '.' instead of '-' before 'idx'.
+    """
+    for place in (folder / source, folder):
+        found: list[Path] = []
+        for name in _IDX_NAMES:
+            spellings = (name, f"{name}.gz", dotted := name.replace("-idx", ".idx"), f"{dotted}.gz")
+            # Path.is_file would raise if the folder may not be entered.
+            found += [place / each for each in spellings if os.path.isfile(place / each)][:1]
+        if len(found) == len(_IDX_NAMES):
+            return found
+    return None
+
+
+def _read_idx_files(source: str, paths: Sequence[Path]) -> Raw:
+    """Read four IDX files. Raises DataError if they do not fit together or to the source."""
+    parts, shapes = [], []
+    for images_path, labels_path in (paths[:2], paths[2:]):
+        images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
+        if len(images) != len(labels) or images.size == 0:
+            raise DataError(
+                f"{images_path} and {labels_path} must hold as many images as labels and at least "
+                f"one, not {images.shape} and {labels.shape}."
+            )
+        parts.append(Part(images.reshape(len(images), -1), labels))
+        shapes.append((images.shape[1], images.shape[2]))
+    if shapes[0] != shapes[1]:
+        raise DataError(f"{paths[0]} and {paths[2]} have images of unlike size: {shapes}.")
+    if source != "mnist" and hashlib.sha256(parts[0].y.data).hexdigest() == _MNIST_TRAIN_LABELS:
+        raise DataError(f"The files in {paths[1].parent} are MNIST's, not those of {source}.")
+    return Raw(parts[0], None, parts[1], shapes[0], white=255)
+
+
+def _fetch_openml(source: str, announce: Callable[[str], None]) -> Raw:
+    """Fetch a source from OpenML. Raises DataError if it cannot be fetched."""
+    from sklearn.datasets import fetch_openml, get_data_home
+
+    name = OPENML_NAMES[source]
+    announce(
+        f"No IDX files of {source} at hand, so taking {name} from OpenML: downloaded once, then "
+        f"kept in {get_data_home()}."
+    )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Each retry warns; the error below says enough.
+            # This is the only parser that does not need pandas.
+            bunch = fetch_openml(name, version=1, as_frame=False, parser="liac-arff")
+        X, y = bunch.data.astype(np.uint8), bunch.target.astype(np.int64)
+    except (OSError, EOFError, HTTPException, ValueError) as error:
+        raise DataError(
+            f"{source} could not be fetched from OpenML ({error}): connect to the internet, or put "
+            f"the four IDX files in a folder and name it with --data-dir or {DATA_DIR_VARIABLE}."
+        ) from error
+    n = _OPENML_TRAIN
+    return Raw(Part(X[:n], y[:n]), None, Part(X[n:], y[n:]), (28, 28), white=255)

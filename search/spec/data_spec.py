@@ -1,0 +1,102 @@
+"""The table [data] of a study file: which examples, and what is held out to choose by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from core.datasets.tables import SUFFIXES
+from search.spec.fields import Label, Line, Number, Seed, Table, distinct
+
+FILES = (".npz", ".npy", *SUFFIXES)
+# These keys were added when studies had been stored already.
+_LATER: dict[str, Any] = {
+    "label": None,
+    "labels": None,
+    "split": None,
+    "groups": None,
+    "categorical": None,
+    "ignore": [],
+}
+
+Named = Annotated[Line, Field(min_length=1)]
+
+
+class DataSpec(Table):
+    """The table [data].
+
+    source: a data set that is known, or the path of a file.
+    classes: the labels to tell apart.
+    label, labels: the column of a table, and the .npy file, with the labels.
+    split, groups: the column, the array of an .npz file or the .npy file that says which part a row
+        is for, and which rows belong together.
+    categorical: how columns of texts become numbers.
+    ignore: the columns or arrays to leave out.
+    validation_fraction: of the training examples, held out unless the source has its own part.
+    """
+
+    source: Named
+    classes: Annotated[tuple[Label, ...], Field(min_length=2), AfterValidator(distinct)] | None = (
+        None
+    )
+    label: Named | None = None
+    labels: Named | None = None
+    split: Named | None = None
+    groups: Named | None = None
+    categorical: Literal["one-hot"] | None = None
+    ignore: Annotated[tuple[Named, ...], AfterValidator(distinct)] = ()
+    validation_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.2
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        suffix = Path(self.source).suffix if Path(self.source).suffix in FILES else ""
+        is_table = suffix in SUFFIXES
+        if is_table and self.label is None:
+            raise ValueError(
+                "label is missing: name the column of the table that has the labels, such as "
+                'label = "class"'
+            )
+        if suffix == ".npy" and self.labels is None:
+            raise ValueError(
+                "labels is missing: an .npy file has X alone; name that of the labels, such as "
+                'labels = "y.npy"'
+            )
+        right = {
+            "label": is_table,
+            "labels": suffix == ".npy",
+            "split": suffix != "",
+            "groups": suffix != "",
+            "categorical": is_table,
+            "ignore": is_table or suffix == ".npz",
+        }
+        which = {"label": "tables", "labels": ".npy files", "categorical": "tables"}
+        which["ignore"] = "tables and .npz files"
+        for key, fits in right.items():
+            if (value := getattr(self, key)) and not fits:
+                shown = list(value) if key == "ignore" else value
+                raise ValueError(
+                    f"{key} = {shown!r}: it is for {which.get(key, 'files')} only, and source is "
+                    f"{self.source!r}; leave {key} out"
+                )
+        if suffix == ".npy":
+            for key in ("labels", "split", "groups"):
+                if (value := getattr(self, key)) and Path(value).suffix != ".npy":
+                    raise ValueError(f"{key} = {value!r}: give the path of an .npy file")
+        named = [self.label, self.split, self.groups, *self.ignore] if suffix != ".npy" else []
+        given = [name for name in named if name is not None]
+        if twice := next((name for name in given if given.count(name) > 1), None):
+            raise ValueError(f"{twice!r} is named for two purposes: give it one")
+        return self
+
+    def defining(self) -> dict[str, Any]:
+        """Return the keys that decide which examples there are, as plain JSON values.
+
+        Those that were added later are left out while they have their defaults.
+        """
+        dumped = self.model_dump(mode="json")
+        return {
+            key: value for key, value in dumped.items() if key not in _LATER or value != _LATER[key]
+        }
