@@ -180,8 +180,9 @@ def predict(
 ) -> None:
     """Predict the classes of FILEs with the champion of STUDY.
 
-    A FILE is a picture of the size of the training images, or an .npz file with an array X: one row
-    per example, with the same features as the training data. The champion is the model that
+    A FILE is a picture of the size of the training images, or has one row per example, with the
+    same features as the training data: an .npz file with an array X, an .npy file, or a table with
+    the same columns. Features are raw, as in the training data. The champion is the model that
     `lockstep retrain` registered.
     """
     from search.commands import predict as action

@@ -5,7 +5,7 @@ Notation: N rows, D features.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,44 @@ def as_numbers(frame: Frame, path: Path, *, one_hot: bool) -> tuple[Array, tuple
     X = np.concatenate(blocks, axis=1)
     _check_columns(X, names, path)
     return X, tuple(names)
+
+
+def features_of(path: Path, names: Sequence[str]) -> Array:
+    """Return the features with these names from a table, (n, D); other columns are left out.
+
+    A feature "column=text" is 1 where the column has this text and 0 elsewhere.
+
+    Raises DataError if a column is missing or holds something else than in training.
+    """
+    plain = read_table(path, ())
+    there = set(plain.columns)
+    known: dict[str, set[str]] = {}
+    for name in names:
+        if name not in there and "=" in name:
+            column, _, text = name.partition("=")
+            known.setdefault(column, set()).add(text)
+    if absent := [name for name in (*names, *known) if name not in there and "=" not in name]:
+        raise DataError(f"{path} has no column {listed(absent)}, which the model needs.")
+    texts = read_table(path, set(known)) if known and path.suffix != ".parquet" else plain
+    columns = [name for name in names if name in there]
+    numbers = dict(zip(columns, as_numbers(plain[columns], path, one_hot=False)[0].T, strict=True))
+    values = {column: _texts(texts, column, path).astype(str) for column in known}
+    for column, allowed in known.items():
+        wrong = ~np.isin(values[column], list(allowed))
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise DataError(
+                f"Column {shown_name(column)} in {path} has {shown_name(values[column][row])!r} in "
+                f"row {row + 1}, which training never met: known are {listed(sorted(allowed))}."
+            )
+    each = [numbers[name] if name in numbers else _is(values, name) for name in names]
+    return np.stack(each, axis=1)
+
+
+def _is(values: Mapping[str, Array], name: str) -> Array:
+    """Return where the column of a feature "column=text" has this text, as 0 and 1."""
+    column, _, text = name.partition("=")
+    return np.asarray(values[column] == text, dtype=np.float64)
 
 
 def _check_columns(X: Array, names: Sequence[str], path: Path) -> None:

@@ -7,28 +7,68 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from core.datasets.dataset import DataError, Dataset, Seed, check_alike
+from core.datasets.dataset import DataError, Dataset, Seed, check_alike, concatenate
+from core.datasets.groups import Groups, assign
+from core.datasets.scaling import UNSCALED, Scale, Scaling
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """The three parts of a study's data; ``digest`` is computed from their three digests."""
+    """The three parts of a study's data, scaled; ``digest`` is computed from their three digests.
+
+    scaling: what was done to all parts. raw: the parts before that.
+    """
 
     train: Dataset = field(compare=False)
     validation: Dataset = field(compare=False)
     test: Dataset = field(compare=False)
     digest: str
+    scaling: Scaling = field(compare=False, default=UNSCALED)
+    raw: tuple[Dataset, Dataset, Dataset] | None = field(compare=False, default=None, repr=False)
 
     @classmethod
     def of(cls, train: Dataset, validation: Dataset, test: Dataset) -> Self:
         """Return the splits of these three parts."""
         digests = "\n".join(part.digest for part in (train, validation, test))
         return cls(train, validation, test, hashlib.sha256(digests.encode()).hexdigest())
+
+    def scaled(self, scale: Scale) -> Splits:
+        """Return these unscaled parts, scaled by statistics of the training part, same digest.
+
+        Raises DataError as `Scaling.apply` does.
+        """
+        if scale is Scale.NONE:
+            return self
+        scaling, parts = Scaling.fit(scale, self.train), (self.train, self.validation, self.test)
+        train, validation, test = map(scaling.apply, parts)
+        return Splits(train, validation, test, self.digest, scaling, parts)
+
+    def merged(self) -> Merged:
+        """Return train + validation and test, scaled again by statistics of train + validation."""
+        train, validation, test = self.raw or (self.train, self.validation, self.test)
+        everything = concatenate(train, validation)
+        scaling = Scaling.fit(self.scaling.scale, everything)
+        return Merged(scaling.apply(everything), scaling.apply(test), scaling, everything)
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Train + validation as one training part, and the test part, both scaled.
+
+    scaling: what was done to both. raw: the training part before that.
+    """
+
+    train: Dataset
+    test: Dataset
+    scaling: Scaling
+    raw: Dataset
 
 
 def prepare(
@@ -38,24 +78,46 @@ def prepare(
     validation_fraction: float,
     seed: int,
     test_fraction: float = 0.2,
+    validation: Dataset | None = None,
+    groups: Array | None = None,
 ) -> Splits:
-    """Split off a validation part, and a test part if the source has none.
+    """Split off a validation part and a test part, unless the source has them.
 
     If ``test`` is None, ``test_fraction`` of the examples are held out as the test part first.
     ``validation_fraction`` is a fraction of the train part that is left. Both splits are
-    stratified, and depend only on the data, the fractions and ``seed``.
+    stratified, and depend only on the data, the fractions, the groups and ``seed``.
 
-    Raises DataError as `stratified_split` does, if ``test`` is empty, or if its classes, number of
-    features or image shape differ from those of ``train``.
+    groups: (N,) the groups of the examples in ``train``; none is divided.
+
+    Raises DataError as `stratified_split` and `assign` do, if a given part is empty, or if its
+    classes, features or image shape differ from those of ``train``.
     """
     if test is None:
         # The two splits need different random streams. With one stream for both, rows that the
         # first split keeps could get the same keys in the second one and be kept again.
-        train, test = stratified_split(train, test_fraction, (seed, 1))
-    if len(test) == 0:
-        raise DataError("The test part has no example of the chosen classes.")
-    check_alike(train, test)
-    return Splits.of(*stratified_split(train, validation_fraction, seed), test)
+        held = _held_out(train, test_fraction, (seed, 1), groups)
+        test = train.take(held)
+        train, groups = train.take(~held), None if groups is None else groups[~held]
+    if validation is None:
+        held = _held_out(train, validation_fraction, seed, groups)
+        train, validation = train.take(~held), train.take(held)
+    for name, part in (("test", test), ("validation", validation)):
+        if len(part) == 0:
+            raise DataError(f"The {name} part has no example of the chosen classes.")
+        check_alike(train, part)
+    return Splits.of(train, validation, test)
+
+
+def _held_out(
+    dataset: Dataset, fraction: float, seed: Seed, groups: Array | None
+) -> npt.NDArray[np.bool_]:
+    """Return which rows are held out, (N,), with no group on both sides if there are groups."""
+    if groups is None:
+        return held_out(dataset, fraction, seed)
+    shares = _shares(dataset, fraction)
+    targets = (dataset.counts() - shares, shares)
+    held: npt.NDArray[np.bool_] = assign(dataset, Groups.of(dataset, groups), targets, seed) == 1
+    return held
 
 
 def stratified_split(dataset: Dataset, fraction: float, seed: Seed) -> tuple[Dataset, Dataset]:
@@ -68,6 +130,24 @@ def stratified_split(dataset: Dataset, fraction: float, seed: Seed) -> tuple[Dat
 
     Raises DataError if ``fraction`` is not in (0, 1) or a class cannot be on both sides.
     """
+    held = held_out(dataset, fraction, seed)
+    return dataset.take(~held), dataset.take(held)
+
+
+def held_out(dataset: Dataset, fraction: float, seed: Seed) -> npt.NDArray[np.bool_]:
+    """Return which rows `stratified_split` holds out, (N,). Raises DataError as it does."""
+    shares = _shares(dataset, fraction)
+    # NumPy promises that raw bits never change, but not the results of `Generator.permutation`.
+    keys = np.random.PCG64(seed).random_raw(len(dataset))
+    held = np.zeros(len(dataset), dtype=np.bool_)
+    for label, size in enumerate(shares):
+        rows = np.flatnonzero(dataset.y == label)
+        held[rows[np.argsort(keys[rows], kind="stable")[:size]]] = True
+    return held
+
+
+def _shares(dataset: Dataset, fraction: float) -> npt.NDArray[np.intp]:
+    """Return how many examples of each class are held out, (C,); see `stratified_split`."""
     if not 0 < fraction < 1:
         raise DataError(f"A held-out fraction must lie between 0 and 1, not {fraction}.")
     counts, total = dataset.counts(), round(fraction * len(dataset))
@@ -83,13 +163,7 @@ def stratified_split(dataset: Dataset, fraction: float, seed: Seed) -> tuple[Dat
             f"side, which must be from {len(counts)} to {len(dataset) - len(counts)} so that each "
             f"of {len(counts)} classes is on both sides."
         )
-    # NumPy promises that raw bits never change, but not the results of `Generator.permutation`.
-    keys = np.random.PCG64(seed).random_raw(len(dataset))
-    held = np.zeros(len(dataset), dtype=np.bool_)
-    for label, size in enumerate(_allot(counts, total)):
-        rows = np.flatnonzero(dataset.y == label)
-        held[rows[np.argsort(keys[rows], kind="stable")[:size]]] = True
-    return dataset.take(~held), dataset.take(held)
+    return _allot(counts, total)
 
 
 def _allot(counts: npt.NDArray[np.intp], total: int) -> npt.NDArray[np.intp]:

@@ -20,7 +20,7 @@ from search.findings.scores import ValidationScores, validation_scores
 from search.findings.sentences import note
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
-from search.study.opening import load_study
+from search.study.opening import load_study, scale_changed
 from search.tracking.links import BEST_VIEW, SIDE_VIEW
 from search.tracking.store import load_tracker
 from search.tracking.views import view_urls
@@ -105,6 +105,9 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
             "on which its trials cannot be scored: name the folder of the original data "
             "(--data-dir)"
         )
+    if data.scaling.scale is not study.scale:
+        change = scale_changed(study.scale, data.scaling.scale)
+        raise LockstepError(f"study {spec.name} was started with another study file ({change})")
     scores = validation_scores(ranking, results_of(tracker), data.validation)
     folder = settings.figures(spec.name)
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from core.trainer.result import Status
 from search.commands.driver import Driver, Seconds
 from search.commands.report import write_report
 from search.commands.session import Session, open_session
-from search.commands.study_data import described, load_data
+from search.commands.study_data import described, load_data, scaling_in_words
 from search.console import Console, Workload
 from search.findings.choice import Choice
 from search.findings.sentences import note
@@ -106,6 +106,7 @@ def run_study(
     check_installed(spec)
     console.say(f"Study {spec.name}" + (f": {spec.description}" if spec.description else ""))
     console.say(f"  data    {described(spec, data)}")
+    console.say(f"  scaling {scaling_in_words(spec, data)}")
     for remark in remarks:
         console.say(f"  note    {remark}")
     with open_session(spec, data, settings, console) as session:

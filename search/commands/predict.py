@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from search.console import table
 from search.model.champion import load_champion
-from search.model.inputs import read_input
+from search.model.inputs import ROWS, read_input
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.tracking.store import load_tracker
@@ -74,7 +74,7 @@ def predict(
     for path in paths:
         X = read_input(path, champion.expected, invert)
         rows.append(X)
-        if path.suffix == ".npz":
+        if path.suffix in ROWS:
             inputs += [f"{path} [{row}]" for row in range(len(X))]
             continue
         inputs.append(str(path))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from core.datasets.splits import Splits
 from core.trainer.result import Status
 from search.commands.session import results_of
-from search.commands.study_data import described
+from search.commands.study_data import described, scaling_in_words
 from search.commands.study_figures import study_figures
 from search.figures import templates
 from search.findings.choice import Choice, choose
@@ -90,7 +90,8 @@ def _markdown(
         f"search   {len(trials):,} trials ({_guided(spec)}) of {spec.model.epochs} epochs; chosen "
         f"by {spec.search.objective} on the validation split"
     )
-    for line in (*found, searched, f"data     {described(spec, data)}"):
+    about = (f"data     {described(spec, data)}", f"scaling  {scaling_in_words(spec, data)}")
+    for line in (*found, searched, *about):
         label, _, text = line.partition(" ")
         lines.append(f"- **{label}** {text.strip()}")
     for status, what in (

@@ -8,8 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from core.datasets.dataset import Dataset, concatenate
-from core.datasets.splits import Splits
+from core.datasets.splits import Merged, Splits
 from core.trainer.result import Hyperparameters
 from search.commands.retrain_report import RetrainReport
 from search.commands.session import Session, open_session, results_of
@@ -62,15 +61,15 @@ def retrain(
         results = results_of(tracker)
         trial = _choose(session.study, results, data, rule, number)
         validated, epochs = _validated(spec, results, trial, data)
-        everything = concatenate(data.train, data.validation)
+        merged = data.merged()
         how = f"--rule {rule}" if number is None else "--trial"
         console.say(
-            f"Training trial #{trial.number} of {spec.name} ({how}) on {len(everything):,} "
+            f"Training trial #{trial.number} of {spec.name} ({how}) on {len(merged.train):,} "
             f"examples (train + validation) for {epochs} epochs"
             + (", its best epoch on validation" if epochs != trial.stopped_epoch else "")
             + (f", with {1 + seeds} seeds" if seeds else "")
         )
-        chosen, baseline, others = _fits(session, everything, trial, epochs, seeds)
+        chosen, baseline, others = _fits(session, merged, trial, epochs, seeds)
         report = RetrainReport(
             study=spec.name,
             trial=trial.number,
@@ -82,7 +81,7 @@ def retrain(
             seed_errors=[each.errors for each in others],
             earlier_uses=len(session.study.test_evaluations()),
         )
-        _write(session, tracker, report, Candidate(chosen.result.weights, everything, validated))
+        _write(session, tracker, report, Candidate(chosen.result.weights, merged, validated))
         return report
 
 
@@ -99,9 +98,7 @@ class Fits(NamedTuple):
     others: list[Fit]
 
 
-def _fits(
-    session: Session, everything: Dataset, trial: FinishedTrial, epochs: int, seeds: int
-) -> Fits:
+def _fits(session: Session, merged: Merged, trial: FinishedTrial, epochs: int, seeds: int) -> Fits:
     """Train all fits of a retrain. Raises InterruptedStudyError if the user asks to stop."""
     spec, stop = session.spec, session.stop
     baseline = None if spec.baseline is None else spec.baseline.hyperparameters()
@@ -114,7 +111,7 @@ def _fits(
             progress.trained(trained)
             return stop.made()
 
-        fitter = Fitter(spec, everything, session.data.test, on_epoch)
+        fitter = Fitter(spec, merged.train, merged.test, on_epoch)
 
         def fitted(tried: Hyperparameters, epochs: int, extra_seed: int = 0) -> Fit:
             found = fitter.fit(tried, epochs, (spec.model.seed + extra_seed) % 2**32)
@@ -180,7 +177,7 @@ def _write(session: Session, tracker: Tracker, report: RetrainReport, candidate:
     tags = {RETRAINED_TAG: str(report.trial)}
     with tracker.run(f"retrain #{report.trial}", "retrain", tags) as run_id:
         _record_test_use(session.study, tracker, run_id, report)
-        _log(session, tracker, run_id, candidate.examples, report)
+        _log(session, tracker, run_id, candidate.data, report)
         report.model = register_model(tracker, run_id, session.spec.name, candidate)
     address = session.settings.ui_address
     report.run_url = links.run_url(address, tracker.experiment_id, run_id)
@@ -200,10 +197,10 @@ def _record_test_use(
 
 
 def _log(
-    session: Session, tracker: Tracker, run_id: str, everything: Dataset, report: RetrainReport
+    session: Session, tracker: Tracker, run_id: str, merged: Merged, report: RetrainReport
 ) -> None:
     """Log what a retrain found with its run: scores, parameters, datasets and figures."""
-    spec, test = session.spec, session.data.test
+    spec, test = session.spec, merged.test
     chosen, baseline = report.chosen, report.baseline
     parameters = spec.model.model_dump(mode="json") | {"epochs": report.epochs}
     tracker.log_values(
@@ -213,7 +210,7 @@ def _log(
         params={**asdict(chosen.result.hyperparameters), **parameters, "rule": report.rule},
         tags={NOTE_TAG: report.markdown()},
     )
-    tracker.log_dataset(run_id, "train + validation", everything)
+    tracker.log_dataset(run_id, "train + validation", merged.train)
     tracker.log_dataset(run_id, "test", test)
     names, shape = test.class_names, test.image_shape
     weights = chosen.result.weights

@@ -116,7 +116,7 @@ def open_session(
     """Hold the study's lease and handle requests to stop. Raises LockstepError."""
     with (
         stop_requests(console.say) as stop,
-        open_study(spec, settings, data.digest) as study,
+        open_study(spec, settings, data.digest, data.scaling.scale) as study,
     ):
         yield Session(spec, data, settings, console, study, stop)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core.datasets.dataset import DataError
+from core.datasets.remarks import remarks
+from core.datasets.scaling import Scale, automatic
 from core.datasets.sources import load_source
 from core.datasets.splits import Splits, prepare
 from search.errors import LockstepError
@@ -31,9 +33,20 @@ def load_data(
         data = prepare(
             loaded.train,
             loaded.test,
+            validation=loaded.validation,
+            groups=loaded.groups,
             validation_fraction=spec.data.validation_fraction,
             seed=spec.data.seed,
         )
+        if loaded.validation and "validation_fraction" in spec.data.model_fields_set:
+            raise DataError(
+                f"validation_fraction = {spec.data.validation_fraction}: {spec.data.source} has a "
+                "validation part of its own; leave it out."
+            )
+        for remark in remarks(data, spec.data.source):
+            tell(remark)
+        scale = spec.data.scale
+        data = data.scaled(automatic(data.train) if scale == "auto" else Scale(scale))
     except DataError as error:
         raise LockstepError(f"{spec.file}: [data]: {error}") from error
     rows = len(data.train)
@@ -61,3 +74,13 @@ def described(spec: StudySpec, data: Splits) -> str:
         f"{spec.data.source}, classes {classes}: {len(data.train):,} train, "
         f"{len(data.validation):,} validation, {len(data.test):,} test, {features}"
     )
+
+
+def scaling_in_words(spec: StudySpec, data: Splits) -> str:
+    """Describe in one line what is done to the features."""
+    match data.scaling.scale:
+        case Scale.STANDARD:
+            return "standardised (mean 0, standard deviation 1 on the training part)"
+        case Scale.L2:
+            return "l2 (each example has the length 1)"
+    return "none (pixels from 0 to 1)" if spec.data.scale == "auto" else "none"

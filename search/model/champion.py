@@ -62,6 +62,8 @@ def load_champion(tracker: Tracker, name: str) -> Champion:
         expected=Expected(
             features=features,
             image_shape=None if shape is None else tuple(shape),
+            # Models that were registered earlier have no names.
+            feature_names=tuple(getattr(model.unwrap_python_model(), "feature_names", ())),
             **{key: known[key] for key in ("white", "background") if key in known},
         ),
         model=model,

@@ -1,5 +1,4 @@
-"""Read pictures and feature matrices for a champion, scaled in the same way as its training
-data."""
+"""Read pictures, arrays and tables for a champion, as its training data were read."""
 
 from __future__ import annotations
 
@@ -11,13 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from core.datasets.columns import features_of
 from core.datasets.dataset import DataError
 from core.datasets.images import as_rows, shape_of
-from core.datasets.npz import read_npz
+from core.datasets.npz import read_npy, read_npz
+from core.datasets.tables import SUFFIXES
 from search.errors import LockstepError
 
 Features = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
+ROWS = (".npz", ".npy", *SUFFIXES)  # files of rows; all others are pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,14 @@ class Expected:
     image_shape: (H, W) of the training images, (H, W, 3) in colour, None if there were none.
     white: the value of full brightness in the training images.
     background: the usual value at the edge of the training images.
+    feature_names: D of them if the features had names, otherwise none.
     """
 
     features: int
     image_shape: Shape | None
     white: float = 1.0
     background: float = 0.0
+    feature_names: tuple[str, ...] = ()
 
     def looks_inverted(self, X: Features) -> bool:
         """Return whether a picture (D,) seems to have dark and bright swapped.
@@ -55,24 +59,32 @@ def edge_of(shape: Shape) -> npt.NDArray[np.bool_]:
 
 
 def read_input(path: Path, expected: Expected, invert: bool = False) -> Features:
-    """Return the rows of a file, (n, D): the array X of an .npz file, or one row for a picture.
+    """Return the raw features in a file, (n, D).
 
-    invert: swap dark and bright in a picture. Raises LockstepError if the file does not fit the
-    model.
+    They are the array X of an .npz file, the array in an .npy file, the columns of a table, or one
+    row for a picture. invert: swap dark and bright in a picture. Raises LockstepError if the file
+    does not fit the model.
     """
     if not path.is_file():
         raise LockstepError(f"{path}: no such file; give a picture or an .npz file with an array X")
-    if path.suffix == ".npz":
-        return _rows(path, expected)
+    try:
+        if path.suffix in ROWS:
+            return _rows(path, expected)
+    except DataError as error:
+        raise LockstepError(str(error)) from error
     return _picture(path, expected, invert)
 
 
 def _rows(path: Path, expected: Expected) -> Features:
-    """Return the array X of an .npz file as float32 rows."""
-    try:
-        arrays = read_npz(path, ("X",))
-    except DataError as error:
-        raise LockstepError(str(error)) from error
+    """Return the examples in a file of arrays or a table as float32 rows. Raises DataError."""
+    if path.suffix in SUFFIXES:
+        if not expected.feature_names:
+            raise LockstepError(
+                f"{path}: the model was not trained on a table, so that its features have no "
+                "names: give an .npz file with an array X"
+            )
+        return features_of(path, expected.feature_names).astype(np.float32)
+    arrays = {"X": read_npy(path)} if path.suffix == ".npy" else read_npz(path, ("X",))
     if "X" not in arrays:
         raise LockstepError(f"{path}: holds no array X: save one with np.savez(file, X=...)")
     X, D = arrays["X"], expected.features

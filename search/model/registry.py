@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.datasets.dataset import Dataset
+from core.datasets.splits import Merged
 from search.errors import LockstepError
 from search.model.inputs import edge_of
 from search.spec.objective import Objective
@@ -56,12 +57,12 @@ class Candidate:
     """A trained model that is to be registered, and may become the champion.
 
     weights: of shape (D, C).
-    examples: what it was trained on.
+    data: what it was trained on, as the features are and as they were scaled.
     validated: the validation scores by which it is compared with the present champion.
     """
 
     weights: npt.NDArray[np.float32]
-    examples: Dataset
+    data: Merged
     validated: Validated
 
 
@@ -101,16 +102,26 @@ def register_model(
     """Log a model with the run, register it, check it after reading it back, and make it the
     champion unless it is worse on validation than the present one.
 
-    The model is logged as code, with its weights in a plain .npz file, so that loading it needs no
-    pickle. Raises LockstepError if the registered model does not predict the same as the weights.
+    The model takes raw features, and scales them itself. It is logged as code, with its weights in
+    a plain .npz file, so that loading it needs no pickle. Raises LockstepError if the registered
+    model does not predict the same as the weights.
     """
     import mlflow
 
-    weights, examples = candidate.weights, candidate.examples
+    weights, scaling = candidate.weights, candidate.data.scaling
+    examples = candidate.data.raw
     names = examples.class_names
     with tempfile.TemporaryDirectory() as folder, quiet():
         arrays = Path(folder, "model.npz")
-        np.savez(arrays, W=weights, class_names=np.array(names))
+        np.savez(
+            arrays,
+            W=weights,
+            class_names=np.array(names),
+            feature_names=np.array(examples.feature_names or (), dtype=str),
+            scale=np.array(scaling.scale.value),
+            mean=scaling.mean,
+            deviation=scaling.deviation,
+        )
         mlflow.set_tracking_uri(tracker.uri)  # models are logged through the global client
         with mlflow.start_run(run_id=run_id):
             info = mlflow.pyfunc.log_model(
@@ -192,12 +203,12 @@ def _check(uri: str, candidate: Candidate) -> None:
     """Raise LockstepError if the registered model does not predict the same as the weights."""
     import mlflow
 
-    examples = candidate.examples
-    X = examples.X[:CHECKED]
+    examples, X = candidate.data.train, candidate.data.raw.X[:CHECKED]
     with quiet():
         loaded = mlflow.pyfunc.load_model(uri)
     predicted = loaded.predict(X)["class"].to_numpy()
-    expected = np.array(examples.class_names)[(X @ candidate.weights).argmax(axis=1)]
+    best = (examples.X[:CHECKED] @ candidate.weights).argmax(axis=1)
+    expected = np.array(examples.class_names)[best]
     if not np.array_equal(predicted, expected):
         raise LockstepError(
             f"{uri} was read back from the registry and predicts otherwise than the weights "

@@ -34,6 +34,8 @@ class DataSpec(Table):
         is for, and which rows belong together.
     categorical: how columns of texts become numbers.
     ignore: the columns or arrays to leave out.
+    scale: what is done to the features; see `scaling.py`. "auto": nothing to pixels, "standard" to
+        everything else.
     validation_fraction: of the training examples, held out unless the source has its own part.
     """
 
@@ -47,6 +49,7 @@ class DataSpec(Table):
     groups: Named | None = None
     categorical: Literal["one-hot"] | None = None
     ignore: Annotated[tuple[Named, ...], AfterValidator(distinct)] = ()
+    scale: Literal["auto", "none", "standard", "l2"] = "auto"
     validation_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.2
     seed: Seed = 0
 
@@ -94,9 +97,10 @@ class DataSpec(Table):
     def defining(self) -> dict[str, Any]:
         """Return the keys that decide which examples there are, as plain JSON values.
 
-        Those that were added later are left out while they have their defaults.
+        Those that were added later are left out while they have their defaults. The scale is left
+        out, because the data decides what "auto" is: a study stores what it came to.
         """
-        dumped = self.model_dump(mode="json")
+        dumped = self.model_dump(mode="json", exclude={"scale"})
         return {
             key: value for key, value in dumped.items() if key not in _LATER or value != _LATER[key]
         }

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import optuna
 from optuna.study import StudyDirection
 
+from core.datasets.scaling import Scale
 from search.errors import LockstepError, NothingToShowError, StudyChangedError
 from search.settings import Settings
 from search.spec.study_spec import StudySpec, differences
@@ -21,12 +22,16 @@ from search.study.storage import (
     open_storage,
     remove_study,
 )
-from search.trials.attributes import DATA_ATTRIBUTE, SPEC_ATTRIBUTE
+from search.trials.attributes import DATA_ATTRIBUTE, SCALE_ATTRIBUTE, SPEC_ATTRIBUTE
 
 
 @contextlib.contextmanager
-def open_study(spec: StudySpec, settings: Settings, data_digest: str) -> Iterator[SearchStudy]:
+def open_study(
+    spec: StudySpec, settings: Settings, data_digest: str, scale: Scale = Scale.NONE
+) -> Iterator[SearchStudy]:
     """Create or continue the study, as its only driver.
+
+    data_digest, scale: of the data, and what is done to its features.
 
     If the first launch of a new study fails before any trial has finished, the study is removed
     again.
@@ -46,7 +51,7 @@ def open_study(spec: StudySpec, settings: Settings, data_digest: str) -> Iterato
         )
         opened = SearchStudy(study, storage, spec)
         new = not opened.finished()
-        _check_unchanged(study, spec, data_digest)
+        _check_unchanged(study, spec, data_digest, scale)
         try:
             yield opened
         except (LockstepError, OSError):
@@ -68,8 +73,8 @@ def load_study(spec: StudySpec, settings: Settings) -> SearchStudy:
     return SearchStudy(study, storage, spec)
 
 
-def _check_unchanged(study: optuna.Study, spec: StudySpec, data_digest: str) -> None:
-    """Store the study file and the data's digest in a new study, and compare them in an old one.
+def _check_unchanged(study: optuna.Study, spec: StudySpec, data_digest: str, scale: Scale) -> None:
+    """Store the study file, the data's digest and scale in a new study; compare them in an old one.
 
     Raises StudyChangedError if they differ.
     """
@@ -77,9 +82,12 @@ def _check_unchanged(study: optuna.Study, spec: StudySpec, data_digest: str) -> 
     if stored is None:
         # The spec is stored last, so that a driver killed in between leaves a study without one.
         study.set_user_attr(DATA_ATTRIBUTE, data_digest)
+        study.set_user_attr(SCALE_ATTRIBUTE, scale.value)
         study.set_user_attr(SPEC_ATTRIBUTE, spec.defining())
         return
     changes = differences(stored, json.loads(json.dumps(spec.defining())))
+    if (old := study.user_attrs.get(SCALE_ATTRIBUTE, Scale.NONE.value)) != scale.value:
+        changes.append(scale_changed(old, scale))
     if study.user_attrs.get(DATA_ATTRIBUTE) != data_digest:
         changes.append("the data's content")
     if changes:
@@ -87,3 +95,8 @@ def _check_unchanged(study: optuna.Study, spec: StudySpec, data_digest: str) -> 
             f"study {spec.name} was started with another study file ({'; '.join(changes)}): "
             "undo the change, or give the study a new name"
         )
+
+
+def scale_changed(old: str, new: str) -> str:
+    """Return what differs, and how to continue the study as it was started."""
+    return f'data.scale: "{old}" → "{new}"; scale = "{old}" in [data] continues it'

@@ -12,6 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from core.datasets.scaling import Scale
 from core.trainer.pruning import Schedule
 from core.trainer.result import Hyperparameters, Status
 from search.spec.budget import next_size, total_epochs
@@ -26,6 +27,7 @@ from search.trials.attributes import (
     MINUTES_ATTRIBUTE,
     RESULT_ATTRIBUTE,
     RUN_ATTRIBUTE,
+    SCALE_ATTRIBUTE,
     TEST_ATTRIBUTE,
     URL_ATTRIBUTE,
 )
@@ -68,6 +70,11 @@ class SearchStudy:
         """The digest of the data that the study was started with, None if it has none yet."""
         digest = self._study.user_attrs.get(DATA_ATTRIBUTE)
         return None if digest is None else str(digest)
+
+    @property
+    def scale(self) -> Scale:
+        """What the study does to the features."""
+        return Scale(self._study.user_attrs.get(SCALE_ATTRIBUTE, Scale.NONE))
 
     def finished(self) -> list[FinishedTrial]:
         """Return all recorded trials in order of number, each with the id of its latest run."""

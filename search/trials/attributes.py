@@ -10,6 +10,7 @@ URL_ATTRIBUTE = "mlflow.run"
 # Of a study
 SPEC_ATTRIBUTE = "lockstep.spec"
 DATA_ATTRIBUTE = "lockstep.data_digest"  # a registered model has a tag of the same name
+SCALE_ATTRIBUTE = "lockstep.scale"  # studies that were stored without it scale nothing
 TEST_ATTRIBUTE = "lockstep.test_evaluations"
 FINALISTS_ATTRIBUTE = "lockstep.finalists"
 # The latest cohort: the number of its first trial, and one more than that of its last.

@@ -1,0 +1,98 @@
+"""What a user should know of the data: rows that stand in two parts, features that say nothing.
+
+Notation: N examples, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import numpy as np
+
+from core.datasets.checks import listed
+from core.datasets.dataset import Dataset, Matrix
+from core.datasets.splits import Splits
+
+_SAMPLE = 64  # rows by which features are first compared
+
+
+def remarks(data: Splits, source: str) -> list[str]:
+    """Return sentences about the unscaled data; source: what it is called in them."""
+    found = repeated_rows(data)
+    if data.train.image_shape is None:  # pixels at the edge are often alike
+        found += constant_features(data.train, source) + equal_features(data.train, source)
+    return found
+
+
+def repeated_rows(data: Splits) -> list[str]:
+    """Return a sentence on rows that stand in two parts, if there are any.
+
+    Rows are the same if all features are, whatever their labels.
+    """
+    train, validation, test = (_rows(part) for part in (data.train, data.validation, data.test))
+    seen = set(train)
+    of_validation = sum(row in seen for row in validation)
+    seen.update(validation)
+    of_test = sum(row in seen for row in test)
+    parts = [
+        f"{count:,} of {len(rows):,} {name} rows"
+        for count, rows, name in (
+            (of_validation, validation, "validation"),
+            (of_test, test, "test"),
+        )
+        if count
+    ]
+    if not parts:
+        return []
+    return [f"{' and '.join(parts)} are also in an earlier part, where training sees them"]
+
+
+def constant_features(train: Dataset, source: str) -> list[str]:
+    """Return a sentence on features that have one value in training, if there are any."""
+    constant = np.flatnonzero(train.X.min(axis=0) == train.X.max(axis=0))
+    if not len(constant):
+        return []
+    what = "feature has one value" if len(constant) == 1 else "features have one value each"
+    return [
+        f"{len(constant):,} {what} in the training part of {source}, and say nothing: "
+        f"{_names(train, constant.tolist())}"
+    ]
+
+
+def equal_features(train: Dataset, source: str) -> list[str]:
+    """Return a sentence on features that equal an earlier one in training, if there are any.
+
+    Constant ones are left out.
+    """
+    X = train.X
+    varies = np.flatnonzero(X.min(axis=0) != X.max(axis=0))
+    rows = np.linspace(0, len(X) - 1, min(_SAMPLE, len(X))).astype(np.intp)
+    sample = np.ascontiguousarray(X[np.ix_(rows, varies)].T)
+    alike: dict[bytes, list[int]] = {}
+    for place, column in zip(varies.tolist(), sample, strict=True):
+        alike.setdefault(column.tobytes(), []).append(place)
+    twins: dict[int, int] = {}
+    for places in alike.values():
+        first: dict[bytes, int] = {}
+        for place in places if len(places) > 1 else ():
+            whole = blake2b(X[:, place].tobytes(), digest_size=16).digest()
+            if (earlier := first.setdefault(whole, place)) != place:
+                twins[place] = earlier
+    if not twins:
+        return []
+    pairs = [f"{_names(train, [b])} = {_names(train, [a])}" for b, a in sorted(twins.items())]
+    what = "feature equals an earlier one" if len(twins) == 1 else "features equal earlier ones"
+    return [f"{len(twins):,} {what} in the training part of {source}: {listed(pairs, 5)}"]
+
+
+def _names(dataset: Dataset, places: Sequence[int]) -> str:
+    """Return the names of features, or their numbers, for a message."""
+    names = dataset.feature_names
+    return listed([names[place] if names else f"X[:, {place}]" for place in places], 10)
+
+
+def _rows(dataset: Dataset) -> list[bytes]:
+    """Return a key for each row, the same for the same features."""
+    X: Matrix = dataset.X + np.float32(0)  # -0 becomes 0
+    return [blake2b(row, digest_size=16).digest() for row in X]
