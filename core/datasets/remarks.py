@@ -53,9 +53,10 @@ def constant_features(train: Dataset, source: str) -> list[str]:
     constant = np.flatnonzero(train.X.min(axis=0) == train.X.max(axis=0))
     if not len(constant):
         return []
-    what = "feature has one value" if len(constant) == 1 else "features have one value each"
+    one = len(constant) == 1
+    what, say = ("feature has one value", "says") if one else ("features have one value", "say")
     return [
-        f"{len(constant):,} {what} in the training part of {source}, and say nothing: "
+        f"{len(constant):,} {what} in the training part of {source}, and {say} nothing: "
         f"{_names(train, constant.tolist())}"
     ]
 

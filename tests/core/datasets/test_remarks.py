@@ -40,7 +40,7 @@ def test_features_that_say_nothing() -> None:
     )
     named = dataset_of(wide, tuple("abcdefgh"))
     assert constant_features(named, "my.csv") == [
-        "2 features have one value each in the training part of my.csv, and say nothing: f, h"
+        "2 features have one value in the training part of my.csv, and say nothing: f, h"
     ]
     assert equal_features(named, "my.csv") == [
         "2 features equal earlier ones in the training part of my.csv: e = b, g = a"
