@@ -1,12 +1,15 @@
 """Labelled examples: what they are, where they come from, how they are divided.
 
-`dataset.py` has the `Dataset` that all other code takes, `splits.py` divides it, and `scaling.py`
-scales its features. `sources.py` loads every source by its name, as `source.py` describes it:
-`embedded.py` those of scikit-learn, `mnist.py` those like MNIST, `arrays.py` a user's arrays, and
-`columns.py` a user's table. Each gives a value of `raw.py`; labels are read by `labels.py`, images
-by `images.py`, and `checks.py` has what is checked of all. Each file format has a reader of its
-own, `idx.py`, `npz.py` and `tables.py`. The readers do not trust a file: they check sizes before
-they use memory, and unpickle nothing.
+`dataset.py` has the `Dataset` that all other code takes. `splits.py` divides it into parts and
+`folds.py` into folds, both with `groups.py` where rows belong together. `scaling.py` scales its
+features, and `remarks.py` says what is odd in it.
+
+`sources.py` loads every source by its name, as `source.py` describes it: `embedded.py` those of
+scikit-learn, `mnist.py` those like MNIST, `arrays.py` a user's arrays, and `columns.py` a user's
+table. Each gives a value of `raw.py`; labels are read by `labels.py`, images by `images.py`, and
+`checks.py` has what is checked of all. Each file format has a reader of its own, `idx.py`, `npz.py`
+and `tables.py`. The readers do not trust a file: they check sizes before they use memory, and
+unpickle nothing.
 
 May import: NumPy, scikit-learn's data sets, and, inside functions, pandas and pyarrow.
 """

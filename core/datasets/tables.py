@@ -18,6 +18,7 @@ from core.datasets.dataset import DataError
 SUFFIXES = (".csv", ".tsv", ".parquet")
 MAX_BYTES = 8 * 1024**3  # of a file, and of its values as floats of 8 bytes
 MISSING = ("", "?", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null")  # texts for no value
+NAME_LENGTH = 200
 _CHUNK = 1024**2
 
 Frame = Any  # a pandas.DataFrame; pandas is imported late, because that takes half a second
@@ -60,13 +61,13 @@ def _read_text(path: Path, as_text: Collection[str]) -> Frame:
     delimiter = "\t" if path.suffix == ".tsv" else ","
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         names = next(csv.reader(stream, delimiter=delimiter), [])
-    _check_names(path, names)
     if len(names) == 1 and (other := next((c for c in ";\t|," if c in names[0]), None)):
         right = "a comma" if delimiter == "," else "a tab"
         raise DataError(
             f"{path} has one column, {shown_name(names[0])!r}: separate columns by {right}, not by "
             f"{other!r}."
         )
+    _check_names(path, names)
     with path.open("rb") as stream:
         lines = 1 + sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(_CHUNK), b""))
     _check_size(path, lines, len(names))
@@ -75,7 +76,7 @@ def _read_text(path: Path, as_text: Collection[str]) -> Frame:
         return pd.read_csv(
             path,
             sep=delimiter,
-            names=range(len(names)),  # so that pandas renames none
+            names=list(range(len(names))),  # so that pandas renames none
             header=0,
             index_col=False,
             dtype={place: "str" for place, name in enumerate(names) if name in as_text},
@@ -116,6 +117,11 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
         raise DataError(
             f"Column {names.index('') + 1} in {path} has no name: give it one. (pandas writes such "
             "a column of row numbers unless index=False.)"
+        )
+    if odd := [name for name in names if not name.isprintable() or len(name) > NAME_LENGTH]:
+        raise DataError(
+            f"Column {names.index(odd[0]) + 1} in {path} is named {shown_name(odd[0])!r}: names "
+            f"must be printable and of {NAME_LENGTH} characters at most."
         )
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(f"{path} has more than one column named {listed(repeated, 5)}.")

@@ -18,18 +18,18 @@ def load_data(
     spec: StudySpec,
     settings: Settings,
     announce: Callable[[str], None],
-    tell: Callable[[str], None] = lambda remark: None,
+    tell: Callable[[str], None] | None = None,
 ) -> Splits:
     """Load the data of a study and divide it into train, validation and test.
 
     announce: called with a sentence before data is fetched from the network. tell: called with each
-    remark on the data that a user should read once.
+    remark on the data that a user should read once; without it, none is looked for.
 
     Raises LockstepError if the data is invalid or a batch would be larger than the training split.
     """
     try:
         source, classes = spec.data_source(), spec.data.classes
-        loaded = load_source(source, classes, settings.data_dir, announce, tell)
+        loaded = load_source(source, classes, settings.data_dir, announce, tell or _unsaid)
         data = prepare(
             loaded.train,
             loaded.test,
@@ -43,8 +43,9 @@ def load_data(
                 f"validation_fraction = {spec.data.validation_fraction}: {spec.data.source} has a "
                 "validation part of its own; leave it out."
             )
-        for remark in remarks(data, spec.data.source):
-            tell(remark)
+        if tell is not None:
+            for remark in remarks(data, spec.data.source):
+                tell(remark)
         scale = spec.data.scale
         data = data.scaled(automatic(data.train) if scale == "auto" else Scale(scale))
     except DataError as error:
@@ -60,6 +61,10 @@ def load_data(
                 f"{rows} rows; give {rows} at most"
             )
     return data
+
+
+def _unsaid(remark: str) -> None:
+    """Say nothing."""
 
 
 def described(spec: StudySpec, data: Splits) -> str:

@@ -67,6 +67,15 @@ def test_a_split_and_groups_in_the_file(tmp_path: Path) -> None:
     assert found.validation.X.tolist() == [[0.5, 1.0]]
 
 
+def test_groups_of_the_chosen_classes(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, X=X, y=[3, 1, 2, 1], who=[10, 11, 12, 13])
+    found = load_source(Source(str(path), groups="who"), [1, 2], None, silent, silent)
+    assert found.groups is not None
+    assert found.groups.tolist() == [11, 12, 13]
+    assert len(found.train) == 3
+
+
 def test_npy_files(tmp_path: Path) -> None:
     for name, array in {"X": X, "y": Y, "split": ["train", "train", "val", "val"]}.items():
         np.save(tmp_path / f"{name}.npy", array)

@@ -190,7 +190,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {"categorical": "one-hot"},
         r"Column id in .* has 30 different texts .* ignore = \[\"id\"\]",
     ),
-    ("a\x1b,class\nu,x\nv,y\n", {}, r"a\\x1b"),
+    ("a\x1b[2J,class\n1,x\n2,y\n", {}, "Column 1 in .* names must be printable and of 200"),
+    ("a" * 201 + ",class\n1,x\n2,y\n", {}, "Column 1 in .* is named 'aaa.*…': names must be"),
 ]
 
 
