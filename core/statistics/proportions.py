@@ -1,13 +1,14 @@
-"""Statistics of proportions: Wilson's interval for one, and McNemar's test for two paired ones."""
+"""Statistics of proportions: intervals of one and of a mean of several; McNemar's test of two."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom, binomtest
+from scipy.stats import binom, binomtest, norm
 
 Counts = npt.NDArray[np.integer[Any]]
 
@@ -47,6 +48,29 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interva
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
     found = binomtest(successes, n).proportion_ci(confidence, method="wilson")
     return Interval(float(found.low), float(found.high))
+
+
+def mean_interval(
+    successes: Sequence[int], sizes: Sequence[int], confidence: float = 0.95
+) -> Interval:
+    """Return an interval of the unweighted mean of k proportions from independent samples.
+
+    It is the normal one after 2/k successes and 2/k failures were added to each sample, so that
+    its width is above zero even without a failure. For one sample it is nearly Wilson's.
+    Source: Price & Bonett (2004), Comput. Stat. Data Anal. 45, 449-456.
+
+    Raises ValueError unless there is a sample and 0 <= successes <= size, size >= 1 for each.
+    """
+    x, n = np.array(successes, np.float64), np.array(sizes, np.float64)
+    k = len(n)
+    if k == 0 or x.shape != n.shape or not ((x >= 0) & (x <= n) & (n >= 1)).all():
+        raise ValueError(f"{k} samples with {successes} successes of {sizes} have no mean")
+    shares, added = (x + 2 / k) / (n + 4 / k), n + 4 / k
+    error = float(np.sqrt((shares * (1 - shares) / added).sum())) / k
+    reach = float(norm.isf((1 - confidence) / 2)) * error
+    middle, mean = float(shares.mean()), float((x / n).mean())
+    low, high = min(middle - reach, mean), max(middle + reach, mean)
+    return Interval(max(0.0, low), min(1.0, high))
 
 
 def mcnemar(only_first_correct: int, only_second_correct: int, mid_p: bool = False) -> McNemar:

@@ -4,11 +4,12 @@ from fractions import Fraction
 from itertools import product
 from math import comb
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.statistics.proportions import mcnemar, wilson_interval
+from core.statistics.proportions import mcnemar, mean_interval, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -101,3 +102,36 @@ def test_mcnemar_of_thousands_has_the_value_of_exact_integers(b: int, c: int, si
 def test_mcnemar_refuses_negative_counts() -> None:
     with pytest.raises(ValueError, match="-1"):
         mcnemar(3, -1)
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_mean_of_one_proportion_is_nearly_wilsons(counts: tuple[int, int]) -> None:
+    """The normal interval with two of each added is wider, and has the same middle nearly."""
+    (successes, n), (low, high) = counts, wilson_interval(*counts)
+    found = mean_interval([successes], [n])
+    assert found.low <= low + 0.003
+    assert found.high >= high - 0.003
+    assert found == pytest.approx((low, high), abs=0.06)
+
+
+def test_the_mean_of_two_proportions_by_the_formula() -> None:
+    """p = (7 + 1)/(10 + 2) and (18 + 1)/(20 + 2); variance Σ p (1 - p) / (n + 2) / 4."""
+    error = 1.959963984540054 * (8 / 12 * 4 / 12 / 12 + 19 / 22 * 3 / 22 / 22) ** 0.5 / 2
+    middle = (8 / 12 + 19 / 22) / 2
+    assert mean_interval([7, 18], [10, 20]) == pytest.approx((middle - error, middle + error))
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.9), (0.97, 0.99, 0.9), (0.05,) * 40])
+@pytest.mark.parametrize("size", [10, 60])
+def test_the_mean_is_covered_as_often_as_it_says(shares: tuple[float, ...], size: int) -> None:
+    sizes = [size + 3 * k for k in range(len(shares))]
+    hits = np.random.default_rng(0).binomial(sizes, shares, size=(2000, len(shares)))
+    intervals = [mean_interval(row, sizes) for row in hits.tolist()]
+    mean = sum(shares) / len(shares)
+    assert 0.93 <= np.mean([low <= mean <= high for low, high in intervals]) <= 0.995
+
+
+@pytest.mark.parametrize(("successes", "sizes"), [([], []), ([1], [0]), ([-1], [2]), ([3], [2])])
+def test_a_mean_of_impossible_counts_is_refused(successes: list[int], sizes: list[int]) -> None:
+    with pytest.raises(ValueError, match="have no mean"):
+        mean_interval(successes, sizes)
