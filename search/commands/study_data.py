@@ -11,7 +11,7 @@ from core.datasets.sources import load_source
 from core.datasets.splits import Splits, prepare
 from search.errors import LockstepError
 from search.settings import Settings
-from search.spec.study_spec import StudySpec
+from search.spec.study_spec import Baseline, StudySpec
 
 
 def load_data(
@@ -52,7 +52,7 @@ def load_data(
         raise LockstepError(f"{spec.file}: [data]: {error}") from error
     rows = len(data.train)
     batch_sizes = {"space.batch_size": max(spec.space.batch_size)}
-    if spec.baseline is not None:
+    if isinstance(spec.baseline, Baseline):
         batch_sizes["baseline.batch_size"] = spec.baseline.batch_size
     for key, batch_size in batch_sizes.items():
         if batch_size > rows:

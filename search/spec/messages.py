@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 # pydantic's path to a value in a union has names in it that are not keys of the file.
 _UNIONS = {"learning_rate": ("range", "values")}
 _UNIONS["weight_decay"] = _UNIONS["learning_rate"]
+_UNIONS["baseline"] = ("a configuration", "with a solver")
 _EXPECTED = {
     "dict_type": "give a table of keys",
     "model_type": "give a table of keys",
@@ -85,16 +86,16 @@ def _keys(loc: Sequence[int | str]) -> list[str]:
 
 
 def _names(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
-    """Return the keys that are allowed in the table at ``loc``."""
+    """Return the keys that are allowed in the table at ``loc``, in any of its forms."""
+    models = [model]
     for key in loc:
-        if key in model.model_fields:
-            model = _table(model.model_fields[str(key)].annotation) or model
-    return list(model.model_fields)
+        fields = [each.model_fields[str(key)] for each in models if key in each.model_fields]
+        models = [table for field in fields for table in _tables(field.annotation)] or models
+    return list(dict.fromkeys(name for each in models for name in each.model_fields))
 
 
-def _table(annotation: Any) -> type[BaseModel] | None:
-    """Return the model that an annotation is or contains, or None."""
+def _tables(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models that an annotation is or contains."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    parts = map(_table, getattr(annotation, "__args__", ()))
-    return next(filter(None, parts), None)
+        return [annotation]
+    return [table for part in getattr(annotation, "__args__", ()) for table in _tables(part)]

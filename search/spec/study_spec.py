@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     PrivateAttr,
+    Tag,
     model_validator,
 )
 
@@ -34,6 +35,7 @@ from search.spec.fields import (
     distinct,
 )
 from search.spec.search_spec import SearchSpec
+from search.spec.solver_baseline import SolverBaseline, by_form
 
 
 class ModelSpec(Table):
@@ -86,7 +88,14 @@ class StudySpec(Table):
     model: ModelSpec = ModelSpec()
     space: SpaceSpec
     search: SearchSpec = SearchSpec()
-    baseline: Baseline | None = None
+    baseline: (
+        Annotated[
+            Annotated[Baseline, Tag("a configuration")]
+            | Annotated[SolverBaseline, Tag("with a solver")],
+            by_form,
+        ]
+        | None
+    ) = None
 
     _file: Path = PrivateAttr(default=Path())
 

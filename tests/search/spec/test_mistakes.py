@@ -30,7 +30,8 @@ UNKNOWN: list[tuple[dict[str, object], tuple[str, ...]]] = [
         ("space.batchsize", "mean batch_size?"),
     ),
     ({"search.seed": None, "search.sead": 0}, ("search.sead = 0", "did you mean seed?")),
-    ({"baseline.xyz": 1}, ("baseline.xyz = 1", "Known here: learning_rate")),
+    ({"baseline.xyz": 1}, ("baseline.xyz = 1", "Known here: learning_rate", "solver")),
+    ({"baseline": {"slover": "lbfgs"}}, ("baseline.slover = 'lbfgs'", "did you mean solver?")),
     ({"x": "a\nb"}, ("unknown key x", r"'a\nb'")),
     ({"a\nb": 1}, (r"unknown key a\nb = 1",)),
     ({"k" * LONG: 1}, ("unknown key kkkk",)),
@@ -125,11 +126,20 @@ VALUES: list[tuple[dict[str, object], tuple[str, ...]]] = [
     ({"description": "x" * 501}, ("description = 'xxx", "500")),
     ({"description": "\x1b[2J"}, ("description = '\\x1b[2J'", "one line")),
     ({"baseline.learning_rate": 0}, ("baseline.learning_rate = 0", "than 0")),
+    ({"baseline": {"solver": "newton"}}, ("baseline.solver = 'newton'", "must be 'lbfgs'")),
+    ({"baseline": {"solver": 1}}, ("baseline.solver = 1", "must be 'lbfgs'")),
+    ({"baseline": {"solver": []}}, ("baseline.solver = []", "must be 'lbfgs'")),
     # no machine number holds them
     ({"model.epochs": MANY_NINES}, ("model.epochs = 999", "100000")),
     ({"space.learning_rate.low": MANY_NINES}, ("space.learning_rate.low = 999", "number")),
 ]
 CONTRADICTIONS: list[tuple[dict[str, object], tuple[str, ...]]] = [
+    (
+        {"baseline.solver": "lbfgs"},
+        ("baseline: solver = 'lbfgs' and learning_rate exclude each other", "a solver alone"),
+    ),
+    ({"baseline": {"solver": "v" * LONG, "k" * LONG: 1}}, ("baseline: solver = 'vvv", "kkk")),
+    ({"baseline": {"a\nb": 1, "solver": "lbfgs"}}, ("baseline: solver = 'lbfgs' and a\\nb",)),
     ({"space.learning_rate.points": None}, ("space.learning_rate.points is missing", "grid")),
     ({"space.weight_decay.points": None}, ("space.weight_decay.points is missing", "grid")),
     ({"search.trials": 9}, ("search.trials = 9", "leave trials out")),

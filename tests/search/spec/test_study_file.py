@@ -18,7 +18,9 @@ from core.trainer.result import Hyperparameters
 from core.trainer.softmax import Penalty
 from search.errors import StudyFileError
 from search.spec.axes import Range
+from search.spec.solver_baseline import SolverBaseline
 from search.spec.study_file import MAX_FILE_BYTES, find, load
+from search.spec.study_spec import Baseline
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -33,8 +35,13 @@ def test_a_study_file(tmp_path: Path) -> None:
     assert spec.model.penalty is Penalty.NORM
     assert spec.space.learning_rate == Range(low=1e-3, high=1.0, log=True, points=4)
     assert spec.space.batch_size == (16, 8)
-    assert spec.baseline is not None
+    assert isinstance(spec.baseline, Baseline)
     assert spec.baseline.hyperparameters() == Hyperparameters(0.001, 0.0001, 16)
+
+
+def test_a_baseline_with_a_solver(tmp_path: Path) -> None:
+    spec = load(write_study(tmp_path, small_study({"baseline": {"solver": "lbfgs"}})))
+    assert spec.baseline == SolverBaseline(solver="lbfgs")
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "studies").glob("*.toml")), ids=str)
@@ -99,7 +106,17 @@ KEYS = st.one_of(
     st.text(max_size=12),
     st.sampled_from(
         ["name", "data", "model", "space", "search", "baseline", "range", "values", "low", "high"]
-        + ["log", "points", "learning_rate", "batch_size", "epochs", "seed", "penalty", "trials"]
+        + [
+            "log",
+            "points",
+            "learning_rate",
+            "batch_size",
+            "epochs",
+            "seed",
+            "penalty",
+            "trials",
+            "solver",
+        ]
     ),
 )
 SCALARS = st.one_of(
