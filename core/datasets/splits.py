@@ -50,6 +50,11 @@ class Splits:
         train, validation, test = map(scaling.apply, parts)
         return Splits(train, validation, test, self.digest, scaling, parts)
 
+    @property
+    def raw_test(self) -> Dataset:
+        """The test part before it was scaled."""
+        return self.test if self.raw is None else self.raw[2]
+
     def merged(self) -> Merged:
         """Return train + validation and test, scaled again by statistics of train + validation."""
         train, validation, test = self.raw or (self.train, self.validation, self.test)

@@ -21,9 +21,11 @@ from search.figures.curves import retrain_curves
 from search.findings.choice import choose
 from search.findings.scores import validation_scores
 from search.model.fitting import Fit, Fitter, compared, epochs_by_validation
+from search.model.lbfgs import LBFGS, LbfgsFit, fit_lbfgs
 from search.model.registry import Candidate, Validated, register_model
 from search.settings import Settings
-from search.spec.study_spec import StudySpec
+from search.spec.solver_baseline import SolverBaseline
+from search.spec.study_spec import Baseline, StudySpec
 from search.study.search_study import SearchStudy
 from search.study.storage import check_launched
 from search.tracking import links
@@ -70,13 +72,16 @@ def retrain(
             + (f", with {1 + seeds} seeds" if seeds else "")
         )
         chosen, baseline, others = _fits(session, merged, trial, epochs, seeds)
+        test, seed = merged.test, spec.search.seed
         report = RetrainReport(
             study=spec.name,
             trial=trial.number,
             rule=rule if number is None else "given by number",
             epochs=epochs,
             chosen=chosen,
+            scores=chosen.scores(test, seed),
             baseline=baseline,
+            baseline_scores=None if baseline is None else baseline.scores(test, seed),
             comparison=None if baseline is None else compared(chosen, baseline),
             seed_errors=[each.errors for each in others],
             earlier_uses=len(session.study.test_evaluations()),
@@ -94,14 +99,15 @@ class Fits(NamedTuple):
     """
 
     chosen: Fit
-    baseline: Fit | None
+    baseline: Fit | LbfgsFit | None
     others: list[Fit]
 
 
 def _fits(session: Session, merged: Merged, trial: FinishedTrial, epochs: int, seeds: int) -> Fits:
     """Train all fits of a retrain. Raises InterruptedStudyError if the user asks to stop."""
     spec, stop = session.spec, session.stop
-    baseline = None if spec.baseline is None else spec.baseline.hyperparameters()
+    table = spec.baseline
+    baseline = table.hyperparameters() if isinstance(table, Baseline) else None
     same = baseline == trial.hyperparameters and epochs == spec.model.epochs
     count = 1 + seeds + (baseline is not None and not same)
     workload = Workload(count, count * spec.model.epochs, "fits")
@@ -120,10 +126,14 @@ def _fits(session: Session, merged: Merged, trial: FinishedTrial, epochs: int, s
             return found
 
         chosen = fitted(trial.hyperparameters, epochs)
-        its = chosen if same else None  # the baseline's fit
+        its: Fit | LbfgsFit | None = chosen if same else None  # the baseline's fit
         if baseline is not None and not same:
             its = fitted(baseline, spec.model.epochs)
         others = [fitted(trial.hyperparameters, epochs, 1 + k) for k in range(seeds)]
+    if isinstance(table, SolverBaseline):
+        session.console.say(f"Fitting the baseline, {LBFGS}, on the same examples")
+        its = fit_lbfgs(merged.raw, session.data.raw_test)
+        stop.honour()
     return Fits(chosen, its, others)
 
 
@@ -220,7 +230,10 @@ def _log(
         Artifact("accuracy_and_loss.png", _curves_figure(chosen)),
         Artifact("confusion_matrix.png", confusion),
     ]
-    if baseline is not None:
+    if isinstance(baseline, LbfgsFit):
+        theirs = templates.templates(baseline.weights, names, shape)
+        files.append(Artifact(f"baseline/{TEMPLATES}", theirs))
+    elif baseline is not None:
         its_weights = baseline.result.weights
         scale = max(map(templates.largest_weight, (weights, its_weights)))
         both = [(its_weights, "baseline"), (weights, f"trial #{report.trial}")]

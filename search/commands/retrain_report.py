@@ -6,9 +6,21 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
+from core.statistics.classification import Scores
 from core.statistics.proportions import McNemar
+from search.commands.score_tables import (
+    class_metrics,
+    class_rows,
+    classes_json,
+    explanation,
+    score_metrics,
+    score_remarks,
+    score_rows,
+    scores_json,
+)
 from search.console import table
 from search.model.fitting import Fit
+from search.model.lbfgs import LbfgsFit
 from search.model.registry import RegisteredModel
 
 
@@ -16,7 +28,8 @@ from search.model.registry import RegisteredModel
 class RetrainReport:
     """The result of a retrain.
 
-    baseline, comparison: None if the study names no baseline.
+    scores: those of the chosen fit on the test set.
+    baseline, baseline_scores, comparison: None if the study names no baseline.
     seed_errors: the numbers of test errors of the same configuration with other seeds.
     earlier_uses: how often the test set was used before.
     model, run_url: filled in once they exist.
@@ -27,7 +40,9 @@ class RetrainReport:
     rule: str
     epochs: int
     chosen: Fit
-    baseline: Fit | None
+    scores: Scores
+    baseline: Fit | LbfgsFit | None
+    baseline_scores: Scores | None
     comparison: McNemar | None
     seed_errors: list[int]
     earlier_uses: int
@@ -49,7 +64,7 @@ class RetrainReport:
 
     def as_json(self) -> dict[str, Any]:
         """Return what `--json` prints."""
-        chosen, baseline = self.chosen, self.baseline
+        chosen, baseline, its_scores = self.chosen, self.baseline, self.baseline_scores
         comparison, model = self.comparison, self.model
         return {
             "study": self.study,
@@ -61,9 +76,18 @@ class RetrainReport:
             "test_size": len(chosen.correct),
             "interval": list(chosen.interval),
             "train_accuracy": chosen.train_accuracy,
+            "seconds": chosen.seconds,
+            "scores": scores_json(self.scores),
+            "classes": classes_json(self.scores),
             "test_errors_of_other_seeds": self.seed_errors,
             "baseline": baseline
-            and {"test_accuracy": baseline.test_accuracy, "test_errors": baseline.errors},
+            and {
+                "kind": baseline.kind,
+                "test_accuracy": baseline.test_accuracy,
+                "test_errors": baseline.errors,
+                "seconds": baseline.seconds,
+                "scores": its_scores and scores_json(its_scores),
+            },
             "mcnemar": comparison
             and {
                 "only_trial_correct": comparison.only_first_correct,
@@ -84,6 +108,9 @@ class RetrainReport:
             "test_accuracy_low": chosen.interval.low,
             "test_accuracy_high": chosen.interval.high,
             "test_errors": float(chosen.errors),
+            "fit_seconds": chosen.seconds,
+            **score_metrics("test_", self.scores),
+            **class_metrics(self.scores),
         }
         if self.seed_errors:
             found |= {
@@ -97,13 +124,19 @@ class RetrainReport:
                 "baseline_test_accuracy_low": baseline.interval.low,
                 "baseline_test_accuracy_high": baseline.interval.high,
                 "baseline_test_errors": float(baseline.errors),
+                "baseline_fit_seconds": baseline.seconds,
                 "mcnemar_mid_p": self.comparison.p_value,
             }
+        if self.baseline_scores is not None:
+            found |= score_metrics("baseline_test_", self.baseline_scores)
         return found
 
     def findings(self) -> list[str]:
         """Return the sentences that follow the table of accuracies."""
         lines = []
+        if isinstance(self.baseline, LbfgsFit):
+            lines.append(self.baseline.described(self.chosen.seconds))
+            lines += self.baseline.remarks()
         if self.comparison is not None:
             c = self.comparison
             lines.append(
@@ -134,37 +167,64 @@ class RetrainReport:
             f"set, {self.chosen.errors:,} errors of {len(self.chosen.correct):,}, 95 % interval "
             f"{100 * low:.2f}–{100 * high:.2f} % (Wilson). {self.test_label.capitalize()}.",
             "",
-            *(f"- {line}" for line in self.findings()),
+            *(f"- {line}" for line in (*self.findings(), *score_remarks(self.models))),
+            "",
+            *score_rows(self.models).markdown(),
+            "",
+            *class_rows(self.label, self.scores).markdown(),
+            "",
+            explanation(),
         ]
         return "\n".join(lines)
+
+    @property
+    def models(self) -> dict[str, Scores]:
+        """The scores of the trial, and of the baseline if there is one, by what they are called."""
+        its = {} if self.baseline_scores is None else {"baseline": self.baseline_scores}
+        return {self.label: self.scores, **its}
+
+    @property
+    def label(self) -> str:
+        """What the trial is called in tables."""
+        return f"trial #{self.trial}"
 
 
 def summary(report: RetrainReport) -> str:
     """Return the text for people: the scores on the test set, and where the model is."""
-    rows = [_row(f"trial #{report.trial}", report.chosen)]
+    rows = [_row(report.label, report.chosen)]
     if report.baseline is not None:
         rows.append(_row("baseline", report.baseline))
     headings = [
         "", "learning rate", "weight decay", "batch", "epochs", "train", "test", "95 %", "errors",
     ]  # fmt: skip
-    lines = ["", table(headings, rows), "", *report.findings(), ""]
+    scores, classes = score_rows(report.models), class_rows(report.label, report.scores)
+    lines = ["", table(headings, rows), "", *report.findings()]
+    lines += ["", table(*scores), "", table(*classes), "", *score_remarks(report.models)]
+    lines += [""] * bool(lines[-1])
     if report.model is not None:
         lines += [f"model    {report.model.uri}: {report.model.reason}"]
     return "\n".join([*lines, f"run      {report.run_url}"])
 
 
-def _row(name: str, fit: Fit) -> list[str]:
+def _row(name: str, fit: Fit | LbfgsFit) -> list[str]:
     """Return the row of a fit in the table for people."""
-    tried = fit.result.hyperparameters
     low, high = fit.interval
     return [
         name,
-        f"{tried.learning_rate:.3g}",
-        f"{tried.weight_decay:.3g}",
-        f"{tried.batch_size}",
-        f"{fit.result.stopped_epoch}",
+        *(["–"] * 4 if isinstance(fit, LbfgsFit) else _configuration(fit)),
         f"{100 * fit.train_accuracy:.2f} %",
         f"{100 * fit.test_accuracy:.2f} %",
         f"{100 * low:.2f}–{100 * high:.2f} %",
         f"{fit.errors:,} of {len(fit.correct):,}",
+    ]
+
+
+def _configuration(fit: Fit) -> list[str]:
+    """Return the cells of a fit's learning rate, weight decay, batch size and epochs."""
+    tried = fit.result.hyperparameters
+    return [
+        f"{tried.learning_rate:.3g}",
+        f"{tried.weight_decay:.3g}",
+        f"{tried.batch_size}",
+        f"{fit.result.stopped_epoch}",
     ]

@@ -2,64 +2,53 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from core.datasets.dataset import Dataset, Labels
-from core.statistics.proportions import Interval, McNemar, mcnemar, wilson_interval
+from core.datasets.dataset import Dataset
+from core.statistics.proportions import McNemar, mcnemar
 from core.trainer.result import Hyperparameters, Status, TrainingResult
-from core.trainer.softmax import logits, predictions
+from core.trainer.softmax import logits, predictions, probabilities
 from core.trainer.stack import Stack
 from core.trainer.training_data import TrainingData
 from search.errors import LockstepError
+from search.model.judged import Judged
 from search.spec.study_spec import StudySpec
 from search.trials.finished_trial import FinishedTrial
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
-    """A configuration that was trained on train + validation and evaluated on M test examples.
+class Fit(Judged):
+    """A configuration that was trained on train + validation and judged on M test examples.
 
     iterations: the loss and the accuracy of each of T batches, (2, T).
-    predicted: the predicted class of each test example, (M,).
-    correct: whether that is its label, (M,).
     """
 
     result: TrainingResult
     iterations: npt.NDArray[np.float64]
-    predicted: Labels
-    correct: npt.NDArray[np.bool_]
+
+    kind: ClassVar[str] = "configuration"
 
     @property
-    def errors(self) -> int:
-        """The number of test examples that are classified wrongly."""
-        return int((~self.correct).sum())
-
-    @property
-    def test_accuracy(self) -> float:
-        """The share of test examples that are classified correctly."""
-        return float(self.correct.mean())
+    def weights(self) -> npt.NDArray[np.float32]:
+        """The weights of the last epoch, (D, C)."""
+        return self.result.weights
 
     @property
     def train_accuracy(self) -> float:
         """The training accuracy of the last epoch, measured on each batch before its update."""
         return float(self.result.curves.train_accuracy[-1])
 
-    @property
-    def interval(self) -> Interval:
-        """The 95 % Wilson interval of the test accuracy."""
-        return wilson_interval(int(self.correct.sum()), len(self.correct))
-
-    def confusion(self, test: Dataset) -> npt.NDArray[np.intp]:
-        """Return the number of test examples by true (row) and predicted (column) class, (C, C)."""
-        C = len(test.class_names)
-        counts = np.zeros((C, C), np.intp)
-        np.add.at(counts, (test.y, self.predicted), 1)
-        return counts
+    def probabilities(self, test: Dataset) -> npt.NDArray[np.float64]:
+        """Return the probability of each class for each test example, (M, C)."""
+        Z = logits(test.X, self.result.weights)
+        return np.asarray(probabilities(Z.astype(np.float64)))
 
 
 class Fitter:
@@ -82,9 +71,11 @@ class Fitter:
         seed: decides the order of the examples. Raises LockstepError if the training diverges.
         """
         stack = Stack((tried,), self._penalty, seed, record_steps=True)
+        started = time.perf_counter()
         with threadpool_limits(1):
             stack.advance(self._data, epochs, self._on_epoch)
             result = stack.results(self._data)[0]
+            seconds = time.perf_counter() - started
             predicted = predictions(logits(self._test.X, result.weights))
         if result.status is Status.DIVERGED:
             raise LockstepError(
@@ -92,7 +83,8 @@ class Fitter:
                 "validation: choose another one with --trial"
             )
         iterations = np.array(stack.steps)[:, :, 0].T
-        return Fit(result, iterations, predicted, predicted == self._test.y)
+        correct = predicted == self._test.y
+        return Fit(predicted, correct, seconds, result, iterations)
 
 
 def epochs_by_validation(trial: FinishedTrial, loss_error: float) -> int:
@@ -105,8 +97,8 @@ def epochs_by_validation(trial: FinishedTrial, loss_error: float) -> int:
     return trial.best_epoch if earlier_is_better else trial.stopped_epoch
 
 
-def compared(first: Fit, second: Fit) -> McNemar:
-    """Return McNemar's mid-p test of two fits on the test set."""
+def compared(first: Judged, second: Judged) -> McNemar:
+    """Return McNemar's mid-p test of two models on the same test set."""
     return mcnemar(
         int((first.correct & ~second.correct).sum()),
         int((~first.correct & second.correct).sum()),

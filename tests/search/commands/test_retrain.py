@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from command import lockstep
 from loading import load
+from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
 from small_study import small_study, write_study
 from stored import client, optuna_trials, runs
 
@@ -57,6 +58,18 @@ def test_retrain_judges_the_best_once(launched: Path) -> None:
     probabilities = predicted[["probability_3", "probability_6"]].to_numpy()
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     assert served.metadata.signature is not None
+    scores = report["scores"]
+    columns = (data.test.y, predicted["class"].map(data.test.class_names.index), probabilities)
+    balanced = balanced_accuracy_score(columns[0], columns[1])
+    assert scores["balanced_accuracy"]["value"] == pytest.approx(balanced)
+    area = roc_auc_score(columns[0], probabilities[:, 1])
+    assert scores["auroc"]["value"] == pytest.approx(area)
+    assert scores["log_loss"]["value"] == pytest.approx(log_loss(columns[0], probabilities), 1e-4)
+    assert [each["class"] for each in report["classes"]] == ["3", "6"]
+    assert run.data.metrics["test_log_loss"] == pytest.approx(scores["log_loss"]["value"])
+    assert {"by_class/recall_3", "baseline_test_macro_f1"} <= set(run.data.metrics)
+    assert "| balanced accuracy |" in run.data.tags["mlflow.note.content"]
+    assert report["baseline"]["kind"] == "configuration"
     assert len(concatenate(data.train, data.validation)) == len(train) - len(data.test)
 
     again = lockstep("retrain", "study.toml", "--trial", "0", "--json", cwd=launched)
@@ -134,6 +147,26 @@ def test_study_without_a_baseline(tmp_path: Path) -> None:
     finished = lockstep("retrain", str(path), "--json", cwd=tmp_path)
     assert finished.code == 0, finished.err
     assert finished.json["baseline"] is None
+
+
+def test_a_solver_as_baseline(launched: Path) -> None:
+    (launched / "solver.toml").write_text(small_study({"baseline": {"solver": "lbfgs"}}))
+    finished = lockstep("retrain", "solver.toml", "--seeds", "0", "--json", cwd=launched)
+    assert finished.code == 0, finished.err
+    assert "Warning" not in finished.err
+    report, baseline = finished.json, finished.json["baseline"]
+    assert baseline["kind"] == "lbfgs"
+    assert baseline["seconds"] > 0
+    assert baseline["test_errors"] == round((1 - baseline["test_accuracy"]) * report["test_size"])
+    assert set(baseline["scores"]) == set(report["scores"])
+    assert 0 <= report["mcnemar"]["mid_p"] <= 1
+    assert "LogisticRegressionCV (10 strengths, 5 folds; C = " in finished.err
+    run = runs(launched / "runs", "small", "retrain")[0]
+    metrics = run.data.metrics
+    assert metrics["baseline_test_accuracy"] == baseline["test_accuracy"]
+    assert metrics["baseline_fit_seconds"] == pytest.approx(baseline["seconds"])
+    files = client(launched / "runs").list_artifacts(run.info.run_id, "baseline")
+    assert [file.path for file in files] == ["baseline/templates.png"]
 
 
 def test_the_report_is_reproduced(tmp_path: Path, mnist_dir: Path) -> None:
