@@ -114,7 +114,7 @@ def classification_scores(
 
     Raises ValueError if the shapes disagree or there is no example.
     """
-    from sklearn.metrics import f1_score, log_loss, roc_auc_score, top_k_accuracy_score
+    from sklearn.metrics import f1_score, log_loss, top_k_accuracy_score
 
     M, C = P.shape
     if not (len(predicted) == len(y) == M >= 1 and len(class_names) == C >= 2):
@@ -139,10 +139,8 @@ def classification_scores(
     error = float(np.abs(by_bin.sum(axis=0)).sum()) / M
     auroc = top = None
     if all(each.support for each in classes):
-        two = C == 2
-        options = {} if two else {"multi_class": "ovr", "labels": every}
-        area = float(roc_auc_score(y, P[:, 1] if two else P, **options))
-        auroc = Estimate(area, mean_area(P, y).interval())
+        area = mean_area(P, y)
+        auroc = Estimate(area.mean, area.interval())
     if C >= TOP_CLASSES:
         share = float(top_k_accuracy_score(y, P, k=TOP, labels=every))
         top = Estimate(share, wilson_interval(round(share * M), M))
