@@ -9,7 +9,7 @@ from core.trainer.result import Status
 from search.commands.session import results_of
 from search.commands.study_data import described, scaling_in_words
 from search.commands.study_figures import study_figures
-from search.figures import templates
+from search.figures.picture_choice import weight_pictures
 from search.findings.choice import Choice, choose
 from search.findings.scores import validation_scores
 from search.findings.sentences import note
@@ -20,7 +20,7 @@ from search.tracking.links import BEST_VIEW, SEARCH_VIEW, SIDE_VIEW, run_url, ta
 from search.tracking.results import present
 from search.tracking.tracker import Artifact, Tracker
 from search.tracking.view_format import COMPARED
-from search.tracking.views import ScaledWeights, log_weight_images, share_views, view_urls
+from search.tracking.views import log_weight_images, share_views, view_urls
 from search.trials.finished_trial import FinishedTrial, ranked
 
 BEST = 10  # the most trials whose weight images are shown together in the UI
@@ -50,10 +50,9 @@ def write_report(
     runs = [trial.run_id for trial in best]
     if best:
         weights = [result.weights for result in results.of(best) if result is not None]
-        scale = max(map(templates.largest_weight, weights))
-        for rank, (trial, W) in enumerate(zip(best, weights, strict=True), start=1):
-            log_weight_images(tracker, trial, data, ScaledWeights(W, scale, rank))
-        share_views(tracker, runs, len(ranking), data.train.class_names, spec.search.objective)
+        pictures = weight_pictures(data.train)
+        log_weight_images(tracker, best, pictures, weights)
+        share_views(tracker, runs, len(ranking), pictures, spec.search.objective)
     metrics = {"trials": float(len(trials))}
     if ranking:
         first = ranking[0]

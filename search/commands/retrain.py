@@ -15,9 +15,9 @@ from search.commands.session import Session, open_session, results_of
 from search.commands.study_data import load_data
 from search.console import Console, Workload
 from search.errors import LockstepError, NothingToShowError
-from search.figures import templates
 from search.figures.confusion import confusion_matrix
 from search.figures.curves import retrain_curves
+from search.figures.picture_choice import weight_pictures
 from search.findings.choice import choose
 from search.findings.scores import validation_scores
 from search.model.fitting import Fit, Fitter, compared, epochs_by_validation
@@ -222,24 +222,22 @@ def _log(
     )
     tracker.log_dataset(run_id, "train + validation", merged.train)
     tracker.log_dataset(run_id, "test", test)
-    names, shape = test.class_names, test.image_shape
+    pictures = weight_pictures(merged.train)
     weights = chosen.result.weights
-    confusion = confusion_matrix(chosen.confusion(test), names)
+    confusion = confusion_matrix(chosen.confusion(test), test.class_names)
     files = [
-        Artifact(TEMPLATES, templates.templates(weights, names, shape)),
+        Artifact(TEMPLATES, pictures.one(weights)),
         Artifact("accuracy_and_loss.png", _curves_figure(chosen)),
         Artifact("confusion_matrix.png", confusion),
     ]
     if isinstance(baseline, LbfgsFit):
-        theirs = templates.templates(baseline.weights, names, shape)
-        files.append(Artifact(f"baseline/{TEMPLATES}", theirs))
+        files.append(Artifact(f"baseline/{TEMPLATES}", pictures.one(baseline.weights)))
     elif baseline is not None:
         its_weights = baseline.result.weights
-        scale = max(map(templates.largest_weight, (weights, its_weights)))
         both = [(its_weights, "baseline"), (weights, f"trial #{report.trial}")]
         files += [
-            Artifact("weights_on_one_scale.png", templates.side_by_side(both, names, shape, scale)),
-            Artifact(f"baseline/{TEMPLATES}", templates.templates(its_weights, names, shape)),
+            Artifact("weights_on_one_scale.png", pictures.side_by_side(both)),
+            Artifact(f"baseline/{TEMPLATES}", pictures.one(its_weights)),
             Artifact("baseline/accuracy_and_loss.png", _curves_figure(baseline)),
         ]
     tracker.log_files(run_id, files)

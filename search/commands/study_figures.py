@@ -9,12 +9,12 @@ import numpy as np
 
 from core.datasets.splits import Splits
 from core.trainer.result import Status
-from search.figures import templates
 from search.figures.curves import learning_curves
 from search.figures.expected import expected_best_figure
 from search.figures.heat_maps import heat_maps
 from search.figures.history import optimisation_history
 from search.figures.importances import importances_figure
+from search.figures.picture_choice import weight_pictures
 from search.figures.pruning import Course, pruning_figure
 from search.findings.expected import expected_search
 from search.findings.importances import importances
@@ -114,4 +114,4 @@ def _contact_sheet(
         for trial, result in zip(shown, results.of(shown), strict=True)
         if result is not None
     ]
-    return templates.contact_sheet(sheet, data.train.class_names, data.train.image_shape)
+    return weight_pictures(data.train).sheet(sheet)

@@ -50,6 +50,17 @@ def stacked(parts: Sequence[Pixels], gap: int, edge: int = 0) -> Pixels:
     return page
 
 
+def beside(parts: Sequence[Pixels], gap: int) -> Pixels:
+    """Return the parts from left to right on white, aligned at the bottom."""
+    height = max(part.shape[0] for part in parts)
+    page = blank(height, sum(part.shape[1] for part in parts) + gap * (len(parts) - 1))
+    left = 0
+    for part in parts:
+        page[height - part.shape[0] :, left : left + part.shape[1]] = part
+        left += part.shape[1] + gap
+    return page
+
+
 def tiled(tiles: Sequence[Pixels], columns: int, gap: int = 8) -> Pixels:
     """Return the tiles in a grid, row by row, each at the bottom left of its cell."""
     height = max(tile.shape[0] for tile in tiles)
@@ -64,9 +75,14 @@ def tiled(tiles: Sequence[Pixels], columns: int, gap: int = 8) -> Pixels:
 
 
 @lru_cache(maxsize=8)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Return Pillow's built-in font in this size."""
     return ImageFont.load_default(size)
+
+
+def text_width(text: str, size: int = 12) -> int:
+    """Return the width of a line of text in pixels."""
+    return ceil(font(size).getlength(text)) + 1
 
 
 def printable(text: str) -> str:
@@ -75,14 +91,19 @@ def printable(text: str) -> str:
     return " ".join(plain.split())
 
 
+def shown_names(names: Sequence[str], what: str = "class") -> list[str]:
+    """Return the names as the font can draw them, or a number for a name that it cannot."""
+    return [printable(name) or f"{what} {index}" for index, name in enumerate(names)]
+
+
 @lru_cache(maxsize=1024)
 def fitted(text: str, width: int, size: int) -> str:
     """Return as much of the text as fits into ``width`` pixels."""
-    if _font(size).getlength(text) <= width:
+    if font(size).getlength(text) <= width:
         return text
     return max(
         (f"{text[:end].rstrip()}..." for end in range(len(text))),
-        key=lambda cut: (_font(size).getlength(cut) <= width, len(cut)),
+        key=lambda cut: (font(size).getlength(cut) <= width, len(cut)),
     )
 
 
@@ -91,20 +112,26 @@ def wrapped(text: str, width: int, size: int) -> list[str]:
     lines: list[str] = []
     for word in printable(text).split(" "):
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and _font(size).getlength(longer) <= width:
+        if lines and font(size).getlength(longer) <= width:
             lines[-1] = longer
         else:
             lines.append(word)
     return lines
 
 
+def paragraphs(sentences: Sequence[str], width: int, size: int) -> list[Pixels]:
+    """Return sentences, each on lines of its own, as lines of muted text of at most this width."""
+    lines = [line for sentence in sentences for line in wrapped(sentence, width, size)]
+    return [text_line(line, size, MUTED) for line in lines]
+
+
 @lru_cache(maxsize=1024)
 def text_line(text: str, size: int, ink: int) -> Pixels:
     """Return a line of text, dark on white; all lines of one size have the same height."""
-    font = _font(size)
+    letters = font(size)
     baseline = ceil(0.8 * size)
-    line = Image.new("L", (ceil(font.getlength(text)) + 1, baseline + ceil(0.3 * size)), WHITE)
-    ImageDraw.Draw(line).text((0, baseline), text, fill=ink, font=font, anchor="ls")
+    line = Image.new("L", (ceil(letters.getlength(text)) + 1, baseline + ceil(0.3 * size)), WHITE)
+    ImageDraw.Draw(line).text((0, baseline), text, fill=ink, font=letters, anchor="ls")
     return np.asarray(line)[:, :, None].repeat(3, axis=2)
 
 

@@ -24,6 +24,7 @@ TRIAL_TAG = "lockstep.trial"  # the trial's number
 STATUS_TAG = "lockstep.status"
 RANK_TAG = "lockstep.rank"  # the rank of a trial among the best; 01 is the best
 IMAGES_TAG = "lockstep.weight_images"  # the scale of the weight images that are logged
+IMAGES_KIND_TAG = "lockstep.weight_images_kind"  # the kind of these images
 TEST_SET_TAG = "lockstep.test_set"
 TEST_TIME_TAG = "lockstep.test_time"
 RETRAINED_TAG = "lockstep.retrained_trial"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from core.datasets.dataset import Dataset
 from core.datasets.splits import Splits
 from core.trainer.result import Curves, Status
-from search.figures import templates
+from search.figures.picture_choice import weight_pictures
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.tracking.names import (
@@ -138,11 +138,10 @@ class Tracker:
             params=parameters(trial.hyperparameters, self._spec),
         )
         self.client.log_inputs(run_id, self._dataset_inputs(data))
-        classes, shape = data.train.class_names, data.train.image_shape
         self.log_files(
             run_id,
             [
-                Artifact(TEMPLATES, templates.templates(result.weights, classes, shape)),
+                Artifact(TEMPLATES, weight_pictures(data.train).one(result.weights)),
                 Artifact(RESULT, result_file(result)),
             ],
         )

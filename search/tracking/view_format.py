@@ -14,6 +14,7 @@ import json
 import time
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from search.spec.objective import Objective
@@ -49,22 +50,34 @@ PARALLEL_PARAMETERS = ("log10_learning_rate", "log10_weight_decay", "batch_size"
 CURVES = ("val_loss", "val_accuracy")
 
 
+@dataclass(frozen=True, slots=True)
+class ImageGrid:
+    """The image grid of a preset, which has a column for each run.
+
+    title: what it shows, in up to 16 letters.
+    keys: those of its images, which are its rows.
+    """
+
+    title: str
+    keys: Sequence[str]
+
+
 def best_view(
     run_ids: Sequence[str],
-    image_keys: Sequence[str],
+    images: ImageGrid,
     objective: Objective,
     other_metrics: Sequence[str],
 ) -> dict[str, Any]:
     """Return the preset of the best runs: their image grid, hyperparameters and curves.
 
     run_ids: the runs, best first, which are the columns of the image grid.
-    image_keys: one key per class, which are the rows of the image grid.
+    images: the image grid.
     other_metrics: every other metric of the runs, so that MLflow draws no chart of it.
     """
     sections = [
         _weights_section(
-            "Weight templates, best first",
-            image_keys,
+            f"{images.title}, best first",
+            images.keys,
             run_ids,
             _HEADING_PIXELS + _PARAMETER_PIXELS,
         ),
@@ -72,7 +85,7 @@ def best_view(
         _section("curves", "Validation curves", 2, 360),
     ]
     charts = [
-        *_images(image_keys, show_params=True),
+        *_images(images.keys, show_params=True),
         _parallel(objective),
         *_lines(),
         *_suppressed(objective, other_metrics),
@@ -82,7 +95,7 @@ def best_view(
 
 def side_view(
     run_ids: Sequence[str],
-    image_keys: Sequence[str],
+    images: ImageGrid,
     objective: Objective,
     other_metrics: Sequence[str],
 ) -> dict[str, Any]:
@@ -93,11 +106,11 @@ def side_view(
     """
     compared = run_ids[:COMPARED]
     sections = [
-        _weights_section("Weight templates side by side", image_keys, compared, _HEADING_PIXELS),
+        _weights_section(f"{images.title} side by side", images.keys, compared, _HEADING_PIXELS),
         _section("curves", "Validation curves", 2, 360),
     ]
     charts = [
-        *_images(image_keys, show_params=False),  # they are in the runs' names
+        *_images(images.keys, show_params=False),  # they are in the runs' names
         *_lines(),
         *_suppressed(objective, other_metrics),
     ]

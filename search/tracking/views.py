@@ -5,20 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from core.datasets.splits import Splits
 from core.trainer.result import Curves
-from search.figures import templates
+from search.figures.colours import Reals
+from search.figures.weight_pictures import Kind, WeightPictures
 from search.spec.objective import Objective
 from search.tracking import links, view_format
 from search.tracking.names import (
     COLOUR_TAG,
     FRESH_METRICS,
+    IMAGES_KIND_TAG,
     IMAGES_TAG,
     RANK_TAG,
     RANKED_METRIC,
@@ -36,37 +33,33 @@ _NAMES = {  # as the UI's Views menu shows them
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ScaledWeights:
-    """The weights of one of the best trials.
-
-    weights: of shape (D, C).
-    scale: the |w| that is drawn in full colour.
-    rank: 1 for the best trial.
-    """
-
-    weights: npt.NDArray[np.float32]
-    scale: float
-    rank: int
-
-
 def log_weight_images(
-    tracker: Tracker, trial: FinishedTrial, data: Splits, best: ScaledWeights
+    tracker: Tracker,
+    best: Sequence[FinishedTrial],
+    pictures: WeightPictures,
+    weights: Sequence[Reals],
 ) -> None:
-    """Log a trial's rank, its colour and, unless they are already there, its weight images.
+    """Log ranks and colours of the best trials and, unless they are already there, weight images.
 
     The images have the form that the UI's chart view shows as a grid.
+
+    best: the trials, best first. weights: those of each, (D, C).
     """
-    colour = view_format.COLOURS[(best.rank - 1) % len(view_format.COLOURS)]
-    tags = {RANK_TAG: f"{best.rank:02d}", COLOUR_TAG: colour}
-    tracker.log_values(trial.run_id, metrics={}, tags=tags)
-    run = tracker.client.get_run(trial.run_id)
-    if IMAGES_TAG in run.data.tags:
-        return
-    for c, name in enumerate(data.train.class_names):
-        image = templates.class_image(best.weights[:, c], data.train.image_shape, best.scale)
-        tracker.client.log_image(trial.run_id, image, key=image_key(name), step=0, synchronous=True)
-    tracker.client.set_tag(trial.run_id, IMAGES_TAG, repr(best.scale))
+    grid = pictures.grid(weights)
+    for rank, (trial, images) in enumerate(zip(best, grid.images, strict=True), start=1):
+        colour = view_format.COLOURS[(rank - 1) % len(view_format.COLOURS)]
+        tags = {RANK_TAG: f"{rank:02d}", COLOUR_TAG: colour}
+        tracker.log_values(trial.run_id, metrics={}, tags=tags)
+        logged = tracker.client.get_run(trial.run_id).data.tags
+        kind = logged.get(IMAGES_KIND_TAG, Kind.IMAGE)  # The first versions knew no other kind.
+        if IMAGES_TAG in logged and kind == pictures.kind:
+            continue
+        for name, image in zip(grid.names, images, strict=True):
+            tracker.client.log_image(
+                trial.run_id, image, key=image_key(name), step=0, synchronous=True
+            )
+        tags = {IMAGES_TAG: repr(grid.scale), IMAGES_KIND_TAG: pictures.kind.value}
+        tracker.log_values(trial.run_id, metrics={}, tags=tags)
 
 
 def share_table(tracker: Tracker, objective: Objective) -> None:
@@ -78,23 +71,25 @@ def share_views(
     tracker: Tracker,
     run_ids: Sequence[str],
     completed: int,
-    class_names: Sequence[str],
+    pictures: WeightPictures,
     objective: Objective,
 ) -> None:
     """Store the presets of the UI's chart view, to which the links of `links.py` lead.
 
     run_ids: the runs of the best trials, best first.
     completed: the number of completed trials.
+    pictures: those that are drawn of the weights.
     """
     others = [
         *(*Curves.names(), *SUMMARY_METRICS, *SPREAD_METRICS, *FRESH_METRICS),
         RANKED_METRIC,
     ]
-    keys = [image_key(name) for name in class_names]
-    best = view_format.best_view(run_ids, keys, objective, others)
+    keys = [image_key(name) for name in pictures.grid_names]
+    images = view_format.ImageGrid(pictures.title, keys)
+    best = view_format.best_view(run_ids, images, objective, others)
     _share(tracker, links.BEST_VIEW, best)
     if len(run_ids) >= view_format.COMPARED:
-        side = view_format.side_view(run_ids, keys, objective, others)
+        side = view_format.side_view(run_ids, images, objective, others)
         _share(tracker, links.SIDE_VIEW, side)
     search = view_format.search_view(tracker.parent_run_id, completed, keys, objective, others)
     _share(tracker, links.SEARCH_VIEW, search)
@@ -117,7 +112,7 @@ def view_urls(tracker: Tracker, address: str) -> dict[str, str]:
 def _share(tracker: Tracker, key: str, view: dict[str, Any]) -> None:
     """Store a preset in an experiment tag, unless it is too long for one."""
     value = view_format.tag_value(view, _NAMES[key])
-    if len(value) <= view_format.MAX_TAG:  # with very many classes, it is longer
+    if len(value) <= view_format.MAX_TAG:
         tag = f"{view_format.TAG_PREFIX}{key}"
         tracker.client.set_experiment_tag(tracker.experiment_id, tag, value)
 
