@@ -43,8 +43,8 @@ def confusion_matrix(counts: npt.NDArray[np.integer[Any]], class_names: Sequence
     """Return a PNG of counts (C, C); rows are true classes, columns predicted ones.
 
     Cells are coloured by their share of the row, on a square-root scale that keeps rare errors
-    visible. Up to `MAX_ANNOTATED` classes also show the counts. Of more than `MAX_CLASSES`, those
-    that are most often confused are shown, and the title says so.
+    visible. Up to `MAX_ANNOTATED` classes also show the counts. Of more than `MAX_CLASSES`, so many
+    are shown, those that are most often confused, and the title says so.
 
     Raises ValueError if the shapes disagree or there is no class.
     """
@@ -58,10 +58,10 @@ def confusion_matrix(counts: npt.NDArray[np.integer[Any]], class_names: Sequence
     title = f"{right:,} of {total:,} correct ({100 * right / max(total, 1):.2f} %)"
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     if C > MAX_CLASSES:
-        chosen = most_confused(counts, MAX_CLASSES)
-        title += f"\n{MAX_CLASSES} of {C:,} classes: those most often confused with each other"
+        chosen = most_confused(counts, MAX_ANNOTATED)
+        title += f"\n{MAX_ANNOTATED} of {C:,} classes: those most often confused with each other"
         shares, counts = shares[np.ix_(chosen, chosen)], counts[np.ix_(chosen, chosen)]
-        class_names, C = [class_names[c] for c in chosen], MAX_CLASSES
+        class_names, C = [class_names[c] for c in chosen], MAX_ANNOTATED
     side = min(max(0.45 * C, 2.6), 8.0)
     figure = Figure(figsize=(side + 1.9, side + 1.0))
     ax: Any = figure.subplots()

@@ -34,9 +34,10 @@ def kind_of(
 def weight_pictures(data: Dataset, feature_names: Sequence[str] | None = None) -> WeightPictures:
     """Return the pictures that fit the weights of these examples.
 
-    feature_names: one name for each feature, if they have names.
+    feature_names: one name for each feature, by default those of the data if it has names.
     """
     D, names = data.X.shape[1], data.class_names
+    feature_names = feature_names or getattr(data, "feature_names", None)
     kind = kind_of(data.image_shape, D, len(names), named=feature_names is not None)
     if kind is Kind.SIMILARITY:
         return SimilarityWeights(names, D)

@@ -94,7 +94,7 @@ class TableWeights:
         classes, names = self._classes(GRID_CLASSES)
         features, rows, chosen = self._features(models, GRID_FEATURES)
         scale = max(map(largest, models))
-        note = f"{len(features)} of {len(self.feature_names):,}" if chosen else ""
+        note = f"{len(features)} of {len(self.feature_names):,} features" if chosen else ""
         images = [
             [bars(W[features, c], rows, scale, note) for c in classes.indices] for W in models
         ]

@@ -15,6 +15,7 @@ import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from search.spec.objective import Objective
@@ -34,6 +35,7 @@ COMPARED = 2
 LOADED_RUNS = 100  # the runs that the UI loads at first; it draws no others
 _ROW_PIXELS = 146  # the least height of a row of the image grid
 _WIDE_PIXELS = 1300  # the width of all its columns together, in a wide window
+_TILE_PIXELS, _TILES = 300, 4  # the height of single images, and how many stand in a row
 _HEADING_PIXELS = 185  # the height of its headings, with the runs' names
 _PARAMETER_PIXELS = 165  # the additional height of all their hyperparameters
 
@@ -85,7 +87,8 @@ def best_view(
         _section("curves", "Validation curves", 2, 360),
     ]
     charts = [
-        *_images(images.keys, show_params=True),
+        # Under the names of single images, parameters would stretch these.
+        *_images(images.keys, show_params=len(images.keys) > 1),
         _parallel(objective),
         *_lines(),
         *_suppressed(objective, other_metrics),
@@ -193,7 +196,10 @@ def _weights_section(
 ) -> dict[str, Any]:
     """Return the section of the image grid; headings: their height in pixels."""
     row = max(_ROW_PIXELS, _WIDE_PIXELS // (len(run_ids) + 2))
-    return _section("weights", name, 1, headings + row * len(image_keys))
+    height = headings + row * len(image_keys)
+    if len(image_keys) == 1:  # MLflow then shows no grid, but each run's image under its name
+        height = _HEADING_PIXELS + _TILE_PIXELS * ceil(len(run_ids) / _TILES)
+    return _section("weights", name, 1, height)
 
 
 def _view(condition: str, order: str, *, ascending: bool) -> dict[str, Any]:

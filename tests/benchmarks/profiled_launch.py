@@ -35,14 +35,14 @@ def main() -> None:
 
     from search.cli import main as lockstep
     from search.commands.driver import Driver
-    from search.figures import templates
+    from search.figures.image_weights import ImageWeights
     from search.study.search_study import SearchStudy
 
     profile, *sys.argv[1:] = sys.argv[1:]
     clocks = Clocks()
     for step in STEPS:
         clocks.watch(MlflowClient, step, step)
-    clocks.watch(templates, "templates", PNG)
+    clocks.watch(ImageWeights, "one", PNG)
     clocks.watch(SearchStudy, "record", OPTUNA)
     clocks.watch(requests.Session, "send", _endpoint)
     clocks.watch(Driver, "_record", TRIAL)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from core.trainer.result import Curves, Hyperparameters, Status
 from search.figures import heat_maps, style
-from search.figures.confusion import confusion_matrix
+from search.figures.confusion import confusion_matrix, most_confused
 from search.figures.curves import MAX_BATCHES, _draw_batches, learning_curves, retrain_curves
 from search.figures.history import optimisation_history
 from search.spec.objective import Objective
@@ -325,6 +325,16 @@ def test_counts_are_written_while_they_can_be_read() -> None:
         )
         below_title = slice(40, None)
         assert np.array_equal(few[below_title], many[below_title]) != told_apart
+
+
+def test_of_many_classes_the_most_confused_are_shown() -> None:
+    counts = 50 * np.eye(100, dtype=np.intp)
+    counts[90, 3] = counts[3, 90] = 5
+    counts[17, 40] = 8
+    counts[8, 9] = 7
+    assert most_confused(counts, 4).tolist() == [3, 17, 40, 90], "5 + 5 and 8 errors"
+    assert most_confused(counts, 6).tolist() == [3, 8, 9, 17, 40, 90]
+    assert most_confused(counts, 100).tolist() == list(range(100))
 
 
 def test_names_in_any_script_are_no_warning() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from search.figures import page, templates
+from search.figures import colours, page, templates
 
 NAMES = tuple(str(c) for c in range(100))
 
@@ -96,34 +96,20 @@ def test_a_scale_of_zero_draws_white_rather_than_divides() -> None:
 
 def test_weights_that_are_not_finite_are_grey_and_do_not_set_the_scale() -> None:
     weights = np.array([[np.nan, 0.5], [np.inf, -0.25], [-np.inf, 0.0], [0.5, 0.0]])
-    assert templates.largest_weight(weights) == 0.5
+    assert colours.largest(weights) == 0.5
     column = templates.template(weights[:, 0], (2, 2), 0.5).reshape(4, 3)
-    assert (column[:3] == templates.GREY).all()
+    assert (column[:3] == colours.GREY).all()
     assert column[3, 0] > column[3, 2]
     first, second = panels(decoded(templates.templates(weights, ("a", "b"), (2, 2))))
-    assert (first[0, 0] == templates.GREY).all()
+    assert (first[0, 0] == colours.GREY).all()
     assert np.array_equal(first[-1, -1], second[0, 0]), "0.5 is full colour in both panels"
 
 
 def test_no_finite_weight_at_all() -> None:
     weights = np.full((4, 2), np.nan)
-    assert templates.largest_weight(weights) == 0
+    assert colours.largest(weights) == 0
     for panel in panels(decoded(templates.templates(weights, ("a", "b"), (2, 2)))):
-        assert (panel == templates.GREY).all()
-
-
-@pytest.mark.parametrize(
-    ("features", "height", "width"),
-    [(1, 1, 1), (2, 1, 2), (4, 2, 2), (5, 2, 3), (13, 4, 4), (30, 5, 6), (64, 8, 8)],
-)
-def test_features_without_an_image_shape_fill_a_grid(
-    features: int, height: int, width: int
-) -> None:
-    drawn = templates.template(np.ones(features), None, 1.0)
-    assert drawn.shape == (height, width, 3)
-    cells = drawn.reshape(-1, 3)
-    assert (cells[:features] == cells[0]).all()
-    assert (cells[features:] == templates.GREY).all()
+        assert (panel == colours.GREY).all()
 
 
 @pytest.mark.parametrize(
@@ -217,7 +203,7 @@ def test_odd_class_names_change_neither_size_nor_layout(name: str) -> None:
         (np.zeros((4, 2)), ("a",), (2, 2), None),
         (np.zeros(4), ("a",), (2, 2), None),
         (np.zeros((4, 0)), (), (2, 2), None),
-        (np.zeros((0, 2)), ("a", "b"), None, None),
+        (np.zeros((0, 2)), ("a", "b"), (0, 2), None),
         (np.zeros((4, 2)), ("a", "b"), (2, 3), None),
         (np.zeros((4, 2)), ("a", "b"), (2, 2), -1.0),
         (np.zeros((4, 2)), ("a", "b"), (2, 2), np.nan),
@@ -276,7 +262,7 @@ def test_contact_sheet_captions_differ() -> None:
 
 def test_an_empty_contact_sheet_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one trial"):
-        templates.contact_sheet([], ("a", "b"), None)
+        templates.contact_sheet([], ("a", "b"), (2, 2))
 
 
 def test_weight_images_need_no_matplotlib() -> None:

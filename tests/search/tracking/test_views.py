@@ -14,6 +14,11 @@ from tracked import planned
 
 from core.datasets.splits import Splits
 from core.trainer.result import Status
+from search.figures.image_weights import ImageWeights
+from search.figures.picture_choice import weight_pictures
+from search.figures.similarity import SimilarityWeights
+from search.figures.weight_pictures import WeightPictures
+from search.figures.weights_table import TableWeights
 from search.settings import Settings
 from search.spec.objective import Objective
 from search.spec.study_spec import StudySpec
@@ -24,7 +29,6 @@ from search.tracking.tracker import (
 )
 from search.tracking.view_format import COMPARED
 from search.tracking.views import (
-    ScaledWeights,
     image_key,
     log_weight_images,
     share_table,
@@ -59,7 +63,7 @@ def test_weight_images_of_different_classes_are_apart(
     result = make_result(trial.hyperparameters, n_classes=len(names))
     run_id = tracker.log_trial(trial, Outcome(result), splits)
     finished = FinishedTrial.of(0, result, run_id)
-    log_weight_images(tracker, finished, splits, ScaledWeights(result.weights, 1.0, 1))
+    log_weight_images(tracker, [finished], weight_pictures(splits.train), [result.weights])
     assert len(image_keys(tracker, run_id)) == len(names)
 
 
@@ -76,13 +80,17 @@ def test_weight_images_are_logged_once(spec: StudySpec, tracker: Tracker) -> Non
     result = make_result(trial.hyperparameters, n_classes=len(ODD_NAMES))
     run_id = tracker.log_trial(trial, Outcome(result), splits)
     finished = FinishedTrial.of(0, result, run_id)
-    log_weight_images(tracker, finished, splits, ScaledWeights(result.weights, 1.5, 1))
+    log_weight_images(tracker, [finished], weight_pictures(splits.train), [result.weights])
     files = [file.path for file in tracker.client.list_artifacts(run_id, "images")]
     assert len(image_keys(tracker, run_id)) == len(ODD_NAMES)
     for again in (tracker, open_tracker(spec, store_of(tracker), {0: run_id})):
-        log_weight_images(again, finished, splits, ScaledWeights(result.weights, 1.5, 1))
+        log_weight_images(again, [finished], weight_pictures(splits.train), [2 * result.weights])
         assert [file.path for file in again.client.list_artifacts(run_id, "images")] == files
     assert tracker.client.get_run(run_id).info.status == "FINISHED"
+
+
+def pictures_of(*class_names: str) -> WeightPictures:
+    return ImageWeights(class_names, (2, 3), np.ones(len(class_names), int))
 
 
 def store_of(tracker: Tracker) -> Settings:
@@ -97,7 +105,7 @@ def shared_view(tracker: Tracker, key: str) -> dict[str, Any]:
 def test_presets_of_the_chart_view(tracker: Tracker, objective: Objective) -> None:
     run_ids = [f"{n:032x}" for n in range(10)]
     for _ in range(2):
-        share_views(tracker, run_ids, 700, ("T-shirt/top", "6"), objective)
+        share_views(tracker, run_ids, 700, pictures_of("T-shirt/top", "6"), objective)
     best = shared_view(tracker, BEST_VIEW)
     assert preset_runs(best) == run_ids
     assert best["orderByKey"] == "tags.`lockstep.rank`"
@@ -132,7 +140,7 @@ def test_the_filters_of_the_presets_find_their_runs(
         result = make_result(trial.hyperparameters, status)
         run_ids.append(tracker.log_trial(trial, Outcome(result), splits))
     best = [run_ids[2], run_ids[0]]
-    share_views(tracker, best, len(best), splits.train.class_names, Objective.LOSS)
+    share_views(tracker, best, len(best), weight_pictures(splits.train), Objective.LOSS)
     share_table(tracker, Objective.LOSS)
     for key, expected in (
         (BEST_VIEW, best),
@@ -155,16 +163,56 @@ def test_only_presets_that_exist_are_linked(tracker: Tracker) -> None:
     share_table(tracker, Objective.LOSS)
     assert view_urls(tracker, "http://x") == {}, "a launch has not ended yet"
     run_ids = [f"{n:032x}" for n in range(COMPARED)]
-    share_views(tracker, run_ids[:1], 1, ("3", "6"), Objective.LOSS)
+    share_views(tracker, run_ids[:1], 1, pictures_of("3", "6"), Objective.LOSS)
     assert set(view_urls(tracker, "http://x")) == {BEST_VIEW, SEARCH_VIEW}, "nothing to compare"
-    share_views(tracker, run_ids, 2, ("3", "6"), Objective.LOSS)
+    share_views(tracker, run_ids, 2, pictures_of("3", "6"), Objective.LOSS)
     urls = view_urls(tracker, "http://x")
     assert set(urls) == {BEST_VIEW, SEARCH_VIEW, SIDE_VIEW}
     assert urls[SIDE_VIEW] == charts_url("http://x", tracker.experiment_id, SIDE_VIEW)
 
 
 def test_presets_of_very_many_classes(tracker: Tracker) -> None:
-    """A tag holds 5000 characters; a preset that does not fit must not stop a launch."""
+    """They show some, and fit into a tag."""
     rng = np.random.default_rng(0)
-    names = tuple(bytes(rng.integers(97, 123, 30, dtype=np.uint8)).decode() for _ in range(1000))
-    share_views(tracker, [f"{n:032x}" for n in range(10)], 10, names, Objective.LOSS)
+    names = [bytes(rng.integers(97, 123, 30, dtype=np.uint8)).decode() for _ in range(1000)]
+    share_views(tracker, [f"{n:032x}" for n in range(10)], 10, pictures_of(*names), Objective.LOSS)
+    shown = image_cards(shared_view(tracker, BEST_VIEW))
+    assert [card["imageKeys"] for card in shown] == [[image_key(name) for name in names[:12]]]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "title", "keys"),
+    [
+        (TableWeights("ab", "xyz", np.ones(2, int)), "Feature weights", ["weights/a", "weights/b"]),
+        (SimilarityWeights("abc", 64), "Class similarity", ["weights/similarity"]),
+    ],
+)
+def test_presets_of_what_is_not_an_image(
+    tracker: Tracker, pictures: WeightPictures, title: str, keys: list[str]
+) -> None:
+    run_ids = [f"{n:032x}" for n in range(3)]
+    share_views(tracker, run_ids, 3, pictures, Objective.LOSS)
+    for key, heading in ((BEST_VIEW, "{}, best first"), (SIDE_VIEW, "{} side by side")):
+        view = shared_view(tracker, key)
+        assert view["compareRunSections"][0]["name"] == heading.format(title)
+        assert [card["imageKeys"] for card in image_cards(view)] == [keys]
+
+
+def image_cards(view: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        card for card in view["compareRunCharts"] if card["type"] == "IMAGE" and not card["deleted"]
+    ]
+
+
+def test_images_of_another_kind_are_logged_anew(spec: StudySpec, tracker: Tracker) -> None:
+    """A study of an earlier version may have templates of what is not an image."""
+    splits = make_splits(("a", "b", "c"))
+    trial = planned(spec, 0)
+    result = make_result(trial.hyperparameters, n_classes=3)
+    run_id = tracker.log_trial(trial, Outcome(result), splits)
+    finished = FinishedTrial.of(0, result, run_id)
+    log_weight_images(tracker, [finished], weight_pictures(splits.train), [result.weights])
+    others = SimilarityWeights(splits.train.class_names, 6)
+    for _ in range(2):
+        log_weight_images(tracker, [finished], others, [result.weights])
+        assert len(image_keys(tracker, run_id)) == 3 + 1
