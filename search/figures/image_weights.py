@@ -75,11 +75,9 @@ class ImageWeights:
         if not models:
             raise ValueError("A picture of weights needs at least one model.")
         shown = self._classes(GRID_CLASSES, GRID_CLASSES)
-        drawn = [self._drawn(weights) for weights in models]
+        drawn = [self._drawn(weights)[:, shown.indices] for weights in models]
         scale = max(map(largest, drawn))
-        images = [
-            [class_image(each[:, c], self._pixels, scale) for c in shown.indices] for each in drawn
-        ]
+        images = [[class_image(column, self._pixels, scale) for column in each.T] for each in drawn]
         return Grid(self._names(shown), scale, images)
 
     @property

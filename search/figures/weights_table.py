@@ -30,7 +30,7 @@ _MEANING = "weight: log-odds per unit of the feature, as scaled"
 
 def most_weighty(models: Sequence[Reals], most: int) -> npt.NDArray[np.intp]:
     """Return up to ``most`` features, the one with the largest finite |w| in any of these weights,
-    each (D, C), first; of equal ones, the first feature."""
+    each (D, K), first; of equal ones, the first feature."""
     sizes = np.max([np.abs(np.where(np.isfinite(W), W, 0)).max(axis=1) for W in models], axis=0)
     return np.argsort(-sizes, kind="stable")[:most]
 
@@ -73,11 +73,11 @@ class TableWeights:
     def sheet(self, entries: Sequence[Entry]) -> bytes:
         """Return a PNG of many models' weights, each on its own scale, with the same features:
         those with the largest weights in the last, which is the best."""
-        models = self._checked(entries)
         classes, names = self._classes(SHEET_CLASSES)
+        models = self._of_classes(entries, classes)
         features, rows, chosen = self._features(models[-1:], SHEET_FEATURES)
         shown = [
-            Matrix(W[np.ix_(features, classes.indices)], largest(W), caption)
+            Matrix(W[features], largest(W), caption)
             for W, (_, caption) in zip(models, entries, strict=True)
         ]
         width = min(max(120 // len(names), 16), 40)
@@ -90,24 +90,22 @@ class TableWeights:
 
     def grid(self, models: Sequence[Reals]) -> Grid:
         """Return a picture of bars for each class, with the same features in all of them."""
-        models = self._checked([(W, "") for W in models])
         classes, names = self._classes(GRID_CLASSES)
+        models = self._of_classes([(W, "") for W in models], classes)
         features, rows, chosen = self._features(models, GRID_FEATURES)
         scale = max(map(largest, models))
         note = f"{len(features)} of {len(self.feature_names):,} features" if chosen else ""
-        images = [
-            [bars(W[features, c], rows, scale, note) for c in classes.indices] for W in models
-        ]
+        images = [[bars(column, rows, scale, note) for column in W[features].T] for W in models]
         return Grid(names, scale, images)
 
     def _on_one_scale(self, entries: Sequence[Entry]) -> bytes:
         """Return a PNG of models' weights side by side, with the same features and one scale."""
-        models = self._checked(entries)
         classes, names = self._classes(CLASSES)
+        models = self._of_classes(entries, classes)
         features, rows, chosen = self._features(models, FEATURES)
         scale = max(map(largest, models))
         shown = [
-            Matrix(W[np.ix_(features, classes.indices)], scale, caption)
+            Matrix(W[features], scale, caption)
             for W, (_, caption) in zip(models, entries, strict=True)
         ]
         decimals = _decimals(scale) if len(names) <= NUMBERED_CLASSES else None
@@ -120,15 +118,18 @@ class TableWeights:
         notes = paragraphs(_said(chosen, classes.note), width, 12)
         return png(stacked([body, blank(4, 1), bar, *notes], gap=4, edge=10))
 
-    def _checked(self, entries: Sequence[Entry]) -> list[Reals]:
-        """Return the models' weights. Raises ValueError if there is none or one is not (D, C)."""
+    def _of_classes(self, entries: Sequence[Entry], classes: ShownClasses) -> list[Reals]:
+        """Return the models' weights of K classes, each (D, K).
+
+        Raises ValueError if there is no model or weights are not (D, C).
+        """
         D, C = len(self.feature_names), len(self.class_names)
         if not entries:
             raise ValueError("A picture of weights needs at least one model.")
         for weights, _ in entries:
             if weights.shape != (D, C):
                 raise ValueError(f"Weights of shape {(D, C)} are needed, not {weights.shape}.")
-        return [weights for weights, _ in entries]
+        return [weights[:, classes.indices] for weights, _ in entries]
 
     def _classes(self, most: int) -> tuple[ShownClasses, list[str]]:
         """Return the classes that are shown, and their names."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawn import decoded, says
+from drawn import decoded, holds, says
 
 from search.figures.colours import coloured
+from search.figures.page import INK, text_line
 from search.figures.weights_table import (
     CLASSES,
     FEATURES,
@@ -92,7 +93,7 @@ def test_the_grid_has_few_images_of_the_same_features() -> None:
     assert list(grid.names) == list(pictures.grid_names) == [f"class {c}" for c in range(12)]
     assert GRID_CLASSES == 12
     assert [len(images) for images in grid.images] == [12, 12]
-    assert grid.scale == np.abs(weights).max()
+    assert grid.scale == np.abs(weights[:, :12]).max(), "of the classes that are shown"
     assert {image.shape for images in grid.images for image in images} == {(512, 512, 3)}
     assert GRID_FEATURES < 40
     assert SHEET_CLASSES < 500
@@ -127,3 +128,13 @@ def test_what_does_not_fit_is_refused() -> None:
     for draw in (table(3, 2).sheet, table(3, 2).side_by_side, table(3, 2).grid):
         with pytest.raises(ValueError, match="at least one model"):
             draw([])
+
+
+def test_features_are_chosen_by_the_classes_that_are_shown() -> None:
+    weights = np.zeros((40, 500))
+    weights[:, -1] = 100  # a class that is not shown
+    weights[33, 0], weights[5, 1] = 2, 1
+    picture = table(40, 500).one(weights)
+    names = [line for d in (33, 5) for line in [text_line(f"name {d}", 12, INK)]]
+    assert all(holds(decoded(picture), line) for line in names)
+    assert holds(decoded(picture), text_line("+2", 12, INK)), "the scale is that of what is shown"
