@@ -31,16 +31,13 @@ def kind_of(
     return Kind.SIMILARITY
 
 
-def weight_pictures(data: Dataset, feature_names: Sequence[str] | None = None) -> WeightPictures:
-    """Return the pictures that fit the weights of these examples.
-
-    feature_names: one name for each feature, by default those of the data if it has names.
-    """
+def weight_pictures(data: Dataset) -> WeightPictures:
+    """Return the pictures that fit the weights of these examples."""
     D, names = data.X.shape[1], data.class_names
-    feature_names = feature_names or getattr(data, "feature_names", None)
-    kind = kind_of(data.image_shape, D, len(names), named=feature_names is not None)
+    kind = kind_of(data.image_shape, D, len(names), named=data.feature_names is not None)
     if kind is Kind.SIMILARITY:
         return SimilarityWeights(names, D)
     if data.image_shape is not None:
         return ImageWeights(names, data.image_shape, data.counts())
-    return TableWeights(names, feature_names or [f"feature {d}" for d in range(D)], data.counts())
+    features = data.feature_names or [f"feature {d}" for d in range(D)]
+    return TableWeights(names, features, data.counts())
