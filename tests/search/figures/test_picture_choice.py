@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawn import decoded, says
+from drawn import decoded, holds, says
 
 from core.datasets.dataset import Dataset
 from search.figures import templates
 from search.figures.image_weights import OF_MANY, ImageWeights
+from search.figures.page import INK, text_line
 from search.figures.picture_choice import FEW, kind_of, weight_pictures
 from search.figures.shown_classes import ShownClasses
 from search.figures.weight_pictures import Kind
@@ -107,3 +108,13 @@ def test_few_classes_are_all_shown() -> None:
     shown = ShownClasses.of(np.array([1, 2, 3]), 3)
     assert shown.indices.tolist() == [0, 1, 2]
     assert shown.note == ""
+
+
+def test_features_are_called_what_the_data_calls_them() -> None:
+    X = np.random.default_rng(0).random((6, FEW + 9))
+    names = tuple(f"column {d}" for d in range(FEW + 9))
+    for given, name in ((names, "column 3"), (None, "feature 3")):
+        data = Dataset.of(X, np.arange(6) % 2, ("a", "b"), feature_names=given)
+        weights = np.zeros((FEW + 9, 2))
+        weights[3] = 1, -1
+        assert holds(decoded(weight_pictures(data).one(weights)), text_line(name, 12, INK))
