@@ -14,7 +14,7 @@ from strategies import Problem, diverging_trial, make_problem, stable_trials
 
 from core.datasets.dataset import Dataset
 from core.trainer import tile
-from core.trainer.result import Curves, Hyperparameters, Status, TrainingResult
+from core.trainer.result import Hyperparameters, Status, TrainingResult
 from core.trainer.softmax import Penalty
 from core.trainer.stack import Stack
 from core.trainer.training_data import TrainingData
@@ -97,7 +97,7 @@ def advance(stack: Stack, data: TrainingData, epochs: int, most: int = 4) -> Non
 
 def curves_of(result: TrainingResult) -> np.ndarray:
     """(4, E)."""
-    return np.array([getattr(result.curves, name) for name in Curves.names()])
+    return np.array(list(result.curves.by_name().values()))
 
 
 def same_bits(first: TrainingResult, second: TrainingResult) -> bool:

@@ -15,7 +15,7 @@ def packed(members: Sequence[tuple[Stack, int]]) -> Stack:
     members: for each trial its stack and its index k there.
 
     Raises ValueError if a trial no longer trains, if a stack recorded its steps, or if the stacks
-    differ in batch size, penalty, seed or epoch.
+    differ in penalty, seed, epochs or in what `Hyperparameters.shared` names.
     """
     first = members[0][0]
     for stack, k in members:
@@ -25,8 +25,14 @@ def packed(members: Sequence[tuple[Stack, int]]) -> Stack:
         trials=tuple(stack.trials[k] for stack, k in members),
         penalty=first.penalty,
         seed=first.seed,
+        total_epochs=first.total_epochs,
         epoch=first.epoch,
         weights=np.stack([stack.weights[k] for stack, k in members]),
+        velocity=(
+            np.stack([stack.velocity[k] for stack, k in members])
+            if first.velocity.size
+            else first.velocity
+        ),
         curves=[
             np.stack([stack.curves[epoch][:, k] for stack, k in members], axis=1)
             for epoch in range(first.epoch)
@@ -36,4 +42,4 @@ def packed(members: Sequence[tuple[Stack, int]]) -> Stack:
 
 def _alike(stack: Stack) -> tuple[object, ...]:
     """Return what stacks must have in common to be packed together."""
-    return stack.batch_size, stack.penalty, stack.seed, stack.epoch
+    return stack.trials[0].shared, stack.penalty, stack.seed, stack.total_epochs, stack.epoch

@@ -1,15 +1,17 @@
 """The values that the trainer shares with other packages: hyperparameters and results.
 
-Shapes: D features, C classes, E trained epochs.
+Shapes: D features, C classes, E trained epochs, M validation examples.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
+
+from core.trainer.learning_rate import Schedule
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,31 +26,53 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
-    """One point of the search space."""
+    """One point of the search space.
+
+    momentum: μ of v ← μ v + ∂L/∂W, W ← W - η v, as in PyTorch; 0 is plain gradient descent.
+    schedule, warmup_epochs: see `learning_rate.py`.
+    bias: whether each class has a bias, which does not decay.
+    """
 
     learning_rate: float
     weight_decay: float
     batch_size: int
+    momentum: float = 0.0
+    schedule: Schedule = Schedule.CONSTANT
+    warmup_epochs: int = 0
+    bias: bool = False
+
+    @property
+    def shared(self) -> tuple[int, float, Schedule, int, bool]:
+        """What trials must have in common to be trained in one stack."""
+        return self.batch_size, self.momentum, self.schedule, self.warmup_epochs, self.bias
 
 
 @dataclass(frozen=True, slots=True)
 class Curves:
     """The learning curves of a trial, with one value per epoch, each (E,).
 
-    Losses are mean cross-entropies in nats, without the penalty, so that trials with different
-    weight decay can be compared. Train values are running means over the epoch's batches, taken
-    before each update. Validation values are taken after the epoch.
+    Losses are mean cross-entropies in nats, weighted by class if the training is, and without the
+    penalty, so that trials with different weight decay can be compared. Train values are running
+    means over the epoch's batches, taken before each update. Validation values are taken after the
+    epoch. val_balanced_accuracy: the mean over classes of the accuracy among a class's examples;
+    None where a study does not ask for it.
     """
 
     train_loss: Floats
     train_accuracy: Floats
     val_loss: Floats
     val_accuracy: Floats
+    val_balanced_accuracy: Floats | None = None
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """Return the names of the curves."""
-        return tuple(field.name for field in fields(cls))
+        """Return the names of the curves that every trial has."""
+        return tuple(field.name for field in fields(cls) if field.default is MISSING)
+
+    def by_name(self) -> dict[str, Floats]:
+        """Return the curves of this trial by name."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: values for name, values in named.items() if values is not None}
 
     def __len__(self) -> int:
         return len(self.train_loss)
@@ -59,12 +83,14 @@ class TrainingResult:
     """The result of training one trial.
 
     weights: (D, C) float32; for a diverged trial, those of its last finite epoch.
+    bias: (C,) float32 likewise; zeros if the trial has none.
     curves: up to and including ``stopped_epoch``; a diverged trial's last values may not be finite.
     stopped_epoch: the last trained epoch, counted from 1; a diverged trial diverged in it.
     """
 
     hyperparameters: Hyperparameters
     weights: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32]
     curves: Curves
     status: Status
     stopped_epoch: int

@@ -1,11 +1,12 @@
-"""Softmax regression without a bias, as pure functions: the definitions that `stack.py` makes fast.
+"""Softmax regression, as pure functions: the definitions that `stack.py` makes fast.
 
 Notation: N examples, D features, C classes.
     X (N, D)   examples            W (D, C)   weights, column c the template of class c
-    y (N,)     labels in 0..C-1    Z (N, C)   logits, Z = X W
-    λ          weight decay        P (N, C)   probabilities, P = softmax(Z)
+    y (N,)     labels in 0..C-1    b (C,)     biases, which do not decay; may be absent
+    λ          weight decay        Z (N, C)   logits, Z = X W + b
+    a (C,)     class weights       P (N, C)   probabilities, P = softmax(Z)
 
-    L(W) = (1/N) Σ_n -log P[n, y_n] + λ R(W)
+    L(W, b) = Σ_n a[y_n] (-log P[n, y_n]) / Σ_n a[y_n] + λ R(W)        a = 1 unless they are given
     R(W) = ‖W‖₂ (Frobenius, not squared)   penalty "norm"
     R(W) = ½ ‖W‖₂²                         penalty "squared"
 """
@@ -30,9 +31,10 @@ class Penalty(StrEnum):
     SQUARED = "squared"
 
 
-def logits(X: Array, W: Array) -> Array:
-    """Return the logits Z = X W, (N, C)."""
-    return X @ W
+def logits(X: Array, W: Array, b: Array | None = None) -> Array:
+    """Return the logits Z = X W + b, (N, C)."""
+    Z = X @ W
+    return Z if b is None else Z + b
 
 
 def log_softmax(Z: Array) -> Array:
@@ -86,13 +88,48 @@ def penalty_gradient(W: Array, kind: Penalty) -> Array:
     return W / norm if norm > 0 else np.zeros_like(W)
 
 
-def loss(X: Array, y: Labels, W: Array, weight_decay: float, kind: Penalty) -> float:
-    """Return the loss L(W)."""
-    return cross_entropy(logits(X, W), y) + weight_decay * penalty(W, kind)
+def balanced_class_weights(y: Labels, n_classes: int) -> npt.NDArray[np.float64]:
+    """Return the class weights N / (C n_c), (C,), as scikit-learn's "balanced"; n_c counts class c.
+
+    A class without examples gets the weight 0.
+    """
+    counts = np.bincount(y, minlength=n_classes)
+    return np.divide(len(y), n_classes * counts, out=np.zeros(n_classes), where=counts > 0)
 
 
-def gradient(X: Array, y: Labels, W: Array, weight_decay: float, kind: Penalty) -> Array:
-    """Return ∂L/∂W = (1/N) Xᵀ (P - Y) + λ ∂R/∂W, (D, C), where Y are the one-hot labels."""
-    residual = probabilities(logits(X, W))
+def loss(
+    X: Array,
+    y: Labels,
+    W: Array,
+    weight_decay: float,
+    kind: Penalty,
+    b: Array | None = None,
+    class_weights: Array | None = None,
+) -> float:
+    """Return the loss L(W, b)."""
+    each = cross_entropies(logits(X, W, b), y)
+    weights = None if class_weights is None else class_weights[y]
+    return float(np.average(each, weights=weights)) + weight_decay * penalty(W, kind)
+
+
+def gradient(
+    X: Array,
+    y: Labels,
+    W: Array,
+    weight_decay: float,
+    kind: Penalty,
+    b: Array | None = None,
+    class_weights: Array | None = None,
+) -> tuple[Array, Array]:
+    """Return ∂L/∂W = Xᵀ G + λ ∂R/∂W, (D, C), and ∂L/∂b, (C,), the column sums of G.
+
+    G = (P - Y) / N, where Y are the one-hot labels; with class weights, row n of P - Y is
+    multiplied by a[y_n] and divided by their sum instead.
+    """
+    residual = probabilities(logits(X, W, b))
     residual[np.arange(len(y)), y] -= 1
-    return X.T @ residual / len(y) + weight_decay * penalty_gradient(W, kind)
+    if class_weights is None:
+        residual /= len(y)
+    else:
+        residual *= (class_weights[y] / class_weights[y].sum())[:, None]
+    return X.T @ residual + weight_decay * penalty_gradient(W, kind), residual.sum(axis=0)

@@ -1,12 +1,18 @@
-"""Stacks: K trials of one batch size, trained together on the same batches in the same order.
+"""Stacks: K trials, trained together on the same batches in the same order.
+
+Trials of a stack share the batch size and what else decides how a step is made: momentum, schedule,
+warm-up, and whether there is a bias. Learning rate and weight decay differ.
 
 A step of K separate trials is 2K small matrix products; a step of a stack is two large ones. With
 the trials' weights as rows, R = (C - 1) T of them in a tile of T trials (see `residual.py` for why
-C - 1), X_b (B, A) the batch and A the active features:
+C - 1), X_b (B, F) the batch and F the active features, with one more for a bias:
 
     Z = W X_bᵀ           (R, B)   logits of all trials
     Z ← (η/B) (P - Y)             learning rates and 1/B are included, in place
-    W ← (1 - d) W - Z X_b         d = η λ/‖W‖₂ per trial ("norm"), η λ ("squared"); see `tile.py`
+    W ← (1 - d) W - Z X_b         d = η λ/‖W‖₂ per trial ("norm"), η λ ("squared")
+
+See `tile.py` for momentum, for learning rates that change, and for biases. With class weights, row
+n of P - Y is multiplied by the weight of its class, and B is the sum of these over the batch.
 
 Reproducibility: the same stack gives the same bits if it is trained by the same NumPy, with one
 BLAS thread, on the same kind of processor. Which trials are running alone decides how the stack is
@@ -19,12 +25,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from core.datasets.dataset import Matrix
+from core.datasets.dataset import Labels, Matrix
 from core.trainer.aligned import aligned_empty
+from core.trainer.learning_rate import rate_factors
 from core.trainer.residual import residual_for
 from core.trainer.result import Curves, Floats, Hyperparameters, Status, TrainingResult
 from core.trainer.softmax import Penalty
@@ -38,29 +46,40 @@ VALIDATION_CHUNK = 1024  # the number of examples whose logits stay in the cache
 class Stack:
     """K trials in training: a plain value that can be sent to other processes and trained further.
 
-    trials: the K hyperparameters, all of one batch size.
+    trials: the K hyperparameters, alike in all that `Hyperparameters.shared` names.
+    total_epochs: those of the whole training, over which the learning rate's schedule extends. It
+        matters to other schedules than a constant one.
     seed: decides the order of the data. Epoch e is shuffled by ``default_rng((seed, e))``, so the
         order does not depend on the batch size, and training can resume at any epoch.
     record_steps: whether the batch loss and accuracy of every iteration are kept too.
     epoch: the number of epochs trained so far.
     stopped: for each stopped trial, by its index: how it ended, and after which epoch.
-    curves: one array (4, K) per epoch. steps: one array (2, K) per iteration: loss and accuracy.
+    weights: (K, C - 1, F). velocity: likewise, what the last step subtracted from the weights;
+        empty without momentum.
+    curves: one array per epoch, (4, K), or (5, K) with the balanced accuracy; see `Curves`.
+    steps: one array (2, K) per iteration: loss and accuracy.
     """
 
     trials: tuple[Hyperparameters, ...]
     penalty: Penalty
     seed: int
+    total_epochs: int = 0
     record_steps: bool = False
     epoch: int = 0
     weights: Matrix = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+    velocity: Matrix = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
     stopped: dict[int, tuple[Status, int]] = field(default_factory=dict)
     curves: list[Floats] = field(default_factory=list)
     steps: list[Floats] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        sizes = {trial.batch_size for trial in self.trials}
-        if len(sizes) != 1:
-            raise ValueError(f"a stack trains one batch size, not {sorted(sizes)}")
+        if not self.trials:
+            raise ValueError("a stack needs at least one trial")
+        if len({trial.shared for trial in self.trials}) > 1:
+            raise ValueError(
+                "the trials of a stack must share their batch size, momentum, schedule, warm-up "
+                "and whether they have a bias"
+            )
         self.penalty = Penalty(self.penalty)
 
     @property
@@ -94,15 +113,21 @@ class Stack:
         on_epoch: called after each epoch with the number of trials that were trained in it. If it
             returns true, training stops there.
 
-        Raises ValueError if the batch is larger than the training split.
+        Raises ValueError if the batch is larger than the training split, or if the trials have a
+        bias and the data has no feature for it.
         """
         if self.batch_size > len(data.y):
             raise ValueError(
                 f"batch size {self.batch_size} exceeds the {len(data.y)} training rows"
             )
+        if self.trials[0].bias and not data.bias:
+            raise ValueError("the data has no feature for a bias")
         if self.epoch == 0:
-            shape = (len(self.trials), data.n_classes - 1, len(data.active))
-            self.weights = np.zeros(shape, np.float32)
+            self.weights = np.zeros(
+                (len(self.trials), data.n_classes - 1, data.X.shape[1]), np.float32
+            )
+            if self.trials[0].momentum:
+                self.velocity = np.zeros_like(self.weights)
         workspace = _Workspace(data, self)
         # A trial that diverges overflows. This is checked once per epoch, so no warning is needed.
         with np.errstate(all="ignore"):
@@ -116,9 +141,8 @@ class Stack:
 
     def _train_epoch(self, workspace: _Workspace) -> None:
         """Train and validate one epoch, and stop the trials that diverged in it."""
-        curves = np.full((4, len(self.trials)), np.nan)
-        curves[:2] = workspace.train(self.epoch, self.steps if self.record_steps else None)
-        curves[2:] = workspace.validate()
+        trained = workspace.train(self.epoch, self.steps if self.record_steps else None)
+        curves = np.concatenate([trained, workspace.validate()])
         self.epoch += 1
         self.curves.append(curves)
         finite = workspace.finite() & np.isfinite(curves[0])
@@ -145,7 +169,8 @@ class Stack:
         status, epoch = self.stopped.get(k, (Status.COMPLETED, self.epoch))
         return TrainingResult(
             hyperparameters=self.trials[k],
-            weights=_all_classes(self.weights[k], data),
+            weights=_all_features(_all_classes(self.weights[k]), data),
+            bias=_biases(_all_classes(self.weights[k]), data),
             curves=curves,
             status=status,
             stopped_epoch=epoch,
@@ -162,17 +187,24 @@ class Stack:
         return Curves(*np.array([values[:, k] for values in self.curves[:epochs]]).T.copy())
 
 
-def _all_classes(columns: Matrix, data: TrainingData) -> Matrix:
-    """Return trained columns (C - 1, A) as weights (D, C).
-
-    The implied class and the inactive features are put back.
-    """
-    W = np.zeros((data.n_features, data.n_classes), np.float32)
+def _all_classes(columns: Matrix) -> Matrix:
+    """Return trained columns (C - 1, F) with that of the implied class, (F, C)."""
     last = -columns.sum(axis=0)
     # For two classes the trained column u belongs to class 1: W = [-u, u].
-    ordered = [last, *columns] if data.n_classes == 2 else [*columns, last]
-    W[data.active] = np.stack(ordered, axis=1)
+    ordered = [last, *columns] if len(columns) == 1 else [*columns, last]
+    return np.stack(ordered, axis=1)
+
+
+def _all_features(trained: Matrix, data: TrainingData) -> Matrix:
+    """Return the weights (D, C); those of inactive features are zero."""
+    W = np.zeros((data.n_features, data.n_classes), np.float32)
+    W[data.active] = trained[: len(data.active)]
     return W
+
+
+def _biases(trained: Matrix, data: TrainingData) -> Matrix:
+    """Return the biases (C,), which are zero if the data has no feature for them."""
+    return trained[-1].copy() if data.bias else np.zeros(data.n_classes, np.float32)
 
 
 class _Workspace:
@@ -186,13 +218,19 @@ class _Workspace:
         self.pack()
         B = stack.batch_size
         rows = max((len(tile.V) for tile in self.tiles), default=0)
-        self.X_batch = aligned_empty((B, len(data.active)))
+        self.X_batch = aligned_empty((B, data.X.shape[1]))
         self.logits = aligned_empty((rows * max(B, VALIDATION_CHUNK),))
         self.scratch = aligned_empty(self.logits.shape)
         self.validation = [
             (
                 data.X_val[start : start + VALIDATION_CHUNK],
-                residual_for(labels, data.n_classes, self.scratch),
+                residual_for(
+                    labels,
+                    data.n_classes,
+                    self.scratch,
+                    None if data.class_weights is None else data.class_weights[labels],
+                    None if data.hit_weights is None else data.hit_weights[labels],
+                ),
             )
             for start in range(0, len(data.y_val), VALIDATION_CHUNK)
             for labels in [data.y_val[start : start + VALIDATION_CHUNK]]
@@ -203,16 +241,20 @@ class _Workspace:
         stack = self.stack
         running = np.array(stack.running, np.intp)
         ends = np.cumsum(tile_sizes(len(running), self.data.n_classes))
+        velocity = stack.velocity if stack.velocity.size else None
         self.tiles = [
-            Tile.of(members, stack.trials, stack.weights)
+            Tile.of(members, stack.trials, stack.weights, velocity, bias=self.data.bias)
             for members in np.split(running, ends)[:-1]
         ]
 
     def store(self, except_for: Sequence[int]) -> None:
-        """Copy the weights of this epoch into the stack, except those of diverged trials."""
+        """Copy the state of this epoch into the stack, except that of diverged trials."""
         for tile in self.tiles:
             slots = [slot for slot, k in enumerate(tile.members) if k not in except_for]
-            self.stack.weights[tile.members[slots]] = tile.weights[:, slots].swapaxes(0, 1)
+            members = tile.members[slots]
+            self.stack.weights[members] = tile.weights[:, slots].swapaxes(0, 1)
+            if tile.U is not None:
+                self.stack.velocity[members] = tile.by_class(tile.U)[:, slots].swapaxes(0, 1)
 
     def finite(self) -> npt.NDArray[np.bool_]:
         """Return whether each trial's weights are finite, (K,)."""
@@ -228,35 +270,71 @@ class _Workspace:
         """
         data, B = self.data, self.stack.batch_size
         order = np.random.default_rng((self.stack.seed, epoch)).permutation(len(data.y))
+        factors = self._rate_factors(epoch)
         sums = [np.zeros((2, len(tile.members))) for tile in self.tiles]
         for step in range(self.n_steps):
             rows = order[step * B : (step + 1) * B]
             # The indices are in range. "clip" only avoids NumPy's buffered, bounds-checked copy.
             np.take(data.X, rows, axis=0, out=self.X_batch, mode="clip")
-            residual = residual_for(data.y[rows], data.n_classes, self.scratch)
+            if data.bias and not self.stack.trials[0].bias:
+                self.X_batch[:, -1] = 0  # Other stacks have biases; here they stay zero.
+            residual = residual_for(
+                data.y[rows], data.n_classes, self.scratch, self._batch_weights(data.y[rows])
+            )
             before = [total.copy() for total in sums] if steps is not None else []
             for tile, total in zip(self.tiles, sums, strict=True):
-                loss, hits = tile.step(self.X_batch, residual, self.stack.penalty, self.logits)
-                total[0] += loss
-                total[1] += hits
+                total += tile.step(
+                    self.X_batch, residual, self.stack.penalty, self.logits, factors[step]
+                )
             if steps is not None:
                 steps.append((self._by_trial(sums) - self._by_trial(before)) / B)
         for tile in self.tiles:
             tile.end_epoch()
         return self._by_trial(sums) / (self.n_steps * B)
 
+    def _rate_factors(self, epoch: int) -> list[tuple[float, float]]:
+        """Return the factors of the learning rate before and in each step of the epoch."""
+        stack, n = self.stack, self.n_steps
+        shared = stack.trials[0]
+        found = rate_factors(
+            shared.schedule,
+            first=max(0, epoch * n - 1),
+            last=(epoch + 1) * n,
+            warmup_steps=shared.warmup_epochs * n,
+            total_steps=stack.total_epochs * n,
+        ).tolist()
+        return list(pairwise(found[:1] * (epoch == 0) + found))
+
+    def _batch_weights(self, y: Labels) -> Matrix | None:
+        """Return the weights of a batch's examples, (B,), with the mean 1; None if all are 1."""
+        if self.data.class_weights is None:
+            return None
+        weights: Matrix = self.data.class_weights[y]
+        weights /= weights.mean()
+        return weights
+
     def validate(self) -> Floats:
-        """Return validation loss and accuracy, (2, K), which are NaN if nothing is held out."""
-        sums = [np.zeros((2, len(tile.members))) for tile in self.tiles]
+        """Return validation loss, accuracy and, if the data asks for it, balanced accuracy.
+
+        The shape is (2, K) or (3, K). All are NaN if nothing is held out.
+        """
+        data = self.data
+        n = 2 if data.hit_weights is None else 3
+        sums = [np.zeros((n, len(tile.members))) for tile in self.tiles]
         for tile, total in zip(self.tiles, sums, strict=True):
             for X, residual in self.validation:
                 total += residual(tile.logits(X, self.logits), None)
-        M = len(self.data.y_val)
-        return self._by_trial(sums) / (M or np.nan)
+        M = len(data.y_val)
+        weights = M if data.class_weights is None else data.class_weights[data.y_val].sum()
+        # The hit weights have the sum 1 already.
+        totals = np.array([weights, M, 1.0] if M else [np.nan] * 3)[:n, None]
+        means: Floats = self._by_trial(sums) / totals
+        return means
 
     def _by_trial(self, by_tile: Sequence[Floats]) -> Floats:
-        """Return the values of all tiles, (2, T) each, as (2, K), with NaN for stopped trials."""
-        by_trial = np.full((2, len(self.stack.trials)), np.nan)
+        """Return the values of all tiles, (n, T) each, as (n, K), with NaN for stopped trials."""
+        n = len(by_tile[0]) if by_tile else 2
+        by_trial = np.full((n, len(self.stack.trials)), np.nan)
         for values, tile in zip(by_tile, self.tiles, strict=True):
             by_trial[:, tile.members] = values
         return by_trial
@@ -270,7 +348,7 @@ def train(
     epochs: int,
     seed: int,
 ) -> list[TrainingResult]:
-    """Train trials of one batch size from zero weights. Return their results in the same order."""
-    stack = Stack(tuple(trials), penalty, seed)
+    """Train trials that fit one stack from zero weights. Return their results in the same order."""
+    stack = Stack(tuple(trials), penalty, seed, epochs)
     stack.advance(data, epochs)
     return stack.results(data)

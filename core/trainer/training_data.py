@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from core.datasets.dataset import Dataset, Labels, Matrix
-from core.trainer.aligned import aligned_copy
+from core.trainer.aligned import aligned_copy, aligned_empty
+from core.trainer.softmax import balanced_class_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +22,18 @@ class TrainingData:
     their initial zeros. It is left out here (A of D features remain), and its zeros are put back
     into the result, which is therefore exact.
 
-    With two classes, the examples of class 0 are negated: the margin form of `residual.py`.
+    With a bias, one more feature follows, which is 1 in every row; its weights are the biases. It
+    costs no product of its own.
 
-    X, y: (N, A) float32 and (N,). X_val, y_val: (M, A) and (M,), with M = 0 if nothing is held out.
+    With two classes, the examples of class 0 are negated, that feature too: the margin form of
+    `residual.py`.
+
+    X, y: (N, F) float32 and (N,). X_val, y_val: (M, F) and (M,), with M = 0 if nothing is held out.
+        F = A + 1 with a bias, else A.
     active: (A,) the indices of the remaining features among the D.
+    class_weights: (C,) float32, by which an example's loss is multiplied; None if all are 1.
+    hit_weights: (C,) float32, Σ over the validation examples is 1; what a hit adds to the balanced
+        accuracy. None if that is not wanted.
     """
 
     X: Matrix
@@ -34,17 +43,35 @@ class TrainingData:
     active: npt.NDArray[np.intp]
     n_features: int
     n_classes: int
+    bias: bool = False
+    class_weights: Matrix | None = None
+    hit_weights: Matrix | None = None
 
     @classmethod
-    def of(cls, train: Dataset, validation: Dataset | None = None) -> Self:
-        """Return the arrays of these datasets; without ``validation``, nothing is held out."""
-        active = np.flatnonzero(train.X.any(axis=0))
+    def of(
+        cls,
+        train: Dataset,
+        validation: Dataset | None = None,
+        *,
+        bias: bool = False,
+        balanced_classes: bool = False,
+        balanced_accuracy: bool = False,
+    ) -> Self:
+        """Return the arrays of these datasets; without ``validation``, nothing is held out.
 
+        bias: whether trials may have biases. balanced_classes: whether an example's loss is
+        weighted by `softmax.balanced_class_weights` of the training part. balanced_accuracy:
+        whether the balanced accuracy of the validation examples is computed.
+        """
+        active = np.flatnonzero(train.X.any(axis=0))
+        n_classes = len(train.class_names)
         held_out = train.take(np.arange(0)) if validation is None else validation
 
         def laid_out(data: Dataset) -> Matrix:
-            X = aligned_copy(np.take(data.X, active, axis=1))
-            if len(data.class_names) == 2:
+            X: Matrix = aligned_empty((len(data), len(active) + bias))
+            np.take(data.X, active, axis=1, out=X[:, : len(active)])
+            X[:, len(active) :] = 1
+            if n_classes == 2:
                 X[data.y == 0] *= -1
             return X
 
@@ -55,11 +82,27 @@ class TrainingData:
             y_val=held_out.y,
             active=active,
             n_features=train.X.shape[1],
-            n_classes=len(train.class_names),
+            n_classes=n_classes,
+            bias=bias,
+            class_weights=(
+                balanced_class_weights(train.y, n_classes).astype(np.float32)
+                if balanced_classes
+                else None
+            ),
+            hit_weights=_hit_weights(held_out) if balanced_accuracy else None,
         )
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return _received, tuple(getattr(self, each.name) for each in fields(self))
+
+
+def _hit_weights(data: Dataset) -> Matrix:
+    """Return 1 / (C' n_c) for each class, (C,); n_c counts class c, C' the classes that occur."""
+    counts = data.counts()
+    occurs = counts > 0
+    weights = np.zeros(len(counts), np.float32)
+    weights[occurs] = 1 / (occurs.sum() * counts[occurs])
+    return weights
 
 
 def _received(*parts: Any) -> TrainingData:

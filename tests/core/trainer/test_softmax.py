@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
+from sklearn.utils.class_weight import compute_class_weight
 from strategies import class_counts, seeds
 
 from core.trainer import softmax
@@ -18,33 +19,54 @@ def problem(n_classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.n
     return X, rng.integers(0, n_classes, 17), rng.normal(size=(4, n_classes))
 
 
+@pytest.mark.parametrize("class_weights", [None, "balanced"])
+@pytest.mark.parametrize("bias", [None, 0.7])
 @pytest.mark.parametrize("kind", Penalty)
 @pytest.mark.parametrize("n_classes", [2, 3, 10])
-def test_gradient_against_five_point_differences(n_classes: int, kind: Penalty) -> None:
+def test_gradient_against_five_point_differences(
+    n_classes: int, kind: Penalty, bias: float | None, class_weights: str | None
+) -> None:
     X, y, W = problem(n_classes)
+    given = {
+        "b": None if bias is None else bias * np.arange(n_classes),
+        "class_weights": class_weights and softmax.balanced_class_weights(y, n_classes),
+    }
     weight_decay, h = 0.3, 1e-3
 
-    def loss_at(place: tuple[int, ...], offset: float) -> float:
-        moved = W.copy()
-        moved[place] += offset
-        return softmax.loss(X, y, moved, weight_decay, kind)
+    def differences(name: str, at: np.ndarray) -> np.ndarray:
+        def loss_at(place: tuple[int, ...], offset: float) -> float:
+            moved = at.copy()
+            moved[place] += offset
+            arguments = {"W": W, "weight_decay": weight_decay, "kind": kind, **given, name: moved}
+            return softmax.loss(X, y, **arguments)
 
-    numeric = np.empty_like(W)
-    for place in np.ndindex(*W.shape):
-        near = loss_at(place, h) - loss_at(place, -h)
-        far = loss_at(place, 2 * h) - loss_at(place, -2 * h)
-        numeric[place] = (8 * near - far) / (12 * h)
+        numeric = np.empty_like(at)
+        for place in np.ndindex(*at.shape):
+            near = loss_at(place, h) - loss_at(place, -h)
+            far = loss_at(place, 2 * h) - loss_at(place, -2 * h)
+            numeric[place] = (8 * near - far) / (12 * h)
+        return numeric
+
+    of_weights, of_biases = softmax.gradient(X, y, W, weight_decay, kind, **given)
     # Truncation h⁴ L⁽⁵⁾ / 30 and rounding 2e-16 / h are both of the order of 1e-13.
-    np.testing.assert_allclose(
-        softmax.gradient(X, y, W, weight_decay, kind), numeric, rtol=0, atol=2e-11
-    )
+    np.testing.assert_allclose(of_weights, differences("W", W), rtol=0, atol=2e-11)
+    if bias is None:
+        given["b"] = np.zeros(n_classes)
+    np.testing.assert_allclose(of_biases, differences("b", given["b"]), rtol=0, atol=2e-11)
+
+
+def test_class_weights_are_scikit_learns() -> None:
+    y = np.array([0, 0, 0, 2, 1, 0, 2])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=y)
+    np.testing.assert_allclose(softmax.balanced_class_weights(y, 3), expected, rtol=1e-15)
+    assert softmax.balanced_class_weights(y, 4)[3] == 0
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 10])
 def test_gradient_at_zero_weights(n_classes: int) -> None:
     X, y, W = problem(n_classes)
     zero = np.zeros_like(W)
-    gradients = [softmax.gradient(X, y, zero, decay, Penalty.NORM) for decay in (0.0, 5.0)]
+    gradients = [softmax.gradient(X, y, zero, decay, Penalty.NORM)[0] for decay in (0.0, 5.0)]
     np.testing.assert_array_equal(*gradients)
     one_hot = np.eye(n_classes)[y]
     np.testing.assert_allclose(gradients[0], X.T @ (1 / n_classes - one_hot) / 17, atol=1e-15)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from strategies import make_problem, seeds, stable_trials
 
 from core.datasets.dataset import Dataset
 from core.trainer import softmax, tile
+from core.trainer.learning_rate import Schedule
 from core.trainer.result import Hyperparameters, Status
 from core.trainer.softmax import Penalty
 from core.trainer.stack import Stack, train
@@ -203,7 +205,7 @@ def assert_optimum(
     assert result.curves.val_loss[-1] == pytest.approx(
         -peer.predict_log_proba(part.X.astype(np.float64))[np.arange(n), y].mean(), rel=1e-4
     )
-    gradient = softmax.gradient(part.X, part.y, result.weights, lam, Penalty.SQUARED)
+    gradient, _ = softmax.gradient(part.X, part.y, result.weights, lam, Penalty.SQUARED)
     assert np.abs(gradient).max() < 1e-4
 
 
@@ -250,11 +252,17 @@ def test_batches_larger_than_the_training_split_are_refused() -> None:
     train(data, stable_trials(1, 83), penalty=Penalty.NORM, epochs=1, seed=0)
 
 
-def test_one_batch_size_a_stack() -> None:
+@pytest.mark.parametrize(
+    "other", [{"batch_size": 30}, {"momentum": 0.9}, {"schedule": Schedule.COSINE}, {"bias": True}]
+)
+def test_what_trials_of_a_stack_share(other: dict[str, Any]) -> None:
     trials = stable_trials(2, 20)
-    with pytest.raises(ValueError, match=r"one batch size, not \[20, 30\]"):
-        Stack((trials[0], replace(trials[1], batch_size=30)), Penalty.NORM, 0)
-    with pytest.raises(ValueError, match=r"not \[\]"):
+    with pytest.raises(ValueError, match="must share their batch size, momentum, schedule"):
+        Stack((trials[0], replace(trials[1], **other)), Penalty.NORM, 0)
+
+
+def test_no_stack_without_trials() -> None:
+    with pytest.raises(ValueError, match="needs at least one trial"):
         Stack((), Penalty.NORM, 0)
 
 
