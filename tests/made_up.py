@@ -42,4 +42,4 @@ def make_result(
         curves.train_loss[-1] = math.inf
     seed = [round(1e9 * tried.learning_rate), tried.batch_size]
     weights = np.random.default_rng(seed).normal(size=(6, n_classes)).astype(np.float32)
-    return TrainingResult(tried, weights, curves, status, epochs)
+    return TrainingResult(tried, weights, np.zeros(n_classes, np.float32), curves, status, epochs)

@@ -19,7 +19,7 @@ _DEFAULTS: dict[str, Any] = {
     "name": "small",
     "description": "a small study",
     "data": {"source": "digits", "classes": [3, 6], "validation_fraction": 0.25, "seed": 0},
-    "model": {"penalty": "norm", "epochs": 5, "seed": 0},
+    "model": {"penalty": "norm", "bias": False, "epochs": 5, "seed": 0},
     "space": {
         "learning_rate": {"low": 1e-3, "high": 1.0, "log": True, "points": 4},
         "weight_decay": {"low": 0.0, "high": 0.5, "points": 3},
@@ -30,7 +30,7 @@ _DEFAULTS: dict[str, Any] = {
 }
 _TABLES = {
     "data": ("source", "classes", "validation_fraction"),
-    "model": ("penalty", "epochs"),
+    "model": ("penalty", "epochs", "bias", "momentum", "schedule", "warmup_epochs", "class_weight"),
     "space": ("learning_rate", "weight_decay", "batch_size"),
     "search": ("sampler", "objective", "trials", "minutes", "cohort", "pruner", "reduction")
     + ("min_epochs", "replicates", "finalists"),
@@ -51,6 +51,11 @@ class Options(TypedDict, total=False):
     validation_fraction: float
     penalty: str
     epochs: int
+    bias: bool | Sequence[bool]
+    momentum: float | Sequence[float]
+    schedule: str | Sequence[str]
+    warmup_epochs: int | Sequence[int]
+    class_weight: str
     learning_rate: Axis
     weight_decay: Axis
     batch_size: Sequence[int]

@@ -24,4 +24,4 @@ def artifact(tracker: Tracker, run_id: str, path: str, folder: Path) -> bytes:
 
 
 def planned(spec: StudySpec, number: int) -> PlannedTrial:
-    return PlannedTrial(number, grid(spec.space)[number])
+    return PlannedTrial(number, grid(spec)[number])

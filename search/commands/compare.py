@@ -19,6 +19,7 @@ from search.findings.choice import Choice, Standing, choose
 from search.findings.scores import ValidationScores, validation_scores
 from search.findings.sentences import note
 from search.settings import Settings
+from search.spec.configuration import searched_values
 from search.spec.study_spec import StudySpec
 from search.study.opening import load_study, scale_changed
 from search.tracking.links import BEST_VIEW, SIDE_VIEW
@@ -71,9 +72,7 @@ def _row(trial: FinishedTrial) -> dict[str, Any]:
     scored = trial.status is not Status.DIVERGED
     return {
         "number": trial.number,
-        "learning_rate": trial.hyperparameters.learning_rate,
-        "weight_decay": trial.hyperparameters.weight_decay,
-        "batch_size": trial.hyperparameters.batch_size,
+        **asdict(trial.hyperparameters),
         "status": trial.status.name.lower(),
         "val_loss": trial.val_loss if scored else None,
         "val_accuracy": trial.val_accuracy if scored else None,
@@ -108,7 +107,7 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
     if data.scaling.scale is not study.scale:
         change = scale_changed(study.scale, data.scaling.scale)
         raise LockstepError(f"study {spec.name} was started with another study file ({change})")
-    scores = validation_scores(ranking, results_of(tracker), data.validation)
+    scores = validation_scores(ranking, results_of(tracker), data, spec.model)
     folder = settings.figures(spec.name)
     folder.mkdir(parents=True, exist_ok=True)
     picture = folder / "heat_maps.png"
@@ -133,15 +132,16 @@ def summary(comparison: Comparison) -> str:
     """Return the text for people: the ranking, how certain it is, and where to look next."""
     spec, choice = comparison.spec, comparison.choice
     rows = [
-        [f"{rank}", *_cells(standing, choice)]
+        [f"{rank}", *_cells(standing, choice, spec)]
         for rank, standing in enumerate(choice.standings[:SHOWN], start=1)
     ]
     if choice.one_se not in choice.standings[:SHOWN]:
         rank = choice.standings.index(choice.one_se) + 1
-        rows.append([f"{rank}", *_cells(choice.one_se, choice)])
+        rows.append([f"{rank}", *_cells(choice.one_se, choice, spec)])
     headings = [
-        "", "trial", "learning rate", "weight decay", "batch", "val loss", "accuracy",
-        "best epoch", "p", "",
+        "", "trial", "learning rate", "weight decay", "batch",
+        *(name.replace("_", " ") for name in spec.model.searched()),
+        "val loss", "accuracy", "best epoch", "p", "",
     ]  # fmt: skip
     rest = [trial.status for trial in comparison.trials if trial.status is not Status.COMPLETED]
     unranked = [
@@ -171,7 +171,7 @@ def summary(comparison: Comparison) -> str:
     )
 
 
-def _cells(standing: Standing, choice: Choice) -> list[str]:
+def _cells(standing: Standing, choice: Choice, spec: StudySpec) -> list[str]:
     """Return a row of the table for people, without the trial's rank."""
     trial = standing.trial
     marks = [
@@ -184,6 +184,7 @@ def _cells(standing: Standing, choice: Choice) -> list[str]:
         f"{trial.hyperparameters.learning_rate:.3g}",
         f"{trial.hyperparameters.weight_decay:.3g}",
         f"{trial.hyperparameters.batch_size}",
+        *searched_values(trial.hyperparameters, spec),
         f"{trial.val_loss:.5f} ± {standing.loss_error:.5f}",
         f"{100 * trial.val_accuracy:.2f} ± {100 * standing.accuracy_error:.2f} %",
         f"{trial.best_epoch}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from core.datasets.splits import Splits
@@ -65,9 +65,7 @@ class LaunchReport:
             "best": best
             and {
                 "number": best.number,
-                "learning_rate": best.hyperparameters.learning_rate,
-                "weight_decay": best.hyperparameters.weight_decay,
-                "batch_size": best.hyperparameters.batch_size,
+                **asdict(best.hyperparameters),
                 "val_loss": best.val_loss,
                 "val_accuracy": best.val_accuracy,
             },

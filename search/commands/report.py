@@ -39,7 +39,7 @@ def write_report(
     trials = study.finished()
     ranking = ranked(trials, spec.search.objective)
     results = results_of(tracker)
-    scores = validation_scores(ranking, results, data.validation) if ranking else None
+    scores = validation_scores(ranking, results, data, spec.model) if ranking else None
     choice = None if scores is None else choose(scores, spec.search.objective, spec.search.seed)
     files = list(study_figures(spec, trials, scores.trials if scores else [], results, data))
     folder = settings.figures(spec.name)

@@ -59,6 +59,7 @@ def retrain(
     check_launched(spec.name, settings)
     data = load_data(spec, settings, console.say)
     with open_session(spec, data, settings, console) as session:
+        spec = session.spec
         tracker = load_tracker(spec, settings, "lockstep retrain")
         results = results_of(tracker)
         trial = _choose(session.study, results, data, rule, number)
@@ -86,7 +87,7 @@ def retrain(
             seed_errors=[each.errors for each in others],
             earlier_uses=len(session.study.test_evaluations()),
         )
-        _write(session, tracker, report, Candidate(chosen.result.weights, merged, validated))
+        _write(session, tracker, report, Candidate(chosen.result, merged, validated))
         return report
 
 
@@ -107,7 +108,7 @@ def _fits(session: Session, merged: Merged, trial: FinishedTrial, epochs: int, s
     """Train all fits of a retrain. Raises InterruptedStudyError if the user asks to stop."""
     spec, stop = session.spec, session.stop
     table = spec.baseline
-    baseline = table.hyperparameters() if isinstance(table, Baseline) else None
+    baseline = table.hyperparameters(spec.model) if isinstance(table, Baseline) else None
     same = baseline == trial.hyperparameters and epochs == spec.model.epochs
     count = 1 + seeds + (baseline is not None and not same)
     workload = Workload(count, count * spec.model.epochs, "fits")
@@ -162,7 +163,7 @@ def _choose(
         finals = study.finals()
         best = finals.winner.trial if finals else ranking[0].number
         return next(trial for trial in ranking if trial.number == best)
-    scores = validation_scores(ranking, results, data.validation)
+    scores = validation_scores(ranking, results, data, spec.model)
     return choose(scores, spec.search.objective, spec.search.seed).one_se.trial
 
 
@@ -173,7 +174,7 @@ def _validated(
     loss, accuracy, epochs = trial.val_loss, trial.val_accuracy, trial.stopped_epoch
     result = results.get(trial)
     if result is not None:  # without it, the spread over examples is unknown
-        losses = validation_scores([trial], results, data.validation).losses[0]
+        losses = validation_scores([trial], results, data, spec.model).losses[0]
         spread = float(losses.std(ddof=1, dtype=np.float64)) / len(losses) ** 0.5
         epochs = epochs_by_validation(trial, spread)
         loss = result.curves.val_loss[epochs - 1]
@@ -212,12 +213,12 @@ def _log(
     """Log what a retrain found with its run: scores, parameters, datasets and figures."""
     spec, test = session.spec, merged.test
     chosen, baseline = report.chosen, report.baseline
-    parameters = spec.model.model_dump(mode="json") | {"epochs": report.epochs}
+    parameters = spec.model.defining() | {"epochs": report.epochs}
     tracker.log_values(
         run_id,
         curves=chosen.result.curves,
         metrics=report.metrics(),
-        params={**asdict(chosen.result.hyperparameters), **parameters, "rule": report.rule},
+        params={**parameters, **asdict(chosen.result.hyperparameters), "rule": report.rule},
         tags={NOTE_TAG: report.markdown()},
     )
     tracker.log_dataset(run_id, "train + validation", merged.train)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from core.datasets.splits import Splits
 from core.trainer.pruning import Schedule
-from core.trainer.training_data import TrainingData
 from search.commands.interrupts import InterruptedStudyError, StopRequest, stop_requests
 from search.console import Console, Progress
 from search.errors import LockstepError
@@ -61,7 +60,7 @@ class Session:
     @contextlib.contextmanager
     def training(self, progress: Progress) -> Iterator[Training]:
         """Open an executor on the study's data, to train cohorts with. Raises LockstepError."""
-        data = TrainingData.of(self.data.train, self.data.validation)
+        data = self.spec.model.training_data(self.data.train, self.data.validation)
         with open_executor(data, self.settings, self.console.say) as executor:
             yield Training(
                 penalty=self.spec.model.penalty,
@@ -118,7 +117,7 @@ def open_session(
         stop_requests(console.say) as stop,
         open_study(spec, settings, data.digest, data.scaling.scale) as study,
     ):
-        yield Session(spec, data, settings, console, study, stop)
+        yield Session(study.spec, data, settings, console, study, stop)
 
 
 def results_of(tracker: Tracker) -> Results:

@@ -21,6 +21,8 @@ from search.figures.style import (
     png,
     style,
 )
+from search.spec.configuration import method_in_words
+from search.spec.model_spec import SEARCHABLE
 from search.spec.objective import Objective
 from search.trials.finished_trial import FinishedTrial, ranked
 
@@ -85,13 +87,20 @@ class _Panel(NamedTuple):
 
 
 def _panels(points: Sequence[FinishedTrial]) -> list[_Panel]:
-    """Return a panel for each batch size, or one for all if these are more than `MAX_PANELS`."""
-    by_size: dict[int, list[FinishedTrial]] = defaultdict(list)
+    """Return a panel for each batch size and method, or one if these are more than `MAX_PANELS`."""
+    alike: dict[Any, list[FinishedTrial]] = defaultdict(list)
     for point in points:
-        by_size[point.hyperparameters.batch_size].append(point)
-    if len(by_size) > MAX_PANELS:
-        return [_Panel(f"{len(by_size)} batch sizes", points)]
-    return [_Panel(f"batch size {size}", group) for size, group in sorted(by_size.items())]
+        alike[point.hyperparameters.shared].append(point)
+    if len(alike) > MAX_PANELS:
+        sizes = {point.hyperparameters.batch_size for point in points}
+        return [_Panel(f"{len(sizes)} batch sizes", points)]
+    words = {shared: method_in_words(group[0].hyperparameters) for shared, group in alike.items()}
+    varied = [name for name in SEARCHABLE if len({each[name] for each in words.values()}) > 1]
+    panels = []
+    for shared, group in sorted(alike.items()):
+        title = [f"batch size {shared[0]}", *(words[shared][name] for name in varied)]
+        panels.append(_Panel(",\n".join(title), group))
+    return panels
 
 
 class _Axis(NamedTuple):
@@ -160,7 +169,7 @@ def _on_grid(points: Sequence[FinishedTrial]) -> bool:
         (
             p.hyperparameters.learning_rate,
             p.hyperparameters.weight_decay,
-            p.hyperparameters.batch_size,
+            p.hyperparameters.shared,
         )
         for p in points
     }

@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from core.datasets.dataset import Dataset
+from core.datasets.splits import Splits
 from search.errors import LockstepError
+from search.spec.model_spec import ModelSpec
 from search.trials.finished_trial import FinishedTrial
-from search.trials.results import Results
+from search.trials.results import Result, Results
 
 _AT_ONCE = 64  # the number of trials whose weights and logits are in memory together
 
@@ -27,7 +29,8 @@ class ValidationScores:
     """The scores of K trials on M validation examples.
 
     trials: the trials, best first.
-    losses: (K, M) float32, cross-entropies in nats.
+    losses: (K, M) float32, cross-entropies in nats, multiplied by the weights of the examples'
+        classes if the study gives them any.
     errors: (K, M), whether an example is classified wrongly.
     missing: trials whose runs have lost their weights; the other fields leave them out.
     """
@@ -39,12 +42,14 @@ class ValidationScores:
 
 
 def validation_scores(
-    ranking: Sequence[FinishedTrial], results: Results, validation: Dataset
+    ranking: Sequence[FinishedTrial], results: Results, data: Splits, model: ModelSpec
 ) -> ValidationScores:
     """Return the scores of the trials on each validation example.
 
     ranking: completed trials, best first. Raises LockstepError if no run has its weights.
     """
+    validation = data.validation
+    weights = model.example_weights(data.train, validation)
     trials: list[FinishedTrial] = []
     missing: list[FinishedTrial] = []
     losses = np.empty((len(ranking), len(validation)), np.float32)
@@ -53,7 +58,7 @@ def validation_scores(
         block = ranking[start : start + _AT_ONCE]
         read = list(zip(block, results.of(block), strict=True))
         missing += [trial for trial, result in read if result is None]
-        found = [(trial, result.weights) for trial, result in read if result is not None]
+        found = [(trial, result) for trial, result in read if result is not None]
         if found:
             rows = slice(len(trials), len(trials) + len(found))
             losses[rows], errors[rows] = _scored([each for _, each in found], validation)
@@ -63,18 +68,22 @@ def validation_scores(
             "no run of this study has its weights any more: the MLflow store was emptied; "
             "`lockstep sync` on its file writes them again"
         )
+    if weights is not None:
+        losses *= weights.astype(np.float32)
     return ValidationScores(trials, losses[: len(trials)], errors[: len(trials)], missing)
 
 
 def _scored(
-    weights: Sequence[npt.NDArray[np.float32]], data: Dataset
+    results: Sequence[Result], data: Dataset
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Return losses and errors of k trials with these weights, (D, C), as two arrays (k, M).
+    """Return losses and errors of k trials with these results as two arrays (k, M).
 
     One matrix product computes the logits of all of them.
     """
-    k, C = len(weights), len(data.class_names)
-    Z = (data.X @ np.concatenate(weights, axis=1)).reshape(len(data), k, C)
+    k, C = len(results), len(data.class_names)
+    W = np.concatenate([each.weights for each in results], axis=1)
+    b = np.concatenate([each.bias for each in results])
+    Z = (data.X @ W + b).reshape(len(data), k, C)
     errors = Z.argmax(axis=2) != data.y[:, None]
     Z -= Z.max(axis=2, keepdims=True)
     own = np.take_along_axis(Z, data.y[:, None, None], axis=2)[:, :, 0]

@@ -9,6 +9,7 @@ from search.findings.choice import LEVEL, Choice
 from search.findings.expected import expected_search
 from search.findings.expected import sentence as expected_sentence
 from search.spec.axes import Range
+from search.spec.configuration import configuration
 from search.spec.study_spec import StudySpec
 from search.trials.finals import Finals
 from search.trials.finished_trial import FinishedTrial, ranked
@@ -29,14 +30,13 @@ def note(
     best = ranking[0]
     tried = best.hyperparameters
     lines = [
-        f"best     #{best.number}: learning rate {tried.learning_rate:.4g}, weight decay "
-        f"{tried.weight_decay:.4g}, batch {tried.batch_size}: validation loss "
+        f"best     #{best.number}: {configuration(tried, spec)}: validation loss "
         f"{best.val_loss:.5f}{_plus_minus(best)}, accuracy {100 * best.val_accuracy:.2f} %"
     ]
     if finals is not None:
-        lines.append(_winner(finals, trials))
+        lines.append(_winner(finals, trials, spec))
     edges = _edges(spec, best)
-    lines += [] if choice is None else choice_sentences(choice)
+    lines += [] if choice is None else choice_sentences(choice, spec)
     expected = expected_search(spec, trials)
     if expected is not None and (sentence := expected_sentence(expected, spec)):
         lines.append(sentence)
@@ -50,13 +50,12 @@ def _plus_minus(trial: FinishedTrial) -> str:
     return "" if trial.spread is None else f" ± {trial.spread.val_loss_std:.5f} (over seeds)"
 
 
-def _winner(finals: Finals, trials: Sequence[FinishedTrial]) -> str:
+def _winner(finals: Finals, trials: Sequence[FinishedTrial], spec: StudySpec) -> str:
     """Return the line about the finalist that was best on fresh seeds."""
     first = finals.winner
     (tried,) = [each.hyperparameters for each in trials if each.number == first.trial]
     return (
-        f"winner   #{first.trial}: learning rate {tried.learning_rate:.4g}, weight decay "
-        f"{tried.weight_decay:.4g}, batch {tried.batch_size}: validation loss "
+        f"winner   #{first.trial}: {configuration(tried, spec)}: validation loss "
         f"{first.val_loss:.5f} ± {first.val_loss_std:.5f}, accuracy "
         f"{100 * first.val_accuracy:.2f} ± {100 * first.val_accuracy_std:.2f} %, the best of "
         f"{len(finals.finalists)} finalists on {len(finals.seeds)} fresh seeds"
@@ -78,7 +77,7 @@ def _edges(spec: StudySpec, best: FinishedTrial) -> list[str]:
     return edges
 
 
-def choice_sentences(choice: Choice) -> list[str]:
+def choice_sentences(choice: Choice, spec: StudySpec) -> list[str]:
     """Return the choice in lines of plain text, which follow the one that names the best trial."""
     best, simplest = choice.best, choice.one_se
     compared = len(choice.standings)
@@ -95,8 +94,7 @@ def choice_sentences(choice: Choice) -> list[str]:
         else:
             tried = simplest.trial.hyperparameters
             lines.append(
-                f"one-se   #{simplest.trial.number}: learning rate {tried.learning_rate:.4g}, "
-                f"weight decay {tried.weight_decay:.4g}, batch {tried.batch_size}: "
+                f"one-se   #{simplest.trial.number}: {configuration(tried, spec)}: "
                 f"{choice.objective.worse_by(simplest.behind, simplest.behind_error)}"
             )
         lines.append(f"optimism {_optimism(choice)}")

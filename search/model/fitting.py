@@ -16,7 +16,6 @@ from core.statistics.proportions import McNemar, mcnemar
 from core.trainer.result import Hyperparameters, Status, TrainingResult
 from core.trainer.softmax import logits, predictions, probabilities
 from core.trainer.stack import Stack
-from core.trainer.training_data import TrainingData
 from search.errors import LockstepError
 from search.model.judged import Judged
 from search.spec.study_spec import StudySpec
@@ -60,8 +59,8 @@ class Fitter:
     def __init__(
         self, spec: StudySpec, train: Dataset, test: Dataset, on_epoch: Callable[[int], object]
     ) -> None:
-        self._penalty = spec.model.penalty
-        self._data = TrainingData.of(train)
+        self._model = spec.model
+        self._data = spec.model.training_data(train)
         self._test = test
         self._on_epoch = on_epoch
 
@@ -70,13 +69,14 @@ class Fitter:
 
         seed: decides the order of the examples. Raises LockstepError if the training diverges.
         """
-        stack = Stack((tried,), self._penalty, seed, record_steps=True)
+        model = self._model
+        stack = Stack((tried,), model.penalty, seed, model.epochs, record_steps=True)
         started = time.perf_counter()
         with threadpool_limits(1):
             stack.advance(self._data, epochs, self._on_epoch)
             result = stack.results(self._data)[0]
             seconds = time.perf_counter() - started
-            predicted = predictions(logits(self._test.X, result.weights))
+            predicted = predictions(logits(self._test.X, result.weights, result.bias))
         if result.status is Status.DIVERGED:
             raise LockstepError(
                 f"the configuration diverged in epoch {result.stopped_epoch} on train + "

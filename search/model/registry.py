@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from core.datasets.dataset import Dataset
 from core.datasets.splits import Merged
+from core.trainer.result import TrainingResult
+from core.trainer.softmax import logits, predictions
 from search.errors import LockstepError
 from search.model.inputs import edge_of
 from search.spec.objective import Objective
@@ -56,12 +57,12 @@ class Validated:
 class Candidate:
     """A trained model that is to be registered, and may become the champion.
 
-    weights: of shape (D, C).
+    result: its weights are (D, C), its biases (C,).
     data: what it was trained on, as the features are and as they were scaled.
     validated: the validation scores by which it is compared with the present champion.
     """
 
-    weights: npt.NDArray[np.float32]
+    result: TrainingResult
     data: Merged
     validated: Validated
 
@@ -108,14 +109,15 @@ def register_model(
     """
     import mlflow
 
-    weights, scaling = candidate.weights, candidate.data.scaling
+    result, scaling = candidate.result, candidate.data.scaling
     examples = candidate.data.raw
     names = examples.class_names
     with tempfile.TemporaryDirectory() as folder, quiet():
         arrays = Path(folder, "model.npz")
         np.savez(
             arrays,
-            W=weights,
+            W=result.weights,
+            b=result.bias,
             class_names=np.array(names),
             feature_names=np.array(examples.feature_names or (), dtype=str),
             scale=np.array(scaling.scale.value),
@@ -128,7 +130,7 @@ def register_model(
                 name="model",
                 python_model=str(_CODE),
                 artifacts={"model": str(arrays)},
-                signature=_signature(weights.shape[0], names),
+                signature=_signature(result.weights.shape[0], names),
                 input_example=examples.X[:EXAMPLES],
                 pip_requirements=[f"{p}=={version(p)}" for p in ("mlflow", "numpy", "pandas")],
                 registered_model_name=name,
@@ -207,8 +209,8 @@ def _check(uri: str, candidate: Candidate) -> None:
     with quiet():
         loaded = mlflow.pyfunc.load_model(uri)
     predicted = loaded.predict(X)["class"].to_numpy()
-    best = (examples.X[:CHECKED] @ candidate.weights).argmax(axis=1)
-    expected = np.array(examples.class_names)[best]
+    Z = logits(examples.X[:CHECKED], candidate.result.weights, candidate.result.bias)
+    expected = np.array(examples.class_names)[predictions(Z)]
     if not np.array_equal(predicted, expected):
         raise LockstepError(
             f"{uri} was read back from the registry and predicts otherwise than the weights "

@@ -23,9 +23,10 @@ class SoftmaxRegression(PythonModel):
     """
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the weights, the names, and the statistics for scaling."""
+        """Load the weights, the biases, the names, and the statistics for scaling."""
         with np.load(context.artifacts["model"], allow_pickle=False) as arrays:
             self.W: npt.NDArray[np.float32] = arrays["W"]  # (D, C)
+            self.b: npt.NDArray[np.float32] = arrays["b"]  # (C,)
             self.class_names = [str(name) for name in arrays["class_names"]]
             self.feature_names = [str(name) for name in arrays["feature_names"]]  # D, or none
             self.scale = str(arrays["scale"])  # "none", "standard" or "l2"
@@ -47,7 +48,7 @@ class SoftmaxRegression(PythonModel):
     ) -> pd.DataFrame:
         """Return a table of n rows: the predicted class, and the probability of every class."""
         X = np.asarray(model_input, dtype=np.float32)
-        Z = self.scaled(X) @ self.W
+        Z = self.scaled(X) @ self.W + self.b
         Z -= Z.max(axis=1, keepdims=True)
         P = np.exp(Z)
         P /= P.sum(axis=1, keepdims=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.trainer.result import Hyperparameters
 from search.spec.axes import Range
-from search.spec.study_spec import SpaceSpec
+from search.spec.study_spec import StudySpec
 
 SIGNIFICANT_DIGITS = 6  # Grid values are rounded, so that what is shown is what was used.
 
@@ -31,11 +31,18 @@ def points(axis: Range | tuple[float, ...]) -> list[float]:
     return rounded if ordered else exact
 
 
-def grid(space: SpaceSpec) -> list[Hyperparameters]:
-    """Return every combination, ordered by batch size, then learning rate, then weight decay."""
-    return [
-        Hyperparameters(learning_rate, weight_decay, batch_size)
-        for batch_size in sorted(space.batch_size)
-        for learning_rate in points(space.learning_rate)
-        for weight_decay in points(space.weight_decay)
-    ]
+def grid(spec: StudySpec) -> list[Hyperparameters]:
+    """Return every combination.
+
+    They are ordered by batch size, then by what [model] lists, then by learning rate, then by
+    weight decay.
+    """
+    space, searched = spec.space, spec.model.searched()
+    axes = {
+        "batch_size": sorted(space.batch_size),
+        **searched,
+        "learning_rate": points(space.learning_rate),
+        "weight_decay": points(space.weight_decay),
+    }
+    combinations = itertools.product(*axes.values())
+    return [spec.hyperparameters(dict(zip(axes, each, strict=True))) for each in combinations]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -17,8 +18,8 @@ from pydantic import (
 )
 
 from core.datasets.source import Source
+from core.trainer.learning_rate import Schedule
 from core.trainer.result import Hyperparameters
-from core.trainer.softmax import Penalty
 from search.spec.axes import DecayAxis, Range, RateAxis, checked_list
 from search.spec.budget import expected_trials
 from search.spec.data_spec import FILES, DataSpec
@@ -26,24 +27,15 @@ from search.spec.fields import (
     MAX_TRIALS,
     BatchSize,
     Decay,
-    Integer,
     Line,
     Name,
     Rate,
-    Seed,
     Table,
     distinct,
 )
+from search.spec.model_spec import ModelSpec, Momentum, Switch, Warmup
 from search.spec.search_spec import SearchSpec
 from search.spec.solver_baseline import SolverBaseline, by_form
-
-
-class ModelSpec(Table):
-    """The table [model]: what every trial has in common."""
-
-    penalty: Penalty = Penalty.NORM
-    epochs: Annotated[Integer, Field(ge=1, le=100_000)] = 100
-    seed: Seed = 0
 
 
 class SpaceSpec(Table):
@@ -58,25 +50,26 @@ class SpaceSpec(Table):
         AfterValidator(distinct),
     ]
 
-    def combinations(self) -> int:
-        """Return the number of points of the grid, without making them."""
-
-        def count(axis: Range | tuple[float, ...]) -> int:
-            return (axis.points or 1) if isinstance(axis, Range) else len(axis)
-
-        return count(self.learning_rate) * count(self.weight_decay) * len(self.batch_size)
-
 
 class Baseline(Table):
-    """The table [baseline]: a known configuration to compare the search with."""
+    """The table [baseline]: a known configuration to compare the search with.
+
+    What it does not name is as in [model], or the first of the values that are searched there.
+    """
 
     learning_rate: Rate
     weight_decay: Decay
     batch_size: BatchSize
+    bias: Switch | None = None
+    momentum: Momentum | None = None
+    schedule: Schedule | None = None
+    warmup_epochs: Warmup | None = None
 
-    def hyperparameters(self) -> Hyperparameters:
+    def hyperparameters(self, model: ModelSpec) -> Hyperparameters:
         """Return the baseline as hyperparameters of the trainer."""
-        return Hyperparameters(self.learning_rate, self.weight_decay, self.batch_size)
+        own = {name: value for name, value in self if value is not None}
+        first = {name: values[0] for name, values in model.searched().items()}
+        return model.hyperparameters(first | own)
 
 
 class StudySpec(Table):
@@ -107,7 +100,7 @@ class StudySpec(Table):
                 axis = getattr(self.space, key)
                 if isinstance(axis, Range) and axis.points is None:
                     raise ValueError(f"space.{key}.points is missing: a grid needs it")
-            if (combinations := self.space.combinations()) > MAX_TRIALS:
+            if (combinations := self.combinations()) > MAX_TRIALS:
                 raise ValueError(
                     f"space: a grid of {combinations:,} combinations is more than the "
                     f'{MAX_TRIALS:,} allowed: give fewer points, or choose sampler = "random"'
@@ -126,6 +119,20 @@ class StudySpec(Table):
         """The path of the file that the study was read from."""
         return self._file
 
+    def combinations(self) -> int:
+        """Return the number of points of the grid, without making them."""
+
+        def count(axis: Range | tuple[Any, ...]) -> int:
+            return (axis.points or 1) if isinstance(axis, Range) else len(axis)
+
+        space = self.space
+        axes = (space.learning_rate, space.weight_decay, space.batch_size)
+        return prod(map(count, (*axes, *self.model.searched().values())))
+
+    def hyperparameters(self, tried: dict[str, Any]) -> Hyperparameters:
+        """Return a trial's hyperparameters. tried: those that it does not share with all."""
+        return self.model.hyperparameters(tried)
+
     @property
     def budget(self) -> int | None:
         """The number of trials that the study will have in the end; None if only time limits it.
@@ -133,7 +140,7 @@ class StudySpec(Table):
         There will be more trials if some diverge early and leave epochs over.
         """
         if self.search.sampler == "grid":
-            return self.space.combinations()
+            return self.combinations()
         return expected_trials(self.search, self.model.epochs)
 
     def source(self) -> str:
@@ -174,8 +181,13 @@ class StudySpec(Table):
             mode="json", exclude={"name": True, "description": True, "baseline": True}
         )
         defining["data"] = self.data.defining()
+        defining["model"] = self.model.defining()
         defining["search"] = self.search.defining()
         return defining
+
+    def with_model(self, **changes: Any) -> StudySpec:
+        """Return this study with other values in [model]."""
+        return self.model_copy(update={"model": self.model.model_copy(update=changes)})
 
     def digest(self) -> str:
         """Return the SHA-256 of `defining`, hexadecimal."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 from search.spec.axes import Range
-from search.spec.study_spec import SpaceSpec
+from search.spec.study_spec import StudySpec
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 
-def distributions(space: SpaceSpec) -> dict[str, BaseDistribution]:
-    """Return the search space as distributions; the keys are the fields of `Hyperparameters`."""
+def distributions(spec: StudySpec) -> dict[str, BaseDistribution]:
+    """Return the search space as distributions, by field of `Hyperparameters`."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     def continuous(axis: Range | tuple[float, ...]) -> BaseDistribution:
@@ -20,8 +21,18 @@ def distributions(space: SpaceSpec) -> dict[str, BaseDistribution]:
             return FloatDistribution(axis.low, axis.high, log=axis.log)
         return CategoricalDistribution(axis)
 
+    space = spec.space
     return {
         "learning_rate": continuous(space.learning_rate),
         "weight_decay": continuous(space.weight_decay),
         "batch_size": CategoricalDistribution(space.batch_size),
+        **{
+            name: CategoricalDistribution(tuple(map(plain, values)))
+            for name, values in spec.model.searched().items()
+        },
     }
+
+
+def plain(value: Any) -> Any:
+    """Return a value as Optuna stores it: texts instead of members of an enumeration."""
+    return value.value if isinstance(value, Enum) else value

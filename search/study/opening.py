@@ -49,6 +49,7 @@ def open_study(
         study = optuna.create_study(
             study_name=spec.name, storage=storage, direction=direction, load_if_exists=True
         )
+        spec = _as_started(study, spec)
         opened = SearchStudy(study, storage, spec)
         new = not opened.finished()
         _check_unchanged(study, spec, data_digest, scale)
@@ -70,7 +71,18 @@ def load_study(spec: StudySpec, settings: Settings) -> SearchStudy:
         study = optuna.load_study(study_name=spec.name, storage=storage)
     except KeyError as error:
         raise NothingToShowError(not_launched(spec.name, settings)) from error
-    return SearchStudy(study, storage, spec)
+    return SearchStudy(study, storage, _as_started(study, spec))
+
+
+def _as_started(study: optuna.Study, spec: StudySpec) -> StudySpec:
+    """Return the spec, without a bias if the study was started before trials could have one.
+
+    A file that says whether there is a bias is left as it is.
+    """
+    stored = study.user_attrs.get(SPEC_ATTRIBUTE)
+    if stored is None or "bias" in stored["model"] or "bias" in spec.model.model_fields_set:
+        return spec
+    return spec.with_model(bias=False)
 
 
 def _check_unchanged(study: optuna.Study, spec: StudySpec, data_digest: str, scale: Scale) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial
 
 from search.errors import LockstepError
 from search.spec.study_spec import StudySpec
+from search.study.distributions import distributions
 
 LEAST_POPULATION = 4  # the smallest population that CMA-ES gets
 
@@ -77,7 +78,7 @@ def _gp(spec: StudySpec, seed: int, number: int) -> BaseSampler:
 
 def _qmc(spec: StudySpec, seed: int, number: int) -> BaseSampler:
     """Return the sampler of a Sobol sequence."""
-    return SobolSampler(spec.search.seed, number)
+    return SobolSampler(spec.search.seed, number, list(distributions(spec)))
 
 
 _SAMPLERS: dict[str, Callable[[StudySpec, int, int], BaseSampler]] = {
@@ -97,7 +98,8 @@ class SobolSampler(BaseSampler):
     killed while it asks. It also draws the first point at random.
     """
 
-    def __init__(self, seed: int, number: int) -> None:
+    def __init__(self, seed: int, number: int, names: Sequence[str]) -> None:
+        self._names = names
         self._seed = seed
         self._number = number
         self._point: Mapping[str, float] | None = None
@@ -129,7 +131,7 @@ class SobolSampler(BaseSampler):
         if self._point is None:
             from scipy.stats.qmc import Sobol
 
-            names = ("learning_rate", "weight_decay", "batch_size")
+            names = self._names
             sequence = Sobol(len(names), scramble=True, rng=np.random.default_rng(self._seed))
             if self._number:
                 sequence.fast_forward(self._number)

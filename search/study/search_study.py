@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -18,7 +18,7 @@ from core.trainer.result import Hyperparameters, Status
 from search.spec.budget import next_size, total_epochs
 from search.spec.space import grid
 from search.spec.study_spec import StudySpec
-from search.study.distributions import distributions
+from search.study.distributions import distributions, plain
 from search.study.samplers import sampler_for
 from search.trials.attributes import (
     COHORT_ATTRIBUTE,
@@ -50,7 +50,7 @@ class SearchStudy:
         self._storage = storage
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self.spec = spec
-        self._distributions: dict[str, BaseDistribution] = distributions(spec.space)
+        self._distributions: dict[str, BaseDistribution] = distributions(spec)
         self._added = len(study.get_trials(deepcopy=False))
 
     @property
@@ -80,7 +80,8 @@ class SearchStudy:
         """Return all recorded trials in order of number, each with the id of its latest run."""
         again = self._study.user_attrs
         stored = self._study.get_trials(deepcopy=False)
-        trials = [FinishedTrial.from_optuna(trial) for trial in stored if _is_ours(trial)]
+        ours = filter(_is_ours, stored)
+        trials = [FinishedTrial.from_optuna(trial, self.spec) for trial in ours]
         return [
             replace(trial, run_id=again.get(f"{RUN_ATTRIBUTE}.{trial.number}", trial.run_id))
             for trial in trials
@@ -89,9 +90,9 @@ class SearchStudy:
     def cohorts(self) -> list[list[PlannedTrial]]:
         """Return all trials planned so far, in the cohorts that were asked for together."""
         if self.spec.search.sampler == "grid":
-            return [[PlannedTrial(*each) for each in enumerate(grid(self.spec.space))]]
+            return [[PlannedTrial(*each) for each in enumerate(grid(self.spec))]]
         trials = self._study.get_trials(deepcopy=False)
-        asked = [_planned(trial) for trial in trials if _is_asked(trial)]
+        asked = [self._planned(trial) for trial in trials if self._is_asked(trial)]
         size = self.spec.search.cohort
         cohorts = itertools.groupby(asked, lambda trial: trial.number // size)
         return [list(cohort) for _, cohort in cohorts]
@@ -105,7 +106,7 @@ class SearchStudy:
 
     def _grid(self) -> list[PlannedTrial]:
         """Return the whole grid as one cohort, or nothing if all of it is finished."""
-        cohort = [PlannedTrial(*numbered) for numbered in enumerate(grid(self.spec.space))]
+        cohort = [PlannedTrial(*numbered) for numbered in enumerate(grid(self.spec))]
         trials = self._study.get_trials(deepcopy=False)
         if len(trials) >= len(cohort) and all(trial.state.is_finished() for trial in trials):
             return []
@@ -115,7 +116,7 @@ class SearchStudy:
                 self._study.add_trial(
                     optuna.trial.create_trial(
                         state=TrialState.RUNNING,
-                        params=asdict(trial.hyperparameters),
+                        params=self._params(trial.hyperparameters),
                         distributions=self._distributions,
                     )
                 )
@@ -139,15 +140,31 @@ class SearchStudy:
             if number >= len(trials):
                 self._study.sampler = sampler_for(self.spec, number)
                 self._study.ask(self._distributions)
-            elif not _is_asked(trials[number]) and not trials[number].state.is_finished():
+            elif not self._is_asked(trials[number]) and not trials[number].state.is_finished():
                 self._study.sampler = sampler_for(self.spec, number)
                 self._ask_on(trials[number])
         cohort = self._study.get_trials(deepcopy=False)[first:end]
         return [
-            _planned(trial)
+            self._planned(trial)
             for trial in cohort
-            if _is_asked(trial) and (not trial.state.is_finished() or _is_ours(trial))
+            if self._is_asked(trial) and (not trial.state.is_finished() or _is_ours(trial))
         ]
+
+    def _is_asked(self, trial: FrozenTrial) -> bool:
+        """Return whether a trial has all hyperparameters that are searched.
+
+        If a driver was killed while it asked for a trial, some are missing until it is asked for
+        again.
+        """
+        return len(trial.params) == len(self._distributions)
+
+    def _planned(self, trial: FrozenTrial) -> PlannedTrial:
+        """Return a trial of Optuna that has all its hyperparameters as a planned trial."""
+        return PlannedTrial(trial.number, self.spec.hyperparameters(trial.params))
+
+    def _params(self, tried: Hyperparameters) -> dict[str, Any]:
+        """Return the hyperparameters that are searched, as Optuna stores them."""
+        return {name: plain(getattr(tried, name)) for name in self._distributions}
 
     def _next_size(self, asked: int) -> int:
         """Return how many trials the next cohort has, 0 if the budget is spent."""
@@ -234,7 +251,7 @@ class SearchStudy:
                 optuna.trial.create_trial(
                     state=state,
                     value=value,
-                    params=asdict(trial.hyperparameters),
+                    params=self._params(trial.hyperparameters),
                     distributions=self._distributions,
                     user_attrs=attributes,
                     intermediate_values=values,
@@ -286,19 +303,6 @@ class SearchStudy:
     def record_test_evaluation(self, evaluation: dict[str, Any]) -> None:
         """Store one more use of the test set."""
         self._study.set_user_attr(TEST_ATTRIBUTE, [*self.test_evaluations(), evaluation])
-
-
-def _is_asked(trial: FrozenTrial) -> bool:
-    """Return whether a trial has all its hyperparameters.
-
-    If a driver was killed while it asked for a trial, some are missing until it is asked for again.
-    """
-    return len(trial.params) == len(fields(Hyperparameters))
-
-
-def _planned(trial: FrozenTrial) -> PlannedTrial:
-    """Return a trial of Optuna that has all its hyperparameters as a planned trial."""
-    return PlannedTrial(trial.number, Hyperparameters(**trial.params))
 
 
 def _is_ours(trial: FrozenTrial) -> bool:

@@ -50,7 +50,11 @@ def read_result(tracker: Tracker, run_id: str) -> Result | None:
             arrays = stack.enter_context(np.load(path, allow_pickle=False))
         except (OSError, MlflowException):
             return None
-        return Result(arrays["W"], Curves(**{name: arrays[name] for name in Curves.names()}))
+        W = arrays["W"]
+        # Runs of older studies, which had no biases, do not have this array.
+        bias = arrays["b"] if "b" in arrays else np.zeros(W.shape[1], W.dtype)
+        curves = {name: values for name, values in arrays.items() if name not in ("W", "b")}
+        return Result(W, bias, Curves(**curves))
 
 
 def present(tracker: Tracker, trials: Sequence[FinishedTrial], most: int) -> list[FinishedTrial]:

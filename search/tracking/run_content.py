@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from core.datasets.dataset import Dataset
 from core.trainer.result import Curves, Hyperparameters, Status, TrainingResult
+from search.spec.configuration import searched_values
 from search.spec.study_spec import StudySpec
 from search.tracking.names import RANKED_METRIC, SUMMARY_METRICS
 from search.trials.finished_trial import FinishedTrial
@@ -21,20 +21,21 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric
 
 
-def run_name(trial: PlannedTrial, result: TrainingResult | None = None) -> str:
+def run_name(trial: PlannedTrial, spec: StudySpec, result: TrainingResult | None = None) -> str:
     """Return a run's name for a list of runs: the trial's number and its hyperparameters.
 
     If the trial did not complete, how it ended stands between them, where a narrow column still
     shows it.
     """
     tried = trial.hyperparameters
+    searched = searched_values(tried, spec)
     ended = ""
     if result is not None and result.status is not Status.COMPLETED:
         ended = f" {result.status.name.lower()}, epoch {result.stopped_epoch}:"
     return (
         f"#{trial.number}{ended} lr {tried.learning_rate:.3g} wd {tried.weight_decay:.3g}"
         f" B {tried.batch_size}"
-    )
+    ) + "".join(f" {text}" for text in searched)
 
 
 def logged_epochs(n_epochs: int, every: bool) -> list[int]:
@@ -53,8 +54,7 @@ def curve_points(curves: Curves, now: int, every_epoch: bool) -> list[Metric]:
 
     return [
         Metric(name, float(values[epoch]), now, epoch + 1)
-        for name in Curves.names()
-        for values in [getattr(curves, name)]
+        for name, values in curves.by_name().items()
         for epoch in logged_epochs(len(values), every_epoch)
         if math.isfinite(values[epoch])
     ]
@@ -71,7 +71,8 @@ def summary_metrics(trial: FinishedTrial, spec: StudySpec) -> dict[str, float]:
 def parameters(tried: Hyperparameters, spec: StudySpec) -> dict[str, Any]:
     """Return a run's parameters: hyperparameters, their logarithms, and the model's settings.
 
-    The logarithms are there because the axes of the UI's parallel coordinates are linear.
+    The logarithms are there because the axes of the UI's parallel coordinates are linear. Settings
+    that have the values of studies before they existed are left out, unless they are searched.
     """
     logarithms = {
         f"log10_{name}": f"{math.log10(value):.4f}"
@@ -79,7 +80,9 @@ def parameters(tried: Hyperparameters, spec: StudySpec) -> dict[str, Any]:
         for value in [getattr(tried, name)]
         if value > 0
     }
-    return {**asdict(tried), **logarithms, **spec.model.model_dump(mode="json")}
+    names = ("learning_rate", "weight_decay", "batch_size", *spec.model.searched())
+    own = {name: getattr(tried, name) for name in names}
+    return {**own, **logarithms, **(spec.model.defining() | own)}
 
 
 def status_sentence(result: TrainingResult) -> str:
@@ -91,8 +94,10 @@ def status_sentence(result: TrainingResult) -> str:
 def result_file(result: TrainingResult) -> bytes:
     """Return weights and curves as the content of an .npz file."""
     buffer = BytesIO()
-    curves = {name: getattr(result.curves, name) for name in Curves.names()}
-    np.savez(buffer, W=result.weights, **curves)
+    arrays: dict[str, Any] = {"W": result.weights, **result.curves.by_name()}
+    if result.hyperparameters.bias:
+        arrays["b"] = result.bias
+    np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 

@@ -129,7 +129,7 @@ class Tracker:
             self.client.delete_run(replaced)
         result, spread = outcome.result, outcome.spread
         tags = {TRIAL_TAG: str(trial.number), STATUS_TAG: status_sentence(result)}
-        run_id = self.start_run(run_name(trial, result), "trial", tags)
+        run_id = self.start_run(run_name(trial, self._spec, result), "trial", tags)
         summary = FinishedTrial.of(trial.number, result, run_id)
         self.log_values(
             run_id,

@@ -164,7 +164,8 @@ class CohortRun:
         if rung > 0:
             return packed([self._seats[trial.number][seed] for trial in trials])
         tried = tuple(trial.hyperparameters for trial in trials)
-        return Stack(tried, self._training.penalty, self._seeds[seed])
+        epochs = self._schedule.rung_epochs[-1]
+        return Stack(tried, self._training.penalty, self._seeds[seed], epochs)
 
     def _arrivals(self) -> Iterator[PlannedTrial]:
         """Yield each trial once its stacks of all seeds are trained."""

@@ -2,15 +2,17 @@
 
 A *cohort* is the set of trials that are chosen together, before any of their results is known: the
 whole grid, or as many trials as a sampler is asked for at once. A *stack* is a group of trials of
-one cohort and one batch size that are trained together. The division depends on the cohort alone,
-not on the number of workers or on finished trials, so a study that is continued trains the same
-stacks and gets the same numbers.
+one cohort that are trained together: they share the batch size, and momentum, schedule, warm-up and
+bias where these are searched. The division depends on the cohort alone, not on the number of
+workers or on finished trials, so a study that is continued trains the same stacks and gets the same
+numbers.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 from search.trials.trial import PlannedTrial
 
@@ -27,12 +29,12 @@ def stacks(
 
     least: a stack of fewer than twice as many trials is not divided to keep more workers busy.
     """
-    by_size: dict[int, list[PlannedTrial]] = defaultdict(list)
+    alike: dict[Any, list[PlannedTrial]] = defaultdict(list)
     for trial in cohort:
-        by_size[trial.hyperparameters.batch_size].append(trial)
+        alike[trial.hyperparameters.shared].append(trial)
     cut = []
-    for _, trials in sorted(by_size.items()):
-        for_balance = min(-(-MIN_STACKS // len(by_size)), len(trials) // least)
+    for _, trials in sorted(alike.items()):
+        for_balance = min(-(-MIN_STACKS // len(alike)), len(trials) // least)
         n_stacks = max(for_balance, -(-len(trials) // MAX_STACK_TRIALS))
         size = -(-len(trials) // n_stacks)
         cut += [tuple(trials[start : start + size]) for start in range(0, len(trials), size)]

@@ -11,6 +11,7 @@ import numpy as np
 
 from core.trainer.result import Hyperparameters, Status, TrainingResult
 from search.spec.objective import Objective
+from search.spec.study_spec import StudySpec
 from search.trials.attributes import RESULT_ATTRIBUTE, RUN_ATTRIBUTE
 
 if TYPE_CHECKING:
@@ -111,8 +112,8 @@ class FinishedTrial:
         return {RESULT_ATTRIBUTE: plain | {"status": self.status.name}, RUN_ATTRIBUTE: self.run_id}
 
     @classmethod
-    def from_optuna(cls, trial: FrozenTrial) -> FinishedTrial:
-        """Return the finished trial that is stored in an Optuna trial."""
+    def from_optuna(cls, trial: FrozenTrial, spec: StudySpec) -> FinishedTrial:
+        """Return the finished trial of a study that is stored in an Optuna trial."""
         plain: dict[str, Any] = {
             key: math.nan if value is None else value
             for key, value in trial.user_attrs[RESULT_ATTRIBUTE].items()
@@ -122,7 +123,7 @@ class FinishedTrial:
             plain["spread"] = Spread(**plain["spread"])
         return cls(
             number=trial.number,
-            hyperparameters=Hyperparameters(**trial.params),
+            hyperparameters=spec.hyperparameters(trial.params),
             run_id=trial.user_attrs[RUN_ATTRIBUTE],
             **plain | {"status": Status[plain["status"]]},
         )

@@ -19,16 +19,17 @@ MAX_KEPT_BYTES = 512 << 20
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The final weights (D, C) of a trial, and its curves with every epoch."""
+    """The final weights (D, C) and biases (C,) of a trial, and its curves with every epoch."""
 
     weights: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32]
     curves: Curves
 
     @property
     def nbytes(self) -> int:
         """The size in memory, in bytes."""
-        arrays = [self.weights, *(getattr(self.curves, name) for name in Curves.names())]
-        return int(sum(array.nbytes for array in arrays))
+        curves = sum(values.nbytes for values in self.curves.by_name().values())
+        return self.weights.nbytes + self.bias.nbytes + curves
 
 
 Read = Callable[[Sequence[FinishedTrial]], Sequence[Result | None]]

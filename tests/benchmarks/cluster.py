@@ -139,7 +139,7 @@ def _trained(
     from search.trials.trial import PlannedTrial
 
     spec = problem.spec
-    cohort = [PlannedTrial(*each) for each in enumerate(grid(spec.space))]
+    cohort = [PlannedTrial(*each) for each in enumerate(grid(spec))]
     share = 0.02 if quick else SHARE[problem.name]
     epochs = max(1, round(share * spec.model.epochs))
     jobs = [

@@ -224,7 +224,7 @@ def _open_client(study: Path, uri: str, home: Path) -> None:
     spec = load(study)
     data = load_data(spec, Settings(), lambda text: None)
     training = TrainingData.of(data.train, data.validation)
-    tried = grid(spec.space)[0]
+    tried = grid(spec)[0]
     (result,) = train(
         training, [tried], penalty=spec.model.penalty, epochs=spec.model.epochs, seed=0
     )

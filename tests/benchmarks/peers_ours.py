@@ -87,7 +87,7 @@ def chosen(spec: StudySpec, path: Path, count: int) -> list[Hyperparameters]:
     }
     points = [
         each
-        for each in grid(spec.space)
+        for each in grid(spec)
         if (each.learning_rate, each.weight_decay, each.batch_size) in wanted
     ]
     if len(points) != count:

@@ -193,7 +193,7 @@ def one_at_a_time(
                 reduction_factor=study_spec.search.reduction_factor,
             ),
         )
-        known = distributions(study_spec.space)
+        known = distributions(study_spec)
         started, before = time.perf_counter(), core_seconds()
         while len(found) < len(set(targets)):
             trial = study.ask(known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from small_study import small_spec
 
 from core.trainer.result import Hyperparameters, Status
 from search.findings.choice import Choice, choose
@@ -77,7 +78,7 @@ def test_differences_that_nobody_could_want_are_none() -> None:
 def test_sentences_of_several_trials() -> None:
     tried = grid((0.1, 0.01), (0.05, 0.1))
     choice, _ = made([0.0, 0.001], tried, 0.3, Objective.LOSS)
-    text = "\n".join(choice_sentences(choice))
+    text = "\n".join(choice_sentences(choice, small_spec()))
     assert "2 of 2 trials are statistically indistinguishable from the best" in text
     assert "paired t tests on 800 validation examples" in text
     assert "too good by" in text
@@ -86,7 +87,7 @@ def test_sentences_of_several_trials() -> None:
 
 def test_one_trial_has_nothing_to_be_compared_with() -> None:
     choice, _ = made([0.0], grid((0.1, 0.01)), 0.1, Objective.ACCURACY)
-    assert choice_sentences(choice) == []
+    assert choice_sentences(choice, small_spec()) == []
     assert choice.one_se is choice.best
     assert choice.as_json()["indistinguishable_from_best"] == 1
 
@@ -94,7 +95,7 @@ def test_one_trial_has_nothing_to_be_compared_with() -> None:
 def test_accuracy_is_tested_by_mcnemar() -> None:
     tried = grid((0.1, 0.01), (0.05, 0.1), (0.01, 1.0))
     choice, scores = made([0.0, 0.02, 1.0], tried, 0.05, Objective.ACCURACY)
-    text = "\n".join(choice_sentences(choice))
+    text = "\n".join(choice_sentences(choice, small_spec()))
     assert "McNemar" in text
     assert "accuracy" in text
     assert choice.optimism.apparent == pytest.approx(scores.errors[0].mean())

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import asdict
 
 import pytest
 from hypothesis import given
@@ -52,7 +51,7 @@ def test_grid_golden() -> None:
         for learning_rate in (0.001, 0.01, 0.1, 1.0)
         for weight_decay in (0.0, 0.25, 0.5)
     ]
-    assert grid(small_spec().space) == expected
+    assert grid(small_spec()) == expected
 
 
 def test_values_are_rounded_so_that_they_can_be_read() -> None:
@@ -104,7 +103,7 @@ def test_points_of_a_narrow_range_stay_apart(low: float, n: int, log: bool) -> N
 
 @given(space=spaces())
 def test_grid_is_the_cartesian_product(space: SpaceSpec) -> None:
-    combinations = grid(space)
+    combinations = grid(small_spec().model_copy(update={"space": space}))
     product = itertools.product(
         points(space.learning_rate), points(space.weight_decay), space.batch_size
     )
@@ -118,18 +117,20 @@ def test_grid_is_the_cartesian_product(space: SpaceSpec) -> None:
 
 @given(space=spaces())
 def test_optuna_takes_every_point_of_the_grid(space: SpaceSpec) -> None:
-    known = distributions(space)
-    for each in grid(space):
-        trial = create_trial(value=0.0, params=asdict(each), distributions=known)
-        assert Hyperparameters(**trial.params) == each
+    spec = small_spec().model_copy(update={"space": space})
+    known = distributions(spec)
+    for each in grid(spec):
+        params = {name: getattr(each, name) for name in known}
+        trial = create_trial(value=0.0, params=params, distributions=known)
+        assert spec.hyperparameters(trial.params) == each
 
 
 def test_distributions() -> None:
     spec = small_spec(weight_decay=[0.5, 0, 1e-3])
-    assert distributions(spec.space) == {
+    assert distributions(spec) == {
         "learning_rate": FloatDistribution(1e-3, 1.0, log=True),
         "weight_decay": CategoricalDistribution((0.5, 0.0, 1e-3)),
         "batch_size": CategoricalDistribution((16, 8)),
     }
     linear = small_spec({"space.learning_rate.log": None})
-    assert distributions(linear.space)["learning_rate"] == FloatDistribution(1e-3, 1.0)
+    assert distributions(linear)["learning_rate"] == FloatDistribution(1e-3, 1.0)

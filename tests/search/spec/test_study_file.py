@@ -36,7 +36,7 @@ def test_a_study_file(tmp_path: Path) -> None:
     assert spec.space.learning_rate == Range(low=1e-3, high=1.0, log=True, points=4)
     assert spec.space.batch_size == (16, 8)
     assert isinstance(spec.baseline, Baseline)
-    assert spec.baseline.hyperparameters() == Hyperparameters(0.001, 0.0001, 16)
+    assert spec.baseline.hyperparameters(spec.model) == Hyperparameters(0.001, 0.0001, 16)
 
 
 def test_a_baseline_with_a_solver(tmp_path: Path) -> None:

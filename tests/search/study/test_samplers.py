@@ -23,7 +23,7 @@ TORCH = importlib.util.find_spec("torch") is not None
 
 def asked(spec: StudySpec, n: int) -> list[dict[str, object]]:
     study = optuna.create_study()
-    known = distributions(spec.space)
+    known = distributions(spec)
     found = []
     for number in range(n):
         study.sampler = sampler_for(spec, number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -20,6 +20,7 @@ from search.settings import Settings
 from search.spec.objective import Objective
 from search.spec.space import grid
 from search.spec.study_spec import StudySpec
+from search.study.distributions import distributions
 from search.study.opening import open_study
 from search.trials.finished_trial import FinishedTrial, ranked
 from search.trials.trial import PlannedTrial
@@ -39,7 +40,7 @@ def test_a_new_study_is_empty(settings: Settings) -> None:
         assert study.spec is spec
         assert study.budget == 24
         assert study.finished() == []
-        assert study.next_cohort() == [PlannedTrial(*each) for each in enumerate(grid(spec.space))]
+        assert study.next_cohort() == [PlannedTrial(*each) for each in enumerate(grid(spec))]
     assert journal(settings).is_file()
 
 
@@ -151,7 +152,8 @@ def test_what_optuna_shows_of_a_result(
     assert failed.value is None
     for trial, ours in zip((first, failed, last), recorded, strict=True):
         assert trial.number == ours.number
-        assert trial.params == asdict(ours.hyperparameters)
+        tried = ours.hyperparameters
+        assert trial.params == {name: getattr(tried, name) for name in distributions(study.spec)}
         assert trial.user_attrs["mlflow.run_id"] == ours.run_id
     assert failed.user_attrs["lockstep.result"]["val_loss"] is None
     assert failed.user_attrs["lockstep.result"]["stopped_epoch"] == 5

@@ -110,10 +110,10 @@ def test_a_trial_is_logged_whole(
     (run,) = runs_of(tracker, "trial")
     assert run.info.run_id == run_id
     assert run.info.status == shown
-    assert run.info.run_name == run_name(trial, result)
+    assert run.info.run_name == run_name(trial, spec, result)
     assert run.info.run_name.startswith(f"#4{ended}")
     assert run.info.run_name.endswith("lr 0.01 wd 0.25 B 8")
-    assert run_name(trial) == "#4 lr 0.01 wd 0.25 B 8"
+    assert run_name(trial, spec) == "#4 lr 0.01 wd 0.25 B 8"
     assert run.info.end_time >= run.info.start_time
 
     assert run.data.params == {
@@ -224,7 +224,7 @@ def test_logged_epochs(n_epochs: int) -> None:
 
 def test_a_trial_of_mlflow_and_of_optuna_has_one_name() -> None:
     trial = PlannedTrial(17, Hyperparameters(0.00562341, 1e-6, 200))
-    name = run_name(trial, make_result(trial.hyperparameters))
+    name = run_name(trial, small_spec(), make_result(trial.hyperparameters))
     assert name == "#17 lr 0.00562 wd 1e-06 B 200"
 
 
@@ -242,7 +242,7 @@ def test_runs_that_were_never_committed_are_replaced(
         for trial, result in zip(trials[:2], results[:2], strict=True)
     ]
     # Number 0 was committed; 1 is whole but was not; 2 was killed in the middle.
-    half = first.start_run(run_name(trials[2], results[2]), "trial", {"lockstep.trial": "2"})
+    half = first.start_run(run_name(trials[2], spec, results[2]), "trial", {"lockstep.trial": "2"})
 
     second = open_tracker(spec, store, {0: whole[0]})
     assert second.known.leftovers == {1: whole[1], 2: half}

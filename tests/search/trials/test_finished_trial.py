@@ -26,19 +26,21 @@ floats = st.floats(allow_nan=True, allow_infinity=True)
 )
 def test_round_trip_through_optuna(values: list[tuple[float, ...]], status: Status) -> None:
     """What is not finite comes back as nan."""
-    tried = grid(small_spec().space)[7]
+    tried = grid(small_spec())[7]
     curves = Curves(*np.array(values).T)
-    result = TrainingResult(tried, np.zeros((6, 2), np.float32), curves, status, len(curves))
+    result = TrainingResult(
+        tried, np.zeros((6, 2), np.float32), np.zeros(2, np.float32), curves, status, len(curves)
+    )
     trial = FinishedTrial.of(3, result, "abc")
     attributes = json.loads(json.dumps(trial.attributes(), allow_nan=False))
     frozen = create_trial(
         state=TrialState.FAIL,
-        params=asdict(tried),
-        distributions=distributions(small_spec().space),
+        params={name: getattr(tried, name) for name in distributions(small_spec())},
+        distributions=distributions(small_spec()),
         user_attrs=attributes,
     )
     frozen.number = 3
-    back = FinishedTrial.from_optuna(frozen)
+    back = FinishedTrial.from_optuna(frozen, small_spec())
     for key, value in asdict(trial).items():
         other = asdict(back)[key]
         if isinstance(value, float) and not math.isfinite(value):
