@@ -69,6 +69,11 @@ class Curves:
         """Return the names of the curves that every trial has."""
         return tuple(field.name for field in fields(cls) if field.default is MISSING)
 
+    @classmethod
+    def known(cls) -> tuple[str, ...]:
+        """Return the names of all curves that a trial can have."""
+        return tuple(field.name for field in fields(cls))
+
     def by_name(self) -> dict[str, Floats]:
         """Return the curves of this trial by name."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}

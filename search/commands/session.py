@@ -60,12 +60,12 @@ class Session:
     @contextlib.contextmanager
     def training(self, progress: Progress) -> Iterator[Training]:
         """Open an executor on the study's data, to train cohorts with. Raises LockstepError."""
-        data = self.spec.model.training_data(self.data.train, self.data.validation)
-        with open_executor(data, self.settings, self.console.say) as executor:
+        folds = [self.spec.model.training_data(*fold) for fold in self.data.folds]
+        with open_executor(folds, self.settings, self.console.say) as executor:
             yield Training(
                 penalty=self.spec.model.penalty,
                 objective=self.spec.search.objective,
-                data=data,
+                folds=folds,
                 executor=executor,
                 watch=TrainingWatch(progress, self.stop),
             )

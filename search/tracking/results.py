@@ -53,8 +53,9 @@ def read_result(tracker: Tracker, run_id: str) -> Result | None:
         W = arrays["W"]
         # Runs of older studies, which had no biases, do not have this array.
         bias = arrays["b"] if "b" in arrays else np.zeros(W.shape[1], W.dtype)
-        curves = {name: values for name, values in arrays.items() if name not in ("W", "b")}
-        return Result(W, bias, Curves(**curves))
+        curves = Curves(**{name: arrays[name] for name in Curves.known() if name in arrays})
+        folds = zip(arrays["fold_W"], arrays["fold_b"], strict=True) if "fold_W" in arrays else ()
+        return Result(W, bias, curves, tuple(folds))
 
 
 def present(tracker: Tracker, trials: Sequence[FinishedTrial], most: int) -> list[FinishedTrial]:

@@ -15,6 +15,7 @@ from search.spec.configuration import searched_values
 from search.spec.study_spec import StudySpec
 from search.tracking.names import RANKED_METRIC, SUMMARY_METRICS
 from search.trials.finished_trial import FinishedTrial
+from search.trials.outcome import Outcome
 from search.trials.trial import PlannedTrial
 
 if TYPE_CHECKING:
@@ -91,12 +92,16 @@ def status_sentence(result: TrainingResult) -> str:
     return f"{result.status.value}{stopped}"
 
 
-def result_file(result: TrainingResult) -> bytes:
+def result_file(outcome: Outcome) -> bytes:
     """Return weights and curves as the content of an .npz file."""
+    result = outcome.result
     buffer = BytesIO()
     arrays: dict[str, Any] = {"W": result.weights, **result.curves.by_name()}
     if result.hyperparameters.bias:
         arrays["b"] = result.bias
+    if outcome.folds:
+        arrays["fold_W"] = np.stack([each.weights for each in outcome.folds])
+        arrays["fold_b"] = np.stack([each.bias for each in outcome.folds])
     np.savez(buffer, **arrays)
     return buffer.getvalue()
 

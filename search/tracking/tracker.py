@@ -142,7 +142,7 @@ class Tracker:
             run_id,
             [
                 Artifact(TEMPLATES, weight_pictures(data.train).one(result.weights)),
-                Artifact(RESULT, result_file(result)),
+                Artifact(RESULT, result_file(outcome)),
             ],
         )
         self.client.set_terminated(run_id, _RUN_STATUS[result.status])

@@ -5,27 +5,26 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from core.trainer.training_data import TrainingData
 from search.redact import redacted
 from search.settings import Settings
 from search.training.dask_cluster import LOCAL, connected
 from search.training.dask_executor import DaskExecutor
-from search.training.executor import Executor
+from search.training.executor import Executor, Folds
 from search.training.processes import processes
 from search.wording import counted
 
 
 @contextlib.contextmanager
 def open_executor(
-    data: TrainingData, settings: Settings, say: Callable[[str], None]
+    folds: Folds, settings: Settings, say: Callable[[str], None]
 ) -> Iterator[Executor]:
     """Open the executor that the settings name. Raises LockstepError if it cannot be opened."""
     if settings.cluster is None:
-        with processes(data, settings.workers) as executor:
+        with processes(folds, settings.workers) as executor:
             yield executor
         return
     with connected(settings, say) as client:
-        yield DaskExecutor(data, client, settings.cluster)
+        yield DaskExecutor(folds, client, settings.cluster)
 
 
 def where_trained(settings: Settings) -> str:

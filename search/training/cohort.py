@@ -9,29 +9,47 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
 
 from core.trainer.packing import packed
 from core.trainer.pruning import Schedule, Score
 from core.trainer.result import Status
 from core.trainer.softmax import Penalty
 from core.trainer.stack import Stack
-from core.trainer.training_data import TrainingData
 from search.spec.objective import Objective
-from search.training.executor import Executor, StackJob, Watch
+from search.training.executor import Executor, Folds, StackJob, Watch
 from search.training.stacks import MIN_STACK_TRIALS, MIN_SURVIVORS, stacks
 from search.trials.finished_trial import FinishedTrial, RungScores
-from search.trials.outcome import Outcome, mean_curves, outcome_of, scores_at
+from search.trials.outcome import (
+    FoldResults,
+    Outcome,
+    mean_curves,
+    outcome_of,
+    pooled_curves,
+    scores_at,
+)
 from search.trials.trial import PlannedTrial
+
+T = TypeVar("T")
+
+
+class Run(NamedTuple):
+    """One of the trainings of a trial: its seed, and the fold that is held out."""
+
+    seed: int
+    fold: int
+
 
 Seat = tuple[Stack, int]  # the stack of a trial, and its index there
 
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """A cohort of trials (see `stacks.py`), each of which is trained with each of the seeds.
+    """A cohort of trials (see `stacks.py`), each of which is trained with each of the seeds, and
+    with each of them on every fold of the data.
 
-    A seed decides the order of the data, so each seed has its own stacks. All trials are trained
-    with the same seeds, so they do not differ by a lucky order.
+    A seed decides the order of the data, so each seed and fold has its own stacks. All trials are
+    trained with the same seeds, so they do not differ by a lucky order.
 
     recorded: the trials that are finished already, by number. Decisions use their recorded scores.
         They are still trained in the stacks they were in before, because only the same stack gives
@@ -51,7 +69,7 @@ class Training:
 
     penalty: Penalty
     objective: Objective
-    data: TrainingData
+    folds: Folds
     executor: Executor
     watch: Watch
 
@@ -71,14 +89,16 @@ class CohortRun:
     def __init__(self, cohort: Cohort, training: Training) -> None:
         self.seconds = 0.0
         self._schedule = cohort.schedule
-        self._seeds = cohort.seeds
+        folds = training.folds
+        self._runs = [Run(seed, fold) for seed in cohort.seeds for fold in range(len(folds))]
+        self._held_out = [len(fold.y_val) for fold in folds]
         self._recorded = cohort.recorded
         self._objective = training.objective
         self._training = training
         self._alive = list(cohort.trials)
-        self._cut: list[tuple[tuple[PlannedTrial, ...], int]] = []  # with the index of the seed
+        self._cut: list[tuple[tuple[PlannedTrial, ...], int]] = []  # with the index of the run
         self._stacks: Iterator[Stack] = iter(())
-        self._seats: dict[int, list[Seat]] = {}  # by trial number, one seat per seed
+        self._seats: dict[int, list[Seat]] = {}  # by trial number, one seat per run
 
     def outcomes(self) -> Iterator[tuple[PlannedTrial, Outcome]]:
         """Yield each trial that was not recorded, with its outcome.
@@ -130,11 +150,14 @@ class CohortRun:
         epochs = self._schedule.rung_epochs[rung] - start
         cut = stacks(self._alive, MIN_SURVIVORS if rung else MIN_STACK_TRIALS)
         needed = [trials for trials in cut if any(self._is_needed(each, rung) for each in trials)]
-        self._cut = [(trials, seed) for trials in needed for seed in range(len(self._seeds))]
-        jobs = [StackJob(self._stack(trials, seed, rung), epochs) for trials, seed in self._cut]
+        self._cut = [(trials, run) for trials in needed for run in range(len(self._runs))]
+        jobs = [
+            StackJob(self._stack(trials, run, rung), epochs, self._runs[run].fold)
+            for trials, run in self._cut
+        ]
         again = [each for trials in needed for each in trials if each.number in self._recorded]
         ends = (min(self._recorded[each.number].stopped_epoch, start + epochs) for each in again)
-        self._training.watch.repeated(len(self._seeds) * sum(end - start for end in ends))
+        self._training.watch.repeated(len(self._runs) * sum(end - start for end in ends))
         self._seats = {}
         self._stacks = self._training.executor.run(jobs, self._training.watch)
 
@@ -156,42 +179,54 @@ class CohortRun:
             return False
         return trial.number not in self._seats or not self._diverged(trial)
 
-    def _stack(self, trials: Sequence[PlannedTrial], seed: int, rung: int) -> Stack:
+    def _stack(self, trials: Sequence[PlannedTrial], run: int, rung: int) -> Stack:
         """Return the stack of these trials, ready to be trained to this rung.
 
-        seed: the index of the seed that they are trained with.
+        run: the index of the seed and fold that they are trained with.
         """
         if rung > 0:
-            return packed([self._seats[trial.number][seed] for trial in trials])
+            return packed([self._seats[trial.number][run] for trial in trials])
         tried = tuple(trial.hyperparameters for trial in trials)
         epochs = self._schedule.rung_epochs[-1]
-        return Stack(tried, self._training.penalty, self._seeds[seed], epochs)
+        return Stack(tried, self._training.penalty, self._runs[run].seed, epochs)
 
     def _arrivals(self) -> Iterator[PlannedTrial]:
-        """Yield each trial once its stacks of all seeds are trained."""
+        """Yield each trial once its stacks of all seeds and folds are trained."""
         seats: dict[int, list[Seat]] = defaultdict(list)
         for (trials, _), stack in zip(self._cut, self._stacks, strict=False):
             for k, trial in enumerate(trials):
                 seats[trial.number].append((stack, k))
-                if len(seats[trial.number]) == len(self._seeds):
+                if len(seats[trial.number]) == len(self._runs):
                     self._seats[trial.number] = seats[trial.number]
                     yield trial
 
     def _diverged(self, trial: PlannedTrial) -> bool:
-        """Return whether the trial diverged under any seed."""
+        """Return whether the trial diverged under any seed or on any fold."""
         return any(
             stack.stopped.get(k, (None, 0))[0] is Status.DIVERGED
             for stack, k in self._seats[trial.number]
         )
 
     def _scores(self, trial: PlannedTrial, rung: int) -> RungScores:
-        """Return the trial's scores at this rung, as means over the seeds."""
-        curves = mean_curves([stack.curves_of(k) for stack, k in self._seats[trial.number]])
-        return scores_at(curves, self._schedule.rung_epochs[rung])
+        """Return the trial's scores at this rung, as means over seeds and folds."""
+        curves = [stack.curves_of(k) for stack, k in self._seats[trial.number]]
+        by_seed = [pooled_curves(several, self._held_out) for several in self._by_seed(curves)]
+        return scores_at(mean_curves(by_seed), self._schedule.rung_epochs[rung])
 
     def _outcome(self, seats: Sequence[Seat]) -> Outcome:
         """Return the outcome of the trial with these seats."""
         compared_at = self._schedule.rung_epochs
         if len(compared_at) == 1:
             compared_at = ()  # A single rung is the full training, at which nothing is decided.
-        return outcome_of([stack.result(k, self._training.data) for stack, k in seats], compared_at)
+        folds = self._training.folds
+        results = [
+            stack.result(k, folds[run.fold])
+            for (stack, k), run in zip(seats, self._runs, strict=True)
+        ]
+        by_seed = [FoldResults(several, self._held_out) for several in self._by_seed(results)]
+        return outcome_of(by_seed, compared_at)
+
+    def _by_seed(self, of_runs: Sequence[T]) -> list[Sequence[T]]:
+        """Return what belongs to the runs, one for each, divided by seed."""
+        k = len(self._training.folds)
+        return [of_runs[start : start + k] for start in range(0, len(of_runs), k)]

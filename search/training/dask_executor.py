@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from threadpoolctl import threadpool_limits
 
 from core.trainer.stack import Stack
-from core.trainer.training_data import TrainingData
 from search.errors import LockstepError
 from search.training.executor import (
     MAX_RESTARTS,
     POLL_SECONDS,
+    Folds,
     Reporter,
     StackJob,
     Watch,
@@ -41,8 +41,8 @@ class DaskExecutor:
     Dask runs the task of a lost worker again on another worker. Each result is still used once.
     """
 
-    def __init__(self, data: TrainingData, client: Client, address: str) -> None:
-        self._data = data
+    def __init__(self, folds: Folds, client: Client, address: str) -> None:
+        self._folds = folds
         self._client = client
         self._address = address
         self._scattered: Future | None = None  # the data, once it is on the cluster
@@ -55,7 +55,9 @@ class DaskExecutor:
             time.sleep(POLL_SECONDS)
         try:
             self._client.wait_for_workers(1, timeout=WORKER_SECONDS)
-            return self._client.scatter(self._data, broadcast=True, hash=False)
+            # In a list, because the items of a list are scattered one by one.
+            (scattered,) = self._client.scatter([tuple(self._folds)], broadcast=True, hash=False)
+            return scattered
         except TimeoutError as error:
             raise self._failed(f"had no worker for {WORKER_SECONDS:.0f} s") from error
         except Exception as error:  # A lost scheduler raises errors of many types.
@@ -164,7 +166,7 @@ class DaskExecutor:
         return result
 
 
-def train_on_worker(data: TrainingData, job: StackJob, topic: str, index: int) -> tuple[Stack, int]:
+def train_on_worker(folds: Folds, job: StackJob, topic: str, index: int) -> tuple[Stack, int]:
     """Train a job, as a task on a worker; return its stack and the epochs, summed over trials.
 
     If the driver stopped or died and no longer waits for the task, the task ends itself.
@@ -192,7 +194,7 @@ def train_on_worker(data: TrainingData, job: StackJob, topic: str, index: int) -
         task = worker.state.tasks.get(key)
         return task is not None and task.state != "cancelled"
 
-    stack = run_job(data, job, on_epoch)
+    stack = run_job(folds, job, on_epoch)
     if not wanted():
         raise _GoneError
     return stack, trained

@@ -15,6 +15,7 @@ from core.trainer.stack import Stack
 from core.trainer.training_data import TrainingData
 
 MAX_RESTARTS = 3  # how often a job that loses its worker is started again
+Folds = Sequence[TrainingData]  # what each fold is trained on; one if a part is held out instead
 POLL_SECONDS = 0.2  # the time between two checks whether a job is done
 
 
@@ -33,10 +34,11 @@ class Watch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StackJob:
-    """A stack, and for how many more epochs to train it. The executor has the data."""
+    """A stack, for how many more epochs to train it, and on which fold of the executor's data."""
 
     stack: Stack
     epochs: int
+    fold: int = 0
 
 
 class Executor(Protocol):
@@ -56,14 +58,14 @@ class Executor(Protocol):
 
 
 def run_job(
-    data: TrainingData, job: StackJob, on_epoch: Callable[[int], object] = lambda trained: None
+    folds: Folds, job: StackJob, on_epoch: Callable[[int], object] = lambda trained: None
 ) -> Stack:
     """Return the trained stack of a job; the job's own stack does not change.
 
     on_epoch: see `Stack.advance`.
     """
     stack = copy.deepcopy(job.stack)
-    stack.advance(data, job.epochs, on_epoch)
+    stack.advance(folds[job.fold], job.epochs, on_epoch)
     return stack
 
 

@@ -8,15 +8,14 @@ from collections.abc import Iterator, Sequence
 from threadpoolctl import threadpool_limits
 
 from core.trainer.stack import Stack
-from core.trainer.training_data import TrainingData
-from search.training.executor import StackJob, Watch, run_job
+from search.training.executor import Folds, StackJob, Watch, run_job
 
 
 class InProcess:
     """An executor that trains each stack when it is asked for, with one BLAS thread."""
 
-    def __init__(self, data: TrainingData) -> None:
-        self._data = data
+    def __init__(self, folds: Folds) -> None:
+        self._folds = folds
         self.training_seconds = 0.0
 
     def run(self, jobs: Sequence[StackJob], watch: Watch) -> Iterator[Stack]:
@@ -30,7 +29,7 @@ class InProcess:
         for job in jobs:
             started = time.perf_counter()
             with threadpool_limits(1):
-                stack = run_job(self._data, job, on_epoch)
+                stack = run_job(self._folds, job, on_epoch)
             self.training_seconds += time.perf_counter() - started
             if watch.stopping():
                 return

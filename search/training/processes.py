@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, TimeoutError
 
 from core.trainer.stack import Stack
-from core.trainer.training_data import TrainingData
 from search.errors import LockstepError
 from search.training.executor import (
     MAX_RESTARTS,
     POLL_SECONDS,
     Executor,
+    Folds,
     Reporter,
     StackJob,
     Watch,
@@ -29,9 +29,9 @@ Futures = list[Future[Stack]]
 class Processes:
     """An executor of spawned processes; a thread of the driver waits for each of them."""
 
-    def __init__(self, data: TrainingData, workers: int) -> None:
+    def __init__(self, folds: Folds, workers: int) -> None:
         self._trained = counters(SLOTS)
-        self._data = data
+        self._folds = folds
         self._threads = ThreadPoolExecutor(workers, "worker")
         self._of_thread = threading.local()  # Each thread has its own worker here.
         self._workers: set[Worker] = set()
@@ -108,7 +108,7 @@ class Processes:
             with self._lock:
                 if self._closed:
                     raise CancelledError
-                worker = Worker.start(self._data, self._trained)
+                worker = Worker.start(self._folds, self._trained)
                 self._workers.add(worker)
             self._of_thread.worker = worker
         return worker
@@ -132,9 +132,9 @@ class Processes:
 
 
 @contextlib.contextmanager
-def processes(data: TrainingData, workers: int) -> Iterator[Executor]:
+def processes(folds: Folds, workers: int) -> Iterator[Executor]:
     """Open a pool of processes for the length of a ``with`` block."""
-    executor = Processes(data, workers)
+    executor = Processes(folds, workers)
     try:
         yield executor
     finally:

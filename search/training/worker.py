@@ -27,8 +27,7 @@ from typing import Any, Self
 from threadpoolctl import threadpool_limits
 
 from core.trainer.stack import Stack
-from core.trainer.training_data import TrainingData
-from search.training.executor import StackJob, run_job
+from search.training.executor import Folds, StackJob, run_job
 
 _context = multiprocessing.get_context("spawn")
 _NO_MEMORY = pickle.dumps(MemoryError())  # made now, because later there may be no memory
@@ -54,17 +53,17 @@ class Worker:
     rounding does not depend on the number of cores.
     """
 
-    def __init__(self, process: SpawnProcess, pipe: Connection, data: TrainingData) -> None:
+    def __init__(self, process: SpawnProcess, pipe: Connection, folds: Folds) -> None:
         self._process = process
         self._pipe = pipe
-        self._data = data
-        self._has_data = False
+        self._folds = folds
+        self._has_folds = False
 
     @classmethod
-    def start(cls, data: TrainingData, trained: Any) -> Self:
+    def start(cls, folds: Folds, trained: Any) -> Self:
         """Start a process.
 
-        data: what its stacks are trained on. trained: the counters of all jobs (see `counters`).
+        folds: what its stacks are trained on. trained: the counters of all jobs (see `counters`).
         """
         ours, theirs = _context.Pipe()
         # Data goes through the pipe: what a process is started with must fit into the system's
@@ -72,7 +71,7 @@ class Worker:
         process = _context.Process(target=_serve, args=(theirs, trained), daemon=True)
         process.start()
         theirs.close()  # so that the pipe ends when the process does
-        return cls(process, ours, data)
+        return cls(process, ours, folds)
 
     def run(self, job: StackJob, slot: int) -> Stack:
         """Train a job, and return its stack.
@@ -82,9 +81,9 @@ class Worker:
         Raises WorkerDiedError if the process ends, and whatever the job raised.
         """
         try:
-            if not self._has_data:
-                self._pipe.send(self._data)
-                self._has_data = True
+            if not self._has_folds:
+                self._pipe.send(self._folds)
+                self._has_folds = True
             self._pipe.send((job, slot))
             outcome = self._pipe.recv()
         except (EOFError, OSError) as error:
@@ -112,16 +111,16 @@ def _serve(pipe: Connection, trained: Any) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     threadpool_limits(1)
     with contextlib.suppress(EOFError, OSError):  # raised if the driver is gone
-        data = pipe.recv()
+        folds = pipe.recv()
         while True:
             try:
                 job, slot = pipe.recv()
-                pipe.send(_outcome(data, job, trained, slot))
+                pipe.send(_outcome(folds, job, trained, slot))
             except MemoryError:
                 pipe.send_bytes(_NO_MEMORY)
 
 
-def _outcome(data: TrainingData, job: StackJob, trained: Any, slot: int) -> Stack | Exception:
+def _outcome(folds: Folds, job: StackJob, trained: Any, slot: int) -> Stack | Exception:
     """Return the stack of a job, or the error that it raised."""
     trained[slot] = 0  # A job that is run again counts anew.
 
@@ -129,7 +128,7 @@ def _outcome(data: TrainingData, job: StackJob, trained: Any, slot: int) -> Stac
         trained[slot] += epochs
 
     try:
-        return run_job(data, job, on_epoch)
+        return run_job(folds, job, on_epoch)
     except Exception as error:  # noqa: BLE001 - the driver raises it
         error.add_note(traceback.format_exc())
         return error

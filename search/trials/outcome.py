@@ -13,6 +13,34 @@ from search.trials.finished_trial import RungScores, Spread
 
 
 @dataclass(frozen=True, slots=True)
+class FoldResults:
+    """The results of one trial and seed on k folds; k is 1 if a part is held out instead.
+
+    held_out: the number of examples that each fold holds out.
+    """
+
+    results: Sequence[TrainingResult]
+    held_out: Sequence[int]
+
+    def pooled(self) -> TrainingResult:
+        """Return one result: its scores are those of all examples that are held out by some fold.
+
+        Its weights are means over the folds, for pictures. If a fold diverged, it is the result of
+        the fold that diverged first.
+        """
+        results = self.results
+        diverged = [each for each in results if each.status is Status.DIVERGED]
+        if len(results) == 1 or diverged:
+            return min(diverged, key=lambda each: each.stopped_epoch, default=results[0])
+        return replace(
+            results[0],
+            weights=np.mean([each.weights for each in results], axis=0),
+            bias=np.mean([each.bias for each in results], axis=0),
+            curves=pooled_curves([each.curves for each in results], self.held_out),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The outcome of a trial: how it ended, and with which scores and weights.
 
@@ -20,11 +48,28 @@ class Outcome:
         the trial diverged, both are those of the seed that diverged first.
     rungs: its scores at the rungs that it reached; empty if trials are not compared at rungs.
     spread: None if there is only one seed or the trial diverged.
+    folds: the results of the first seed on each fold; empty if a part is held out instead.
     """
 
     result: TrainingResult
     rungs: tuple[RungScores, ...] = ()
     spread: Spread | None = None
+    folds: tuple[TrainingResult, ...] = ()
+
+
+def pooled_curves(curves: Sequence[Curves], held_out: Sequence[int]) -> Curves:
+    """Return the means of the curves over the folds, weighted by what each fold holds out."""
+    if len(curves) == 1:
+        return curves[0]
+    epochs = min(map(len, curves))
+    return Curves(
+        **{
+            name: np.average(
+                [each.by_name()[name][:epochs] for each in curves], axis=0, weights=held_out
+            )
+            for name in curves[0].by_name()
+        }
+    )
 
 
 def mean_curves(curves: Sequence[Curves]) -> Curves:
@@ -33,21 +78,22 @@ def mean_curves(curves: Sequence[Curves]) -> Curves:
         return curves[0]
     epochs = min(map(len, curves))
     return Curves(
-        *(
-            np.mean([getattr(each, name)[:epochs] for each in curves], axis=0)
-            for name in Curves.names()
-        )
+        **{
+            name: np.mean([each.by_name()[name][:epochs] for each in curves], axis=0)
+            for name in curves[0].by_name()
+        }
     )
 
 
-def outcome_of(results: Sequence[TrainingResult], rung_epochs: Sequence[int]) -> Outcome:
+def outcome_of(by_seed: Sequence[FoldResults], rung_epochs: Sequence[int]) -> Outcome:
     """Return the outcome of one trial.
 
     The trial diverged if it did under any seed, and then in the first epoch in which it did.
 
-    results: the trial's result for each seed.
+    by_seed: the trial's results for each seed.
     rung_epochs: the epochs at which trials are compared; empty if they are not compared at rungs.
     """
+    results = [each.pooled() for each in by_seed]
     diverged = [each for each in results if each.status is Status.DIVERGED]
     first = min(diverged, key=lambda each: each.stopped_epoch, default=results[0])
     curves = mean_curves([each.curves for each in results])
@@ -64,7 +110,8 @@ def outcome_of(results: Sequence[TrainingResult], rung_epochs: Sequence[int]) ->
             for name in ("val_loss", "val_accuracy")
         )
         spread = Spread(loss, accuracy)
-    return Outcome(result, tuple(finite), spread)
+    folds = tuple(by_seed[0].results) if len(by_seed[0].results) > 1 else ()
+    return Outcome(result, tuple(finite), spread, folds)
 
 
 def scores_at(curves: Curves, epoch: int) -> RungScores:

@@ -6,9 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
+from core.datasets.dataset import Matrix
 from core.trainer.result import Curves
 from search.trials.finished_trial import FinishedTrial
 
@@ -19,17 +17,28 @@ MAX_KEPT_BYTES = 512 << 20
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The final weights (D, C) and biases (C,) of a trial, and its curves with every epoch."""
+    """The final weights (D, C) and biases (C,) of a trial, and its curves with every epoch.
 
-    weights: npt.NDArray[np.float32]
-    bias: npt.NDArray[np.float32]
+    folds: the weights and biases of each fold, whose means the above are; empty if a part is held
+        out instead.
+    """
+
+    weights: Matrix
+    bias: Matrix
     curves: Curves
+    folds: tuple[tuple[Matrix, Matrix], ...] = ()
+
+    @property
+    def by_fold(self) -> tuple[tuple[Matrix, Matrix], ...]:
+        """The weights and biases with which each held-out part is scored, one for each part."""
+        return self.folds or ((self.weights, self.bias),)
 
     @property
     def nbytes(self) -> int:
         """The size in memory, in bytes."""
         curves = sum(values.nbytes for values in self.curves.by_name().values())
-        return self.weights.nbytes + self.bias.nbytes + curves
+        folds = sum(W.nbytes + b.nbytes for W, b in self.folds)
+        return self.weights.nbytes + self.bias.nbytes + curves + folds
 
 
 Read = Callable[[Sequence[FinishedTrial]], Sequence[Result | None]]

@@ -104,10 +104,10 @@ def _executors(problem: Problem) -> Iterator[Mapping[str, Executor]]:
 
     data = TrainingData.of(problem.data.train, problem.data.validation)
     with (
-        open_executor(data, Settings(workers=2), lambda text: None) as processes,
-        open_executor(data, Settings(workers=2, cluster="local"), lambda text: None) as dask,
+        open_executor([data], Settings(workers=2), lambda text: None) as processes,
+        open_executor([data], Settings(workers=2, cluster="local"), lambda text: None) as dask,
     ):
-        yield {"in process": InProcess(data), "processes": processes, "Dask": dask}
+        yield {"in process": InProcess([data]), "processes": processes, "Dask": dask}
 
 
 def _seconds(executor: Executor, jobs: Sequence[StackJob]) -> float:

@@ -120,7 +120,7 @@ def outcomes(
     training = Training(
         penalty=study_spec.model.penalty,
         objective=study_spec.search.objective,
-        data=TrainingData.of(data.train, data.validation),
+        folds=[TrainingData.of(data.train, data.validation)],
         executor=executor,
         watch=Unwatched(),
     )
@@ -242,7 +242,7 @@ def measure_seed(seed: int, data_dir: Path | None, quick: bool) -> dict[str, Sea
     training = TrainingData.of(data.train, data.validation)
     found: dict[str, Search] = {}
     target = 0.0
-    with processes(training, WORKERS) as executor:
+    with processes([training], WORKERS) as executor:
         _warm_up(executor)  # started before anything is timed
         for name, method in METHODS.items():
             found[name] = search(spec(method, seed, quick), data, executor, target)

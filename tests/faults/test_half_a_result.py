@@ -44,7 +44,7 @@ if __name__ == "__mp_main__":  # in a worker
 if __name__ == "__main__":
     trials = tuple(Hyperparameters(0.1, 0.0, 83) for _ in range(2000))
     jobs = [StackJob(Stack(trials, Penalty.NORM, 0), 1)] * 3
-    with processes(make_problem(2).data, 2) as executor:
+    with processes([make_problem(2).data], 2) as executor:
         print(len(list(executor.run(jobs, Watching()))))
 """
 

@@ -53,8 +53,8 @@ def training(executor: Executor | None = None, watch: Watching | None = None) ->
     return Training(
         penalty=Penalty.SQUARED,
         objective=Objective.LOSS,
-        data=PROBLEM.data,
-        executor=executor or InProcess(PROBLEM.data),
+        folds=[PROBLEM.data],
+        executor=executor or InProcess([PROBLEM.data]),
         watch=watch or Watching(),
     )
 

@@ -44,7 +44,7 @@ OpenPool = Callable[[TrainingData, int], contextlib.AbstractContextManager[Execu
 
 def on_dask(data: TrainingData, workers: int) -> contextlib.AbstractContextManager[Executor]:
     settings = Settings(cluster="local", workers=workers)
-    return open_executor(data, settings, lambda text: None)
+    return open_executor([data], settings, lambda text: None)
 
 
 no_dask = pytest.mark.skipif(
@@ -114,8 +114,8 @@ def workers() -> set[int]:
 
 def test_in_process_is_training(data: TrainingData) -> None:
     jobs = small_jobs()
-    stacks = list(InProcess(data).run(jobs, Watching()))
-    assert_same(stacks, [run_job(data, each) for each in jobs])
+    stacks = list(InProcess([data]).run(jobs, Watching()))
+    assert_same(stacks, [run_job([data], each) for each in jobs])
     alone = train(data, jobs[3].stack.trials, penalty=Penalty.NORM, epochs=3, seed=2)
     trained = stacks[3].results(data)
     np.testing.assert_allclose(trained[0].weights, alone[0].weights, rtol=1e-5)
@@ -126,11 +126,11 @@ def test_a_job_leaves_its_stack_as_it_is_and_goes_on_from_there(
 ) -> None:
     """So that a job that is lost can be run again, and a trained stack trained further."""
     whole = job(5, 7)
-    for executor in (InProcess(data), pool):
+    for executor in (InProcess([data]), pool):
         (half,) = executor.run([StackJob(whole.stack, 3)], Watching())
         again = [StackJob(half, 4)] * 2
         for rest in executor.run(again, Watching()):
-            assert_same([rest], [run_job(data, whole)])
+            assert_same([rest], [run_job([data], whole)])
         assert (half.epoch, whole.stack.epoch) == (3, 0)
 
 
@@ -138,7 +138,7 @@ def test_workers_give_the_same_bits_in_the_order_of_the_jobs(
     data: TrainingData, pool: Executor
 ) -> None:
     jobs = small_jobs()
-    expected = list(InProcess(data).run(jobs, Watching()))
+    expected = list(InProcess([data]).run(jobs, Watching()))
     for order in (jobs, jobs[::-1]):
         results = list(pool.run(order, Watching()))
         assert_same(results, expected if order is jobs else expected[::-1])
@@ -146,14 +146,14 @@ def test_workers_give_the_same_bits_in_the_order_of_the_jobs(
 
 
 def test_no_jobs(data: TrainingData, pool: Executor) -> None:
-    for executor in (InProcess(data), pool):
+    for executor in (InProcess([data]), pool):
         assert list(executor.run([], Watching())) == []
 
 
 def test_in_process_ticks_every_epoch(data: TrainingData) -> None:
     jobs = [job(9, 30), job(5, 20, 16)]
     ticks: list[int] = []
-    list(InProcess(data).run(jobs, Watching(ticks.append)))
+    list(InProcess([data]).run(jobs, Watching(ticks.append)))
     assert sum(ticks) == work(jobs)
 
 
@@ -172,7 +172,7 @@ def test_workers_tick_every_epoch(data: TrainingData, pool: Executor, turn: int)
 def test_a_failing_job_fails_alone(data: TrainingData, pool: Executor) -> None:
     """A batch that is too large is the caller's mistake; the pool lives on."""
     good = job(2, 3)
-    for executor in (InProcess(data), pool):
+    for executor in (InProcess([data]), pool):
         with pytest.raises(ValueError, match="exceeds the 83 training rows"):
             list(executor.run([good, job(1, 1, 84)], Watching()))
         assert len(list(executor.run([good], Watching()))) == 1
@@ -192,7 +192,7 @@ def test_a_request_to_stop_ends_the_work_at_once(data: TrainingData, open_pool: 
         watch = Watching(hear)
         return watch
 
-    assert list(InProcess(data).run(endless, asking())) == []
+    assert list(InProcess([data]).run(endless, asking())) == []
     before = workers()
     started = time.monotonic()
     with open_pool(data, WORKERS) as executor:
@@ -202,7 +202,7 @@ def test_a_request_to_stop_ends_the_work_at_once(data: TrainingData, open_pool: 
 
 
 def test_nothing_is_yielded_after_a_request_to_stop(data: TrainingData, pool: Executor) -> None:
-    for executor in (InProcess(data), pool):
+    for executor in (InProcess([data]), pool):
         watch = Watching()
         stacks = executor.run([job(1, 1), job(1, 2), job(1, 3)], watch)
         assert next(stacks).epoch == 1
@@ -237,7 +237,7 @@ def test_a_killed_worker_loses_nothing(data: TrainingData, open_pool: OpenPool) 
     with open_pool(data, WORKERS) as executor:
         results = list(executor.run(jobs, Watching(tick)))
     assert len(set(killed)) == 2
-    assert_same(results, list(InProcess(data).run(jobs, Watching())))
+    assert_same(results, list(InProcess([data]).run(jobs, Watching())))
     assert workers() == before
 
 
@@ -279,7 +279,7 @@ def test_a_worker_without_memory(data: TrainingData) -> None:
     """Not killed, but told by the system that there is no more."""
     before = workers()
     wide = job(4000, 1)
-    with processes(data, 1) as executor:
+    with processes([data], 1) as executor:
         list(executor.run([job(1, 1)], Watching()))
         (pid,) = workers() - before
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
@@ -321,7 +321,7 @@ if __name__ == "__mp_main__":  # in a worker
     synchronize.SemLock.__exit__ = release
 if __name__ == "__main__":
     jobs = [StackJob(Stack((Hyperparameters(0.1, 0.0, 8),), Penalty.NORM, 0), 2000)] * 2
-    with processes(make_problem(2).data, 2) as executor:
+    with processes([make_problem(2).data], 2) as executor:
         print(len(list(executor.run(jobs, Watching()))))
 """
 
@@ -351,7 +351,7 @@ from watching import Watching
 if __name__ == "__main__":
     trials = (Hyperparameters(0.1, 0.0, 8),)
     jobs = [StackJob(Stack(trials, Penalty.NORM, 0), 10_000_000)] * 4
-    with processes(make_problem(2).data, 2) as executor:
+    with processes([make_problem(2).data], 2) as executor:
         for _ in executor.run(jobs, Watching(lambda trained: print(trained, flush=True))):
             pass
 """
@@ -391,7 +391,7 @@ def test_no_worker_outlives_a_killed_driver(tmp_path: Path) -> None:
 
 
 def test_training_seconds_are_those_of_the_last_run(data: TrainingData, pool: Executor) -> None:
-    for executor in (InProcess(data), pool):
+    for executor in (InProcess([data]), pool):
         list(executor.run([job(9, 200)] * 2, Watching()))
         longer = executor.training_seconds
         list(executor.run([job(1, 1)], Watching()))
