@@ -6,24 +6,30 @@ Notation: N examples, C classes.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from core.datasets.dataset import DataError, Dataset, Seed, check_alike, concatenate
+from core.datasets.dataset import DataError, Dataset, Labels, Seed, check_alike, concatenate
+from core.datasets.folds import folds
 from core.datasets.groups import Groups, assign
 from core.datasets.scaling import UNSCALED, Scale, Scaling
 
 Array = npt.NDArray[Any]
+Part = tuple[Dataset, Dataset]  # what is trained on, and what is held out
 
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """The three parts of a study's data, scaled; ``digest`` is computed from their three digests.
+    """The parts of a study's data, scaled; ``digest`` is computed from the unscaled parts.
 
-    scaling: what was done to all parts. raw: the parts before that.
+    train, validation, test: with folds, train has every example but those of test, and validation
+        has them too, in the order in which the folds hold them out, each scaled as in its fold.
+    scaling: what was done to all parts, with folds to train and test. raw: the parts before that.
+    fold_parts: for each fold what it is trained on, and what it holds out; empty without folds.
     """
 
     train: Dataset = field(compare=False)
@@ -32,12 +38,31 @@ class Splits:
     digest: str
     scaling: Scaling = field(compare=False, default=UNSCALED)
     raw: tuple[Dataset, Dataset, Dataset] | None = field(compare=False, default=None, repr=False)
+    fold_parts: tuple[Part, ...] = field(compare=False, default=(), repr=False)
 
     @classmethod
     def of(cls, train: Dataset, validation: Dataset, test: Dataset) -> Self:
         """Return the splits of these three parts."""
         digests = "\n".join(part.digest for part in (train, validation, test))
         return cls(train, validation, test, hashlib.sha256(digests.encode()).hexdigest())
+
+    @classmethod
+    def of_folds(cls, everything: Dataset, rows: Sequence[Labels], test: Dataset) -> Self:
+        """Return the splits of folds. rows: those of ``everything`` that each fold holds out."""
+        sha256 = hashlib.sha256(f"{everything.digest}\n{test.digest}".encode())
+        parts = []
+        for held in rows:
+            sha256.update(held.astype("<i8").tobytes())
+            kept = np.setdiff1d(np.arange(len(everything)), held)
+            parts.append((everything.take(kept), everything.take(held)))
+        validation = everything.take(np.concatenate(rows))
+        digest = sha256.hexdigest()
+        return cls(everything, validation, test, digest, fold_parts=tuple(parts))
+
+    @property
+    def folds(self) -> tuple[Part, ...]:
+        """What each fold is trained on and holds out; one pair if a part is held out instead."""
+        return self.fold_parts or ((self.train, self.validation),)
 
     def scaled(self, scale: Scale) -> Splits:
         """Return these unscaled parts, scaled by statistics of the training part, same digest.
@@ -48,7 +73,15 @@ class Splits:
             return self
         scaling, parts = Scaling.fit(scale, self.train), (self.train, self.validation, self.test)
         train, validation, test = map(scaling.apply, parts)
-        return Splits(train, validation, test, self.digest, scaling, parts)
+        folds = []
+        for kept, held in self.fold_parts:
+            of_fold = Scaling.fit(scale, kept)
+            folds.append((of_fold.apply(kept), of_fold.apply(held)))
+        if folds:
+            X = np.concatenate([held.X for _, held in folds])
+            X.flags.writeable = False
+            validation = replace(validation, X=X)
+        return Splits(train, validation, test, self.digest, scaling, parts, tuple(folds))
 
     @property
     def raw_test(self) -> Dataset:
@@ -58,7 +91,7 @@ class Splits:
     def merged(self) -> Merged:
         """Return train + validation and test, scaled again by statistics of train + validation."""
         train, validation, test = self.raw or (self.train, self.validation, self.test)
-        everything = concatenate(train, validation)
+        everything = train if self.fold_parts else concatenate(train, validation)
         scaling = Scaling.fit(self.scaling.scale, everything)
         return Merged(scaling.apply(everything), scaling.apply(test), scaling, everything)
 
@@ -85,8 +118,11 @@ def prepare(
     test_fraction: float = 0.2,
     validation: Dataset | None = None,
     groups: Array | None = None,
+    n_folds: int | None = None,
 ) -> Splits:
     """Split off a validation part and a test part, unless the source has them.
+
+    With ``n_folds``, all examples but those of the test part are divided into folds instead.
 
     If ``test`` is None, ``test_fraction`` of the examples are held out as the test part first.
     ``validation_fraction`` is a fraction of the train part that is left. Both splits are
@@ -103,14 +139,22 @@ def prepare(
         held = _held_out(train, test_fraction, (seed, 1), groups)
         test = train.take(held)
         train, groups = train.take(~held), None if groups is None else groups[~held]
+    if n_folds is not None:
+        _check_part("test", test, train)
+        return Splits.of_folds(train, folds(train, n_folds, seed, groups), test)
     if validation is None:
         held = _held_out(train, validation_fraction, seed, groups)
         train, validation = train.take(~held), train.take(held)
-    for name, part in (("test", test), ("validation", validation)):
-        if len(part) == 0:
-            raise DataError(f"The {name} part has no example of the chosen classes.")
-        check_alike(train, part)
+    _check_part("test", test, train)
+    _check_part("validation", validation, train)
     return Splits.of(train, validation, test)
+
+
+def _check_part(name: str, part: Dataset, train: Dataset) -> None:
+    """Raise DataError if a part is empty or unlike the training part."""
+    if len(part) == 0:
+        raise DataError(f"The {name} part has no example of the chosen classes.")
+    check_alike(train, part)
 
 
 def _held_out(

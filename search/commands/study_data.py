@@ -37,7 +37,13 @@ def load_data(
             groups=loaded.groups,
             validation_fraction=spec.data.validation_fraction,
             seed=spec.data.seed,
+            n_folds=spec.data.folds,
         )
+        if loaded.validation and spec.data.folds:
+            raise DataError(
+                f"folds = {spec.data.folds}: {spec.data.source} has a validation part of its own; "
+                "leave folds out."
+            )
         if loaded.validation and "validation_fraction" in spec.data.model_fields_set:
             raise DataError(
                 f"validation_fraction = {spec.data.validation_fraction}: {spec.data.source} has a "
@@ -50,7 +56,7 @@ def load_data(
         data = data.scaled(automatic(data.train) if scale == "auto" else Scale(scale))
     except DataError as error:
         raise LockstepError(f"{spec.file}: [data]: {error}") from error
-    rows = len(data.train)
+    rows = min(len(train) for train, _ in data.folds)
     batch_sizes = {"space.batch_size": max(spec.space.batch_size)}
     if isinstance(spec.baseline, Baseline):
         batch_sizes["baseline.batch_size"] = spec.baseline.batch_size
@@ -75,17 +81,21 @@ def described(spec: StudySpec, data: Splits) -> str:
     features = f"{data.train.X.shape[1]:,} features"
     if shape is not None:
         features = f"{shape[0]}×{shape[1]} images" + (" in colour" if len(shape) == 3 else "")
-    return (
-        f"{spec.data.source}, classes {classes}: {len(data.train):,} train, "
-        f"{len(data.validation):,} validation, {len(data.test):,} test, {features}"
-    )
+    parts = f"{len(data.train):,} train, {len(data.validation):,} validation"
+    if spec.data.folds:
+        parts = f"{len(data.train):,} in {spec.data.folds} folds"
+    return f"{spec.data.source}, classes {classes}: {parts}, {len(data.test):,} test, {features}"
 
 
 def scaling_in_words(spec: StudySpec, data: Splits) -> str:
     """Describe in one line what is done to the features."""
     match data.scaling.scale:
         case Scale.STANDARD:
-            return "standardised (mean 0, standard deviation 1 on the training part)"
+            return (
+                "standardised (mean 0, standard deviation 1 on "
+                + ("each fold's" if spec.data.folds else "the")
+                + " training part)"
+            )
         case Scale.L2:
             return "l2 (each example has the length 1)"
     return "none (pixels from 0 to 1)" if spec.data.scale == "auto" else "none"

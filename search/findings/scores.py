@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from core.datasets.dataset import Dataset
+from core.datasets.dataset import Dataset, Matrix
 from core.datasets.splits import Splits
 from search.errors import LockstepError
 from search.spec.model_spec import ModelSpec
 from search.trials.finished_trial import FinishedTrial
-from search.trials.results import Result, Results
+from search.trials.results import Results
 
 _AT_ONCE = 64  # the number of trials whose weights and logits are in memory together
 
@@ -61,7 +61,12 @@ def validation_scores(
         found = [(trial, result) for trial, result in read if result is not None]
         if found:
             rows = slice(len(trials), len(trials) + len(found))
-            losses[rows], errors[rows] = _scored([each for _, each in found], validation)
+            start_of_part = 0
+            for fold, (_, held_out) in enumerate(data.folds):
+                part = slice(start_of_part, start_of_part + len(held_out))
+                own = [each.by_fold[fold] for _, each in found]
+                losses[rows, part], errors[rows, part] = _scored(own, held_out)
+                start_of_part = part.stop
             trials += [trial for trial, _ in found]
     if not trials:
         raise LockstepError(
@@ -74,15 +79,15 @@ def validation_scores(
 
 
 def _scored(
-    results: Sequence[Result], data: Dataset
+    models: Sequence[tuple[Matrix, Matrix]], data: Dataset
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Return losses and errors of k trials with these results as two arrays (k, M).
+    """Return losses and errors of k models, weights (D, C) and biases (C,), as two arrays (k, M).
 
     One matrix product computes the logits of all of them.
     """
-    k, C = len(results), len(data.class_names)
-    W = np.concatenate([each.weights for each in results], axis=1)
-    b = np.concatenate([each.bias for each in results])
+    k, C = len(models), len(data.class_names)
+    W = np.concatenate([weights for weights, _ in models], axis=1)
+    b = np.concatenate([bias for _, bias in models])
     Z = (data.X @ W + b).reshape(len(data), k, C)
     errors = Z.argmax(axis=2) != data.y[:, None]
     Z -= Z.max(axis=2, keepdims=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from core.datasets.tables import SUFFIXES
-from search.spec.fields import Label, Line, Number, Seed, Table, distinct
+from search.spec.fields import Integer, Label, Line, Number, Seed, Table, distinct
 
 FILES = (".npz", ".npy", *SUFFIXES)
 # These keys were added when studies had been stored already.
@@ -17,6 +17,7 @@ _LATER: dict[str, Any] = {
     "labels": None,
     "split": None,
     "groups": None,
+    "folds": None,
     "categorical": None,
     "ignore": [],
 }
@@ -37,6 +38,8 @@ class DataSpec(Table):
     scale: what is done to the features; see `scaling.py`. "auto": nothing to pixels, "standard" to
         everything else.
     validation_fraction: of the training examples, held out unless the source has its own part.
+    folds: in how many folds the training examples are divided instead: each configuration is
+        trained once for each fold, and scored on all examples that the folds hold out.
     """
 
     source: Named
@@ -51,6 +54,7 @@ class DataSpec(Table):
     ignore: Annotated[tuple[Named, ...], AfterValidator(distinct)] = ()
     scale: Literal["auto", "none", "standard", "l2"] = "auto"
     validation_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.2
+    folds: Annotated[Integer, Field(ge=2, le=100)] | None = None
     seed: Seed = 0
 
     @model_validator(mode="after")
@@ -61,6 +65,11 @@ class DataSpec(Table):
             raise ValueError(
                 "label is missing: name the column of the table that has the labels, such as "
                 'label = "class"'
+            )
+        if self.folds is not None and "validation_fraction" in self.model_fields_set:
+            raise ValueError(
+                f"folds = {self.folds}: every example is held out once; leave validation_fraction "
+                "out"
             )
         if suffix == ".npy" and self.labels is None:
             raise ValueError(
