@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 _UNIONS = {"learning_rate": ("range", "values")}
 _UNIONS["weight_decay"] = _UNIONS["learning_rate"]
 _UNIONS["baseline"] = ("a configuration", "with a solver")
+_UNIONS |= dict.fromkeys(("bias", "momentum", "schedule", "warmup_epochs"), ("value", "values"))
 _EXPECTED = {
     "dict_type": "give a table of keys",
     "model_type": "give a table of keys",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from core.datasets.dataset import Dataset
 from core.trainer.learning_rate import Schedule
@@ -57,6 +57,17 @@ class ModelSpec(Table):
     ] = 0
     class_weight: Literal["balanced"] | None = None
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> Self:
+        warmup = self.warmup_epochs
+        longest = max(warmup) if isinstance(warmup, tuple) else warmup
+        if longest >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs = {longest}: must be less than epochs = {self.epochs}, so that "
+                "training goes on after it"
+            )
+        return self
 
     def searched(self) -> dict[str, tuple[Any, ...]]:
         """Return the values of each hyperparameter for which a list is given."""
