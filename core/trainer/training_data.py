@@ -55,13 +55,14 @@ class TrainingData:
         *,
         bias: bool = False,
         balanced_classes: bool = False,
-        balanced_accuracy: bool = False,
+        balanced_over: Dataset | None = None,
     ) -> Self:
         """Return the arrays of these datasets; without ``validation``, nothing is held out.
 
         bias: whether trials may have biases. balanced_classes: whether an example's loss is
-        weighted by `softmax.balanced_class_weights` of the training part. balanced_accuracy:
-        whether the balanced accuracy of the validation examples is computed.
+        weighted by `softmax.balanced_class_weights` of the training part. balanced_over: if given,
+        the balanced accuracy of the validation examples is computed, in which each class counts as
+        among these examples: those of all folds, whose mean is then their balanced accuracy.
         """
         active = np.flatnonzero(train.X.any(axis=0))
         n_classes = len(train.class_names)
@@ -89,7 +90,9 @@ class TrainingData:
                 if balanced_classes
                 else None
             ),
-            hit_weights=_hit_weights(held_out) if balanced_accuracy else None,
+            hit_weights=None
+            if balanced_over is None
+            else _hit_weights(balanced_over) * (len(balanced_over) / max(1, len(held_out))),
         )
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:

@@ -76,6 +76,7 @@ def _row(trial: FinishedTrial) -> dict[str, Any]:
         "status": trial.status.name.lower(),
         "val_loss": trial.val_loss if scored else None,
         "val_accuracy": trial.val_accuracy if scored else None,
+        "val_balanced_accuracy": trial.val_balanced_accuracy if scored else None,
         "best_epoch": trial.best_epoch,
         "stopped_epoch": trial.stopped_epoch,
         "run_id": trial.run_id,

@@ -68,6 +68,7 @@ class LaunchReport:
                 **asdict(best.hyperparameters),
                 "val_loss": best.val_loss,
                 "val_accuracy": best.val_accuracy,
+                "val_balanced_accuracy": best.val_balanced_accuracy,
             },
             "choice": self.choice and self.choice.as_json(),
             "seconds": {

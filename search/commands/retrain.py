@@ -32,7 +32,8 @@ from search.tracking import links
 from search.tracking.names import NOTE_TAG, RETRAINED_TAG, TEMPLATES, TEST_SET_TAG, TEST_TIME_TAG
 from search.tracking.store import load_tracker
 from search.tracking.tracker import Artifact, Tracker
-from search.trials.finished_trial import FinishedTrial, ranked
+from search.trials.finished_trial import FinishedTrial, RungScores, ranked
+from search.trials.outcome import scores_at
 from search.trials.results import Results
 
 Rule = Literal["best", "one-se"]
@@ -171,16 +172,23 @@ def _validated(
     spec: StudySpec, results: Results, trial: FinishedTrial, data: Splits
 ) -> tuple[Validated, int]:
     """Return the validation scores of the trial, and the number of epochs to train for."""
-    loss, accuracy, epochs = trial.val_loss, trial.val_accuracy, trial.stopped_epoch
+    epochs = trial.stopped_epoch
+    scored = RungScores(epochs, trial.val_loss, trial.val_accuracy, trial.val_balanced_accuracy)
     result = results.get(trial)
     if result is not None:  # without it, the spread over examples is unknown
         losses = validation_scores([trial], results, data, spec.model).losses[0]
         spread = float(losses.std(ddof=1, dtype=np.float64)) / len(losses) ** 0.5
         epochs = epochs_by_validation(trial, spread)
-        loss = result.curves.val_loss[epochs - 1]
-        accuracy = result.curves.val_accuracy[epochs - 1]
-    objective = spec.search.objective
-    return Validated(trial.number, float(loss), float(accuracy), objective, data.digest), epochs
+        scored = scores_at(result.curves, epochs)
+    validated = Validated(
+        trial.number,
+        scored.val_loss,
+        scored.val_accuracy,
+        scored.val_balanced_accuracy,
+        spec.search.objective,
+        data.digest,
+    )
+    return validated, epochs
 
 
 def _write(session: Session, tracker: Tracker, report: RetrainReport, candidate: Candidate) -> None:

@@ -12,6 +12,7 @@ from search.commands.interrupts import InterruptedStudyError, StopRequest, stop_
 from search.console import Console, Progress
 from search.errors import LockstepError
 from search.settings import Settings
+from search.spec.objective import Objective
 from search.spec.study_spec import StudySpec
 from search.study.opening import open_study
 from search.study.search_study import SearchStudy
@@ -60,7 +61,9 @@ class Session:
     @contextlib.contextmanager
     def training(self, progress: Progress) -> Iterator[Training]:
         """Open an executor on the study's data, to train cohorts with. Raises LockstepError."""
-        folds = [self.spec.model.training_data(*fold) for fold in self.data.folds]
+        balanced = self.spec.search.objective is Objective.BALANCED_ACCURACY
+        over = self.data.validation if balanced else None
+        folds = [self.spec.model.training_data(*fold, over) for fold in self.data.folds]
         with open_executor(folds, self.settings, self.console.say) as executor:
             yield Training(
                 penalty=self.spec.model.penalty,

@@ -107,11 +107,14 @@ def choose(scores: ValidationScores, objective: Objective, seed: int) -> Choice:
 
     seed: decides the samples of the bootstrap.
     """
-    S = scores.losses if objective.is_loss else scores.errors
+    S = scores.of(objective)
     difference = differences(S)
-    p_values = t_test(difference, S.shape[1]) if objective.is_loss else mcnemar_tests(scores.errors)
+    if objective is Objective.ACCURACY:
+        p_values = mcnemar_tests(scores.errors)
+    else:
+        p_values = t_test(difference, S.shape[1])
     loss, accuracy = means(scores.losses), means(scores.errors)
-    none = negligible(difference, (loss if objective.is_loss else accuracy).standard_error[0])
+    none = negligible(difference, means(S).standard_error[0])
     p_values[none] = 1.0
     # The best is not compared with itself.
     adjusted = [1.0, *holm(p_values[1:]).tolist()]

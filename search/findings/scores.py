@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from core.datasets.dataset import Dataset, Matrix
+from core.datasets.dataset import Dataset, Labels, Matrix
 from core.datasets.splits import Splits
 from search.errors import LockstepError
 from search.spec.model_spec import ModelSpec
+from search.spec.objective import Objective
 from search.trials.finished_trial import FinishedTrial
 from search.trials.results import Results
 
@@ -33,12 +35,28 @@ class ValidationScores:
         classes if the study gives them any.
     errors: (K, M), whether an example is classified wrongly.
     missing: trials whose runs have lost their weights; the other fields leave them out.
+    labels: (M,) the classes of the examples.
     """
 
     trials: list[FinishedTrial]
     losses: npt.NDArray[np.float32]
     errors: npt.NDArray[np.bool_]
     missing: list[FinishedTrial]
+    labels: Labels
+
+    def of(self, objective: Objective) -> npt.NDArray[Any]:
+        """Return the scores, (K, M), whose means over the examples are the objective's badness.
+
+        An error counts more in the balanced accuracy, the fewer examples its class has.
+        """
+        match objective:
+            case Objective.LOSS:
+                return self.losses
+            case Objective.ACCURACY:
+                return self.errors
+        counts = np.bincount(self.labels)
+        weights = len(self.labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        return self.errors * weights[self.labels].astype(np.float32)
 
 
 def validation_scores(
@@ -75,7 +93,9 @@ def validation_scores(
         )
     if weights is not None:
         losses *= weights.astype(np.float32)
-    return ValidationScores(trials, losses[: len(trials)], errors[: len(trials)], missing)
+    return ValidationScores(
+        trials, losses[: len(trials)], errors[: len(trials)], missing, validation.y
+    )
 
 
 def _scored(

@@ -10,6 +10,7 @@ from search.findings.expected import expected_search
 from search.findings.expected import sentence as expected_sentence
 from search.spec.axes import Range
 from search.spec.configuration import configuration
+from search.spec.objective import Objective
 from search.spec.study_spec import StudySpec
 from search.trials.finals import Finals
 from search.trials.finished_trial import FinishedTrial, ranked
@@ -32,6 +33,7 @@ def note(
     lines = [
         f"best     #{best.number}: {configuration(tried, spec)}: validation loss "
         f"{best.val_loss:.5f}{_plus_minus(best)}, accuracy {100 * best.val_accuracy:.2f} %"
+        + _balanced(best)
     ]
     if finals is not None:
         lines.append(_winner(finals, trials, spec))
@@ -43,6 +45,12 @@ def note(
     if edges:
         lines.append(f"note     it lies on the edge of the search: {', '.join(edges)}")
     return lines
+
+
+def _balanced(trial: FinishedTrial) -> str:
+    """Return the balanced accuracy in words, if the study has it."""
+    value = trial.val_balanced_accuracy
+    return "" if value is None else f", balanced {100 * value:.2f} %"
 
 
 def _plus_minus(trial: FinishedTrial) -> str:
@@ -83,7 +91,7 @@ def choice_sentences(choice: Choice, spec: StudySpec) -> list[str]:
     compared = len(choice.standings)
     lines = []
     if compared > 1:
-        test = "paired t tests" if choice.objective.is_loss else "McNemar's tests"
+        test = "McNemar's tests" if choice.objective is Objective.ACCURACY else "paired t tests"
         lines.append(
             f"tied     {choice.indistinguishable:,} of {compared:,} trials are statistically "
             f"indistinguishable from the best ({test} on {choice.examples:,} validation examples, "

@@ -40,12 +40,17 @@ class Validated:
     trial: int
     val_loss: float
     val_accuracy: float
+    val_balanced_accuracy: float | None
     objective: Objective
     data_digest: str
 
     def tags(self) -> dict[str, str]:
         """Return the tags of the model version, with which the next model is compared."""
-        return {
+        balanced = self.val_balanced_accuracy
+        own = (
+            {} if balanced is None else {SCORE_TAG.format("val_balanced_accuracy"): repr(balanced)}
+        )
+        return own | {
             TRIAL_TAG: str(self.trial),
             SCORE_TAG.format("val_loss"): repr(self.val_loss),
             SCORE_TAG.format("val_accuracy"): repr(self.val_accuracy),
@@ -189,6 +194,8 @@ def _succession(client: MlflowClient, name: str, new: Validated) -> tuple[bool, 
     if tags.get(DATA_TAG) != new.data_digest:
         return False, f"{which}: it was validated on other data, so that the two do not compare"
     objective = new.objective
+    if SCORE_TAG.format(objective.value) not in tags:
+        return False, f"{which}: it was chosen by another score, so that the two do not compare"
     old, value = float(tags[SCORE_TAG.format(objective.value)]), objective.of(new)
     name = objective.value.replace("_", " ")
     if objective.badness(value) > objective.badness(old):

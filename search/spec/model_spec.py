@@ -89,13 +89,19 @@ class ModelSpec(Table):
             values["schedule"] = Schedule(values["schedule"])
         return Hyperparameters(**values)
 
-    def training_data(self, train: Dataset, validation: Dataset | None = None) -> TrainingData:
-        """Return the arrays on which trials are trained."""
+    def training_data(
+        self,
+        train: Dataset,
+        validation: Dataset | None = None,
+        balanced_over: Dataset | None = None,
+    ) -> TrainingData:
+        """Return the arrays on which trials are trained. balanced_over: see `TrainingData.of`."""
         return TrainingData.of(
             train,
             validation,
             bias=self.bias not in (False, (False,)),
             balanced_classes=self.class_weight == "balanced",
+            balanced_over=balanced_over,
         )
 
     def example_weights(self, train: Dataset, examples: Dataset) -> npt.NDArray[np.float64] | None:

@@ -22,6 +22,11 @@ class Scored(Protocol):
     def val_accuracy(self) -> float:
         """The fraction of the validation examples that are classified correctly."""
 
+    @property
+    def val_balanced_accuracy(self) -> float | None:
+        """The mean over classes of the fraction of their validation examples that are classified
+        correctly; None if it was not asked for."""
+
 
 class Objective(StrEnum):
     """The score that trials are ranked by, with its direction, unit and wording.
@@ -32,6 +37,7 @@ class Objective(StrEnum):
 
     LOSS = "val_loss"
     ACCURACY = "val_accuracy"
+    BALANCED_ACCURACY = "val_balanced_accuracy"
 
     @property
     def is_loss(self) -> bool:
@@ -39,7 +45,7 @@ class Objective(StrEnum):
         return self is Objective.LOSS
 
     def of(self, scored: Scored) -> float:
-        """Return the score of a trial: its validation loss or accuracy."""
+        """Return the score of a trial: its validation loss or accuracy, balanced or not."""
         return float(getattr(scored, self.value))
 
     def rank_key(self, scored: Scored) -> tuple[float, float]:
@@ -63,7 +69,7 @@ class Objective(StrEnum):
     @property
     def in_words(self) -> str:
         """The name of the score in words."""
-        return "validation loss" if self.is_loss else "validation accuracy"
+        return "validation " + self.value.removeprefix("val_").replace("_", " ")
 
     @property
     def axis_label(self) -> str:
@@ -72,7 +78,8 @@ class Objective(StrEnum):
 
     def text(self, badness: float) -> str:
         """Return a score in words, such as "a loss of 0.00142" or "an accuracy of 98.63 %"."""
-        return ("a loss of " if self.is_loss else "an accuracy of ") + self.digits(badness)
+        article = "an" if self is Objective.ACCURACY else "a"
+        return f"{article} {self.in_words.removeprefix('validation ')} of {self.digits(badness)}"
 
     def digits(self, badness: float) -> str:
         """Return a score with as many digits as a sentence shows."""
@@ -94,4 +101,5 @@ class Objective(StrEnum):
         """Return in words by how much a trial is worse than another, with the standard error."""
         if self.is_loss:
             return f"{self.in_words} worse by {badness:.2g} ± {error:.2g}"
-        return f"accuracy {100 * badness:.2f} ± {100 * error:.2f} percentage points lower"
+        name = self.in_words.removeprefix("validation ")
+        return f"{name} {100 * badness:.2f} ± {100 * error:.2f} percentage points lower"

@@ -17,7 +17,7 @@ from core.trainer.result import Status
 from search.spec.objective import Objective
 from search.spec.study_spec import StudySpec
 from search.trials.finished_trial import FinishedTrial, ranked
-from search.trials.outcome import Outcome
+from search.trials.outcome import Outcome, scores_at
 
 FRESH = 3  # the least number of fresh seeds; if the search had more seeds, there are as many
 
@@ -34,10 +34,11 @@ class Finalist:
     val_accuracy: float
     val_loss_std: float
     val_accuracy_std: float
+    val_balanced_accuracy: float | None = None
 
     def metrics(self) -> dict[str, float]:
         """Return the finite values as MLflow metrics."""
-        values = asdict(self)
+        values = _given(self)
         del values["trial"]
         return {f"fresh_{k}": value for k, value in values.items() if math.isfinite(value)}
 
@@ -64,7 +65,7 @@ class Finals:
         def plain(finalist: Finalist) -> dict[str, Any]:
             return {
                 key: value if math.isfinite(value) else None
-                for key, value in asdict(finalist).items()
+                for key, value in _given(finalist).items()
             }
 
         return {
@@ -82,6 +83,11 @@ class Finals:
             return Finalist(**full)
 
         return cls(tuple(map(finalist, stored["finalists"])), tuple(stored["seeds"]))
+
+
+def _given(finalist: Finalist) -> dict[str, float]:
+    """Return the values of a finalist by name, without those that the study does not have."""
+    return {key: value for key, value in asdict(finalist).items() if value is not None}
 
 
 def fresh_seeds(spec: StudySpec) -> list[int]:
@@ -120,6 +126,14 @@ def _judged(number: int, outcome: Outcome) -> Finalist:
     """Return a trial as a finalist, with the scores of its outcome."""
     curves, spread = outcome.result.curves, outcome.spread
     if outcome.result.status is Status.DIVERGED or spread is None:
-        return Finalist(number, math.inf, 0.0, math.inf, math.inf)
-    loss, accuracy = float(curves.val_loss[-1]), float(curves.val_accuracy[-1])
-    return Finalist(number, loss, accuracy, spread.val_loss_std, spread.val_accuracy_std)
+        balanced = None if curves.val_balanced_accuracy is None else 0.0
+        return Finalist(number, math.inf, 0.0, math.inf, math.inf, balanced)
+    last = scores_at(curves, len(curves))
+    return Finalist(
+        number,
+        last.val_loss,
+        last.val_accuracy,
+        spread.val_loss_std,
+        spread.val_accuracy_std,
+        last.val_balanced_accuracy,
+    )

@@ -25,6 +25,7 @@ class RungScores:
     epoch: int
     val_loss: float
     val_accuracy: float
+    val_balanced_accuracy: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class FinishedTrial:
     best_epoch: the epoch, counted from 1, with the lowest validation loss.
     rungs: its scores at the rungs that it reached; empty if trials are not pruned.
     spread: None if there is only one seed.
+    val_balanced_accuracy: None if it is not the study's objective.
     """
 
     number: int
@@ -60,6 +62,7 @@ class FinishedTrial:
     run_id: str
     rungs: tuple[RungScores, ...] = ()
     spread: Spread | None = None
+    val_balanced_accuracy: float | None = None
 
     @classmethod
     def of(
@@ -75,7 +78,7 @@ class FinishedTrial:
         diverged = result.status is Status.DIVERGED
         last = {
             name: math.nan if diverged else float(getattr(curves, name)[-1])
-            for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+            for name in curves.by_name()
         }
         finite = np.where(np.isfinite(curves.val_loss), curves.val_loss, np.inf)
         best = int(finite.argmin())
@@ -102,8 +105,11 @@ class FinishedTrial:
         fields = asdict(self)
         for key in ("number", "hyperparameters", "run_id"):
             del fields[key]
-        for key in ("rungs", "spread"):
-            if not fields[key]:
+        for rung in fields["rungs"]:
+            if rung["val_balanced_accuracy"] is None:
+                del rung["val_balanced_accuracy"]
+        for key in ("rungs", "spread", "val_balanced_accuracy"):
+            if fields[key] in ((), [], None):
                 del fields[key]  # Older studies do not have these keys.
         plain = {
             key: None if isinstance(value, float) and not math.isfinite(value) else value

@@ -116,6 +116,10 @@ def outcome_of(by_seed: Sequence[FoldResults], rung_epochs: Sequence[int]) -> Ou
 
 def scores_at(curves: Curves, epoch: int) -> RungScores:
     """Return the scores after this epoch, counted from 1."""
+    balanced = curves.val_balanced_accuracy
     return RungScores(
-        epoch, float(curves.val_loss[epoch - 1]), float(curves.val_accuracy[epoch - 1])
+        epoch,
+        float(curves.val_loss[epoch - 1]),
+        float(curves.val_accuracy[epoch - 1]),
+        None if balanced is None else float(balanced[epoch - 1]),
     )

@@ -195,7 +195,7 @@ def test_class_weights_reach_the_optimum_of_scikit_learn() -> None:
 @pytest.mark.parametrize("n_classes", [2, 3, 10])
 def test_balanced_accuracy_is_scikit_learns(n_classes: int) -> None:
     part, validation, _ = make_problem(n_classes, n_validation=200)
-    data = TrainingData.of(part, validation, bias=True, balanced_accuracy=True)
+    data = TrainingData.of(part, validation, bias=True, balanced_over=validation)
     trials = [replace(trial, bias=True) for trial in stable_trials(3, 20)]
     for result in train(data, trials, penalty=Penalty.NORM, epochs=3, seed=0):
         Z = softmax.logits(validation.X, result.weights, result.bias)
