@@ -22,9 +22,10 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-PARTS = ("trainer", "launch", "growth", "optuna", "cluster", "search", "pages")
+PARTS = ("trainer", "methods", "launch", "growth", "optuna", "cluster", "search", "pages")
 ROUNDS = {
     "trainer": 5,
+    "methods": 9,
     "launch": 3,
     "growth": 3,
     "optuna": 3,
@@ -70,6 +71,10 @@ def _measure(part: str, options: argparse.Namespace) -> str:
         from trainer import trainer
 
         return trainer(options.data, rounds, options.quick, _say)
+    if part == "methods":
+        from methods import methods
+
+        return methods(options.data, rounds, options.quick, _say)
     if part == "launch":
         from launches import launches
 
