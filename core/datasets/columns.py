@@ -81,14 +81,8 @@ def _texts(frame: Frame, name: str, path: Path) -> Array:
     return np.array([each if isinstance(each, str) else str(each) for each in column.tolist()])
 
 
-def as_numbers(frame: Frame, path: Path, *, one_hot: bool) -> tuple[Array, tuple[str, ...]]:
-    """Return the columns as features, (N, D), with their names.
-
-    one_hot: whether a column of texts becomes a feature "column=text" for each text; the others
-    are refused.
-
-    Raises DataError if values are missing, are texts among numbers, or are no numbers.
-    """
+def _check_missing(frame: Frame, path: Path) -> None:
+    """Raise DataError if values are missing; it counts them by column."""
     missing = frame.isna().to_numpy()
     if missing.any():
         where = counts_by_column(missing, [shown_name(name) for name in frame.columns])
@@ -97,6 +91,17 @@ def as_numbers(frame: Frame, path: Path, *, one_hot: bool) -> tuple[Array, tuple
             f"{int(missing.any(axis=1).argmax()) + 1}): fill them in, leave these rows out, or "
             "leave columns out with ignore."
         )
+
+
+def as_numbers(frame: Frame, path: Path, *, one_hot: bool) -> tuple[Array, tuple[str, ...]]:
+    """Return the columns as features, (N, D), with their names.
+
+    one_hot: whether a column of texts becomes a feature "column=text" for each text; the others
+    are refused.
+
+    Raises DataError if values are missing, are texts among numbers, or are no numbers.
+    """
+    _check_missing(frame, path)
     texts = [name for name, kind in frame.dtypes.items() if kind.kind not in "iufb"]
     if not texts:
         X = frame.to_numpy(np.float64)

@@ -97,13 +97,18 @@ def assign(dataset: Dataset, groups: Groups, targets: Sequence[Array], seed: See
                 places[group], moved = best, True
         if not moved:
             break
+    _check_classes(dataset, groups, held)
+    return np.array(places, dtype=np.intp)[groups.of_row]
+
+
+def _check_classes(dataset: Dataset, groups: Groups, held: Sequence[Sequence[int]]) -> None:
+    """Raise DataError if a bin lacks a class. held: the counts of each class in each bin."""
     for c, name in enumerate(dataset.class_names):
         if any(counts[c] == 0 for counts in held):
             having = [g for g, classes in enumerate(groups.classes) if c in classes]
             raise DataError(
-                f"The groups cannot be divided into {B} parts that each have class {name!r}: it is "
-                f"in {len(having)} of {len(groups.names)} groups"
+                f"The groups cannot be divided into {len(held)} parts that each have class "
+                f"{name!r}: it is in {len(having)} of {len(groups.names)} groups"
                 + (f" ({groups.names[having[0]]!r})" if len(having) == 1 else "")
                 + "; smaller groups, or another fraction, may help."
             )
-    return np.array(places, dtype=np.intp)[groups.of_row]

@@ -166,11 +166,12 @@ class Stack:
         Raises ValueError if nothing has been trained yet.
         """
         curves = self.curves_of(k)
+        weights, bias = data.all_classes(self.weights[k])
         status, epoch = self.stopped.get(k, (Status.COMPLETED, self.epoch))
         return TrainingResult(
             hyperparameters=self.trials[k],
-            weights=_all_features(_all_classes(self.weights[k]), data),
-            bias=_biases(_all_classes(self.weights[k]), data),
+            weights=weights,
+            bias=bias,
             curves=curves,
             status=status,
             stopped_epoch=epoch,
@@ -185,26 +186,6 @@ class Stack:
             raise ValueError("nothing has been trained yet")
         _, epochs = self.stopped.get(k, (None, self.epoch))
         return Curves(*np.array([values[:, k] for values in self.curves[:epochs]]).T.copy())
-
-
-def _all_classes(columns: Matrix) -> Matrix:
-    """Return trained columns (C - 1, F) with that of the implied class, (F, C)."""
-    last = -columns.sum(axis=0)
-    # For two classes the trained column u belongs to class 1: W = [-u, u].
-    ordered = [last, *columns] if len(columns) == 1 else [*columns, last]
-    return np.stack(ordered, axis=1)
-
-
-def _all_features(trained: Matrix, data: TrainingData) -> Matrix:
-    """Return the weights (D, C); those of inactive features are zero."""
-    W = np.zeros((data.n_features, data.n_classes), np.float32)
-    W[data.active] = trained[: len(data.active)]
-    return W
-
-
-def _biases(trained: Matrix, data: TrainingData) -> Matrix:
-    """Return the biases (C,), which are zero if the data has no feature for them."""
-    return trained[-1].copy() if data.bias else np.zeros(data.n_classes, np.float32)
 
 
 class _Workspace:

@@ -95,6 +95,20 @@ class TrainingData:
             else _hit_weights(balanced_over) * (len(balanced_over) / max(1, len(held_out))),
         )
 
+    def all_classes(self, columns: Matrix) -> tuple[Matrix, Matrix]:
+        """Return trained columns, (C - 1, F), as weights (D, C) and biases (C,).
+
+        The implied class and the inactive features are put back. Biases are zero if there is no
+        feature for them.
+        """
+        last = -columns.sum(axis=0)
+        # For two classes the trained column u belongs to class 1: W = [-u, u].
+        ordered = [last, *columns] if self.n_classes == 2 else [*columns, last]
+        trained: Matrix = np.stack(ordered, axis=1)
+        W = np.zeros((self.n_features, self.n_classes), np.float32)
+        W[self.active] = trained[: len(self.active)]
+        return W, trained[-1].copy() if self.bias else np.zeros(self.n_classes, np.float32)
+
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return _received, tuple(getattr(self, each.name) for each in fields(self))
 

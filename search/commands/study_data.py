@@ -56,6 +56,16 @@ def load_data(
         data = data.scaled(automatic(data.train) if scale == "auto" else Scale(scale))
     except DataError as error:
         raise LockstepError(f"{spec.file}: [data]: {error}") from error
+    _check_batch_sizes(spec, data)
+    return data
+
+
+def _unsaid(remark: str) -> None:
+    """Say nothing."""
+
+
+def _check_batch_sizes(spec: StudySpec, data: Splits) -> None:
+    """Raise LockstepError if a batch would be larger than what a trial is trained on."""
     rows = min(len(train) for train, _ in data.folds)
     batch_sizes = {"space.batch_size": max(spec.space.batch_size)}
     if isinstance(spec.baseline, Baseline):
@@ -66,11 +76,6 @@ def load_data(
                 f"{spec.file}: {key} = {batch_size}: larger than the training split of "
                 f"{rows} rows; give {rows} at most"
             )
-    return data
-
-
-def _unsaid(remark: str) -> None:
-    """Say nothing."""
 
 
 def described(spec: StudySpec, data: Splits) -> str:
