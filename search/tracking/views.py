@@ -81,7 +81,7 @@ def share_views(
     pictures: those that are drawn of the weights.
     """
     others = [
-        *(*Curves.names(), *SUMMARY_METRICS, *SPREAD_METRICS, *FRESH_METRICS),
+        *(*Curves.known(), *SUMMARY_METRICS, *SPREAD_METRICS, *FRESH_METRICS),
         RANKED_METRIC,
     ]
     keys = [image_key(name) for name in pictures.grid_names]
