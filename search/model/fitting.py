@@ -46,7 +46,7 @@ class Fit(Judged):
 
     def probabilities(self, test: Dataset) -> npt.NDArray[np.float64]:
         """Return the probability of each class for each test example, (M, C)."""
-        Z = logits(test.X, self.result.weights)
+        Z = logits(test.X, self.result.weights, self.result.bias)
         return np.asarray(probabilities(Z.astype(np.float64)))
 
 
