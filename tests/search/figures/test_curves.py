@@ -64,6 +64,7 @@ def on_grid(
             best_val_loss=0.5,
             stopped_epoch=1,
             run_id="run",
+            val_balanced_accuracy=0.0 if n in failed else 1 - 0.5 / (1 + n),
         )
         for n, (i, j, k) in enumerate(np.ndindex(shape))
     ]
@@ -100,7 +101,7 @@ def test_heat_maps_of_a_grid_have_cells_and_one_star(
     assert area(picture, style.GREY) < 0.005 * picture[:, :, 0].size
 
 
-def test_the_best_cell_is_bright_and_the_worst_dark_on_either_objective() -> None:
+def test_the_best_cell_is_bright_and_the_worst_dark_on_every_objective() -> None:
     for objective in Objective:
         picture = decoded(heat_maps.heat_maps(on_grid(2, 1), objective))
         bar = int(0.8 * picture.shape[1])  # cells lie left of it, the colour bar right
@@ -367,3 +368,14 @@ def test_matplotlib_is_imported_late_and_pyplot_never() -> None:
         "raise SystemExit(early or 'matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=HUNG, check=False).returncode == 0
+
+
+def test_heat_maps_have_a_panel_for_each_method_that_is_searched() -> None:
+    """Trials that differ in momentum alone would otherwise lie on each other."""
+    plain = on_grid(3, 2)
+    fast = [tried(replace(point, number=point.number + 6), momentum=0.9) for point in plain]
+    one, two, three = (
+        decoded(heat_maps.heat_maps(points))
+        for points in (plain, plain + fast, plain + [replace(p, number=p.number + 6) for p in plain])
+    )
+    assert two.shape[1] > one.shape[1] == three.shape[1]
