@@ -9,6 +9,7 @@ import numpy as np
 from core.datasets.dataset import Dataset
 from core.datasets.splits import Splits
 from core.trainer.result import Curves, Hyperparameters, Status, TrainingResult
+from search.spec.objective import Objective
 
 
 def make_splits(class_names: tuple[str, ...] = ("3", "6"), seed: int = 0) -> Splits:
@@ -31,14 +32,16 @@ def make_result(
     status: Status = Status.COMPLETED,
     epochs: int = 5,
     n_classes: int = 2,
+    objective: Objective = Objective.LOSS,
 ) -> TrainingResult:
     """A result whose numbers depend on the hyperparameters alone."""
     distance = abs(math.log10(tried.learning_rate) + 1) + tried.weight_decay
     loss = 0.1 + distance + 1 / np.arange(1.0, epochs + 1)
-    curves = Curves(loss, 1 / (1 + loss), loss + 0.01, 1 / (1.1 + loss))
+    balanced = 1 / (1.2 + loss) if objective is Objective.BALANCED_ACCURACY else None
+    curves = Curves(loss, 1 / (1 + loss), loss + 0.01, 1 / (1.1 + loss), balanced)
     if status is Status.DIVERGED:
-        for name in Curves.names():
-            getattr(curves, name)[-1] = math.nan
+        for values in curves.by_name().values():
+            values[-1] = math.nan
         curves.train_loss[-1] = math.inf
     seed = [round(1e9 * tried.learning_rate), tried.batch_size]
     weights = np.random.default_rng(seed).normal(size=(6, n_classes)).astype(np.float32)

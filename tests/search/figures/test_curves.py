@@ -374,8 +374,8 @@ def test_heat_maps_have_a_panel_for_each_method_that_is_searched() -> None:
     """Trials that differ in momentum alone would otherwise lie on each other."""
     plain = on_grid(3, 2)
     fast = [tried(replace(point, number=point.number + 6), momentum=0.9) for point in plain]
+    again = [replace(point, number=point.number + 6) for point in plain]
     one, two, three = (
-        decoded(heat_maps.heat_maps(points))
-        for points in (plain, plain + fast, plain + [replace(p, number=p.number + 6) for p in plain])
+        decoded(heat_maps.heat_maps(points)) for points in (plain, plain + fast, plain + again)
     )
     assert two.shape[1] > one.shape[1] == three.shape[1]

@@ -138,7 +138,7 @@ def test_what_optuna_shows_of_a_result(
         for planned, status in zip(
             study.next_cohort(), [Status.COMPLETED, Status.DIVERGED, Status.COMPLETED], strict=False
         ):
-            result = make_result(planned.hyperparameters, status)
+            result = make_result(planned.hyperparameters, status, objective=objective)
             recorded.append(FinishedTrial.of(planned.number, result, f"run {planned.number}"))
             study.record(recorded[-1])
         assert list(map(repr, study.finished())) == list(map(repr, recorded))

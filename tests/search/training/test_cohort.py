@@ -216,7 +216,7 @@ def test_leavers_are_handed_on_while_the_others_train() -> None:
             submitted.append(len(jobs))
             return super().run(jobs, watch)
 
-    started = training(Watched(PROBLEM.data)).start(Cohort(cohort(), schedule(), (5,)))
+    started = training(Watched([PROBLEM.data])).start(Cohort(cohort(), schedule(), (5,)))
     seen: Iterator[tuple[PlannedTrial, Outcome]] = started.outcomes()
     statuses = [outcome.result.status for _, outcome in itertools.islice(seen, 2)]
     assert statuses == [Status.DIVERGED, Status.PRUNED]
