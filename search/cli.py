@@ -41,8 +41,59 @@ def cli() -> None:
       lockstep ui digits-3v6         the runs side by side in your browser
       lockstep retrain digits-3v6    train the best again, score it on the test set
 
-    To search something of your own, copy a file of studies/ and edit it.
+    For data of your own, lockstep writes the study file:
+
+    \b
+      lockstep init my.csv           look at the data, write my.toml
+      lockstep launch my.toml        then as above
     """
+
+
+@cli.command()
+@click.argument("file")
+@click.option(
+    "--label",
+    metavar="COLUMN",
+    help="The column of a table that has the labels. By default, the one that is called label, "
+    "class, target or y, else the last one.",
+)
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="Y.npy",
+    help="The file with the labels of an .npy file. By default, y.npy beside it.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="STUDY.toml",
+    help="The study file to write. By default, it is named like FILE and lies in this folder.",
+)
+@cli_options.data_dir
+@cli_options.as_json
+def init(file: str, as_json: bool, **options: Any) -> None:
+    """Look at the data in FILE and write a study file that fits it.
+
+    FILE is a table (.csv, .tsv, .parquet), arrays (.npz with X and y, or .npy with its labels
+    beside it), or the name of a data set that is known: digits, iris, wine, breast-cancer, mnist,
+    fashion-mnist.
+
+    The study file says in comments what was found: rows, features, classes, what is left out. Its
+    learning rates go up to what the curvature of the loss on this data allows; batch sizes and
+    epochs follow from the number of rows, and small data is divided into folds. Read it and change
+    what you like. A study file that exists is never overwritten.
+
+    \b
+      lockstep init my.csv
+      lockstep launch my.toml
+      lockstep retrain my.toml
+    """
+    from search.commands import init as action
+
+    console = Console(as_json)
+    written = action.init(file, console, **options)
+    console.say(action.summary(written))
+    console.result(written.as_json())
 
 
 @cli.command()

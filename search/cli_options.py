@@ -19,6 +19,12 @@ home = click.option(
     help="Folder for all that a launch writes: Optuna journal, MLflow store, figures.",
 )
 
+data_dir = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of data files (IDX)  [env: LOCKSTEP_DATA]",
+)
+
 
 def places(command: Command) -> Command:
     """Add the options that say where files and servers are."""
@@ -36,11 +42,7 @@ def places(command: Command) -> Command:
             envvar="MLFLOW_TRACKING_URI",
             help="MLflow server instead of the store in --home  [env: MLFLOW_TRACKING_URI]",
         ),
-        click.option(
-            "--data-dir",
-            type=click.Path(path_type=Path, file_okay=False),
-            help="Folder of data files (IDX)  [env: LOCKSTEP_DATA]",
-        ),
+        data_dir,
     ):
         command = option(command)
     return command

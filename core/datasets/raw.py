@@ -45,6 +45,12 @@ class Raw(NamedTuple):
     feature_names: tuple[str, ...] | None = None
 
 
+def names_part(text: str) -> bool:
+    """Return whether a text names one of the parts, in one of its spellings."""
+    low = text.strip().lower()
+    return _SPELLINGS.get(low, low) in PARTS
+
+
 def divided(raw: Raw, split: Array | None, where: str) -> Raw:
     """Return a source of one part, divided as ``split`` (N,) says: train, validation or test.
 

@@ -43,9 +43,15 @@ def load(path: Path) -> StudySpec:
             raw = file.read(MAX_FILE_BYTES + 1)
         if len(raw) > MAX_FILE_BYTES:
             raise StudyFileError(f"{path}: larger than 1 MiB, which no study file is")
-        table = tomllib.loads(raw.decode("utf-8"))
     except OSError as error:
         raise StudyFileError(f"{path}: cannot be read: {error.strerror}") from error
+    return validated(raw, path)
+
+
+def validated(raw: bytes, path: Path) -> StudySpec:
+    """Return the study that the bytes of a file describe. Raises StudyFileError as `load` does."""
+    try:
+        table = tomllib.loads(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise StudyFileError(
             f"{path}: not UTF-8 at byte {error.start}: save it as UTF-8"
