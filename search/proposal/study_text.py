@@ -38,8 +38,6 @@ def study_text(name: str, facts: Facts, ranges: Ranges, folder: Path) -> str:
         _space(facts, ranges),
         ["[search]", _line("sampler", '"grid"', "every combination; README names the others")]
         + [_line("objective", '"val_loss"', 'or "val_accuracy", ties broken by loss')],
-        ["[baseline]", "# What retrain compares with: scikit-learn, given the same examples."]
-        + ['solver = "lbfgs"'],
     ]
     return "\n\n".join("\n".join(lines) for lines in tables) + "\n"
 
