@@ -27,7 +27,7 @@ _SAMPLE = 20_000  # rows by which the curvature is measured
 class Facts:
     """What is in some data.
 
-    classes: the number of examples of each class that is kept. left_out: of those that are too rare.
+    classes: the number of examples of each class that is kept. left_out: of those too rare.
     own_parts: the parts that the source divides itself into, beside train.
     folds: how many folds fit the data; None if one part is held out.
     rows: the number of training examples, of the smallest fold if there are folds.

@@ -90,11 +90,12 @@ def _table(path: Path, label: str | None) -> Given:
     for name in columns:
         if name == chosen:
             continue
+        count = _texts(frame, name)
         if name.lower() == SPLIT_NAME and all(map(names_part, frame[name].astype(str).unique())):
             split = name
-        elif (reason := _useless(frame, name)) is not None:
+        elif (reason := _useless(frame, name, count)) is not None:
             ignored[name] = reason
-        elif count := _texts(frame, name):
+        elif count:
             texts[name] = count
     source = Source(
         str(path),
@@ -115,16 +116,18 @@ def _label_of(columns: list[str]) -> tuple[str, str]:
     return columns[-1], f"the last one, because none is called {', '.join(LABEL_NAMES)}"
 
 
-def _useless(frame: Frame, name: str) -> str | None:
-    """Return why a column cannot help to tell classes apart; None if it may."""
-    column = frame[name]
+def _useless(frame: Frame, name: str, texts: int) -> str | None:
+    """Return why a column cannot help to tell classes apart; None if it may.
+
+    texts: how many different texts it has.
+    """
+    column, rows = frame[name], len(frame)
     if bool(column.isna().all()):
         return "has no values"
-    count, rows = int(column.nunique()), len(frame)
-    if name.strip().lower() in _ROW_NUMBERS and count == rows:
+    if name.strip().lower() in _ROW_NUMBERS and int(column.nunique()) == rows:
         return "tells rows apart"
-    if _texts(frame, name) and (count > MOST_VALUES or 2 * count > rows > 20):
-        return f"has {counted(count, 'different text')}, too many for one-hot"
+    if texts > MOST_VALUES or 2 * texts > rows > 20:
+        return f"has {counted(texts, 'different text')}, too many for one-hot"
     return None
 
 

@@ -94,8 +94,8 @@ def _classes(facts: Facts) -> str:
 
 
 def _comments(facts: Facts) -> list[str]:
-    lines = [f"# Written by `lockstep init` for {shown_name(facts.given.source.name)}. Every line "]
-    lines[0] += "may be changed before the first launch."
+    file = shown_name(facts.given.source.path.name)
+    lines = [f"# Written by `lockstep init` for {file}; change what you like before the first launch."]
     for heading, sentence in found(facts):
         lines += textwrap.wrap(
             sentence,
@@ -117,11 +117,12 @@ def _data(facts: Facts, folder: Path) -> list[str]:
     source = facts.given.source
     is_file = bool(source.path.suffix)
     name = _relative(source.name, folder) if is_file else source.name
-    lines = ["[data]", _line("source", _quoted(name), "as seen from this file" * is_file)]
+    seen = is_file and not Path(name).is_absolute()
+    lines = ["[data]", _line("source", _quoted(name), "as seen from this file" * seen)]
     if source.label:
         lines.append(_line("label", _quoted(source.label), "the column of the labels"))
     if source.labels:
-        lines.append(_line("labels", _quoted(_relative(source.labels, folder)), ""))
+        lines.append(_line("labels", _quoted(_relative(source.labels, folder)), "one a row"))
     if source.split:
         lines.append(_line("split", _quoted(source.split), "train, validation or test"))
     if source.categorical:
@@ -181,11 +182,12 @@ def _line(key: str, value: str, note: str) -> str:
 
 
 def _relative(file: str, folder: Path) -> str:
-    """Return the path of a file as it is seen from a folder."""
+    """Return the path of a file as it is seen from a folder, unless it was given whole."""
     path = Path(file).expanduser()
-    if path.is_absolute():
+    inside = path.resolve().is_relative_to(folder.resolve())
+    if path.is_absolute() and not inside:
         return str(path)
-    return Path(os.path.relpath(path, folder)).as_posix()
+    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
 
 
 def _quoted(text: str) -> str:

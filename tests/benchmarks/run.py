@@ -22,7 +22,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-PARTS = ("trainer", "methods", "launch", "growth", "optuna", "cluster", "search", "pages")
+PARTS = ("trainer", "methods", "launch", "growth", "optuna", "cluster", "search", "tables", "pages")
 ROUNDS = {
     "trainer": 5,
     "methods": 9,
@@ -31,6 +31,7 @@ ROUNDS = {
     "optuna": 3,
     "cluster": 2,
     "search": 5,
+    "tables": 5,
     "pages": 3,
 }
 
@@ -54,6 +55,12 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--ray-python", type=Path, help="an environment with ray[tune] and mlflow, for its peer"
+    )
+    parser.add_argument(
+        "--tables",
+        type=Path,
+        default=REPOSITORY.parent / "shared" / "data" / "real",
+        help="folder of tables, whose labels are in a column called class (default: %(default)s)",
     )
     parser.add_argument("--rounds", type=int, help=f"rounds of each part (default: {ROUNDS})")
     parser.add_argument("--quick", action="store_true", help="few cells, one round: a smoke test")
@@ -93,6 +100,10 @@ def _measure(part: str, options: argparse.Namespace) -> str:
         from pages import pages
 
         return pages(rounds, options.quick, _say)
+    if part == "tables":
+        from tables import tables
+
+        return tables(options.tables, rounds, options.quick, _say)
     if part == "search":
         from search_efficiency import search_efficiency
 
