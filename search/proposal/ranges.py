@@ -14,10 +14,11 @@ MOMENTUM = 0.9
 MOST_ROWS_FOR_FOLDS = 2000
 FOLDS = 5
 VALIDATION_FRACTION = 0.2
-EXAMPLES = 200_000  # that a training passes through, if it may take as many epochs as that needs
+STEPS = 3000  # of a training, if it may have as many epochs as they take
+STEPS_AN_EPOCH = 16
 FEWEST_EPOCHS, MOST_EPOCHS = 30, 600
-STEPS_AN_EPOCH = 32
 SMALLEST_BATCH, LARGEST_BATCH = 8, 256
+BEYOND_STABLE = 2  # The bound holds for the worst weights; at most weights the loss bends less.
 RATES, DECADES_OF_RATES = 8, 2.5
 DECAYS = 6
 STRENGTHS = (1e-2, 1e4)  # of scikit-learn's C = 1 / (λ N): the strongest penalty and the weakest
@@ -52,14 +53,18 @@ class Ranges:
 
 
 def ranges_for(rows: int, curvature: float) -> Ranges:
-    """Return the ranges for so many training rows of this curvature."""
+    """Return the ranges for so many training rows of this curvature.
+
+    With a bias, it is ½ at least.
+    """
     wanted = 2 ** round(math.log2(max(rows / STEPS_AN_EPOCH, 1)))
     batch_size = min(max(wanted, SMALLEST_BATCH), LARGEST_BATCH, rows)
-    epochs = min(max(round(EXAMPLES / rows), FEWEST_EPOCHS), MOST_EPOCHS)
-    stable = 2 * (1 + MOMENTUM) / max(curvature, 1e-6)
-    high = rounded(stable)
+    epochs = min(max(round(STEPS * batch_size / rows), FEWEST_EPOCHS), MOST_EPOCHS)
+    stable = 2 * (1 + MOMENTUM) / curvature
+    high = rounded(BEYOND_STABLE * stable)
     weakest, strongest = (1 / (C * rows) for C in reversed(STRENGTHS))
-    strongest = min(strongest, 1 / high)
+    # A step shrinks weights by ηλ, which must stay well below 2 (1 + μ).
+    strongest = max(min(strongest, 1 / high), 10 * weakest)
     return Ranges(
         epochs=epochs,
         batch_size=batch_size,

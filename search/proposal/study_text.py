@@ -161,9 +161,9 @@ def _space(facts: Facts, ranges: Ranges) -> list[str]:
     strongest, weakest = (1 / (value * facts.rows) for value in (decay.high, decay.low))
     return [
         "[space]",
-        f"# The loss on this data bends by {facts.curvature:.3g} at most, so learning rates up to "
-        f"{ranges.stable:.2g} are stable",
-        "# with this momentum wherever the weights are.",
+        f"# The loss on this data bends by {facts.curvature:.3g} at most, so rates up to "
+        f"{ranges.stable:.2g} cannot diverge. At most",
+        "# weights it bends less: the range goes on to twice that.",
         f"learning_rate = {_axis(ranges.learning_rate)}",
         f"# In scikit-learn's terms, from C = {strongest:.2g} to C = {weakest:.2g} (C = 1/(λ N)).",
         f"weight_decay = {_axis(decay)}",
