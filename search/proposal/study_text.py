@@ -37,7 +37,11 @@ def study_text(name: str, facts: Facts, ranges: Ranges, folder: Path) -> str:
         _model(facts, ranges),
         _space(facts, ranges),
         ["[search]", _line("sampler", '"grid"', "every combination; README names the others")]
-        + [_line("objective", '"val_loss"', 'or "val_accuracy", ties broken by loss')],
+        + [_line("objective", '"val_loss"', 'or "val_accuracy", "val_balanced_accuracy"')],
+        [
+            "[baseline]",
+            _line("solver", '"lbfgs"', "what retrain compares with: scikit-learn's way"),
+        ],
     ]
     return "\n\n".join("\n".join(lines) for lines in tables) + "\n"
 
@@ -95,7 +99,9 @@ def _classes(facts: Facts) -> str:
 
 def _comments(facts: Facts) -> list[str]:
     file = shown_name(facts.given.source.path.name)
-    lines = [f"# Written by `lockstep init` for {file}; change what you like before the first launch."]
+    lines = [
+        f"# Written by `lockstep init` for {file}; change what you like before the first launch."
+    ]
     for heading, sentence in found(facts):
         lines += textwrap.wrap(
             sentence,

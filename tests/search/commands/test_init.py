@@ -204,7 +204,7 @@ def test_a_rare_class_brings_up_class_weights(tmp_path: Path) -> None:
     ],
 )
 def test_the_label_that_is_chosen(tmp_path: Path, names: tuple[str, str], chosen: str) -> None:
-    columns = {name: KINDS for name in names}
+    columns = dict.fromkeys(names, KINDS)
     found = written(table(tmp_path, **columns), tmp_path / "my.toml")
     assert found.facts.given.source.label == chosen
     why = "the last one" if chosen == "end" else "by its name"
@@ -241,7 +241,9 @@ def test_odd_names(tmp_path: Path, odd: str) -> None:
 
 @pytest.mark.parametrize("odd", ["del\x7f", "a\u2028b"])
 def test_names_that_cannot_be_printed(tmp_path: Path, odd: str) -> None:
-    assert "names must be printable" in refusal(table(tmp_path, **{odd: KINDS}), tmp_path / "a.toml")
+    assert "names must be printable" in refusal(
+        table(tmp_path, **{odd: KINDS}), tmp_path / "a.toml"
+    )
 
 
 # -- names and places --------------------------------------------------------------------------
@@ -374,3 +376,4 @@ def test_three_commands_from_a_table_to_a_model(tmp_path: Path) -> None:
     retrained = lockstep("retrain", "my.toml", "--json", "--seeds", "0", cwd=tmp_path)
     assert retrained.code == 0, retrained.err
     assert retrained.json["test_accuracy"] > 0.8
+    assert retrained.json["baseline"]["kind"] == "lbfgs"
