@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 from command import REPOSITORY, lockstep
+from sklearn.datasets import load_wine
 
 from search.cli import cli
 from search.spec.study_file import load
@@ -72,7 +73,19 @@ def test_the_output_shown_is_what_is_printed(tmp_path: Path) -> None:
     assert printed == expected
 
 
+def test_what_init_is_shown_to_find(tmp_path: Path) -> None:
+    """On scikit-learn's wine, as a table whose last column has the labels."""
+    bunch = load_wine(as_frame=True)
+    table = bunch.data.assign(cultivar=bunch.target_names[bunch.target])
+    table.to_csv(tmp_path / "wines.csv", index=False)
+    (shown,) = [text for kind, text in BLOCKS if kind == "text" and text.startswith("wines.csv")]
+    finished = lockstep("init", "wines.csv", cwd=tmp_path)
+    assert finished.code == 0, finished.err
+    assert finished.out.startswith(shown)
+
+
 def test_help_is_quick_and_teaches() -> None:
     finished = lockstep("--help", cwd=REPOSITORY)
     assert finished.code == 0
     assert "lockstep launch digits-3v6" in finished.out
+    assert "lockstep init my.csv" in finished.out

@@ -29,8 +29,9 @@ from typing import IO, Any, NamedTuple
 # Read once, when a library is imported: a process that wants others needs another ancestor.
 READ_AT_IMPORT = ("OPENBLAS_", "OMP_", "MKL_", "PYTHON", "MPL", "HOME", "XDG_")
 IMPORTED = (
-    "search.cli", "search.commands.launch", "search.commands.sync", "search.commands.compare",
-    "search.commands.retrain", "search.commands.predict", "search.commands.ui",
+    "search.cli", "search.commands.init", "search.commands.launch", "search.commands.sync",
+    "search.commands.compare", "search.commands.retrain", "search.commands.predict",
+    "search.commands.ui",
     "search.training.in_process", "search.training.processes", "search.study.search_study",
     "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store",
     "mlflow.store.db.utils", "mlflow.pyfunc", "mlflow.store.artifact.local_artifact_repo",

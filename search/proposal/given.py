@@ -113,7 +113,8 @@ def _label_of(columns: list[str]) -> tuple[str, str]:
         for name in columns:
             if name.strip().lower() == wanted:
                 return name, "chosen by its name"
-    return columns[-1], f"the last one, because none is called {', '.join(LABEL_NAMES)}"
+    names = f"{', '.join(LABEL_NAMES[:-1])} or {LABEL_NAMES[-1]}"
+    return columns[-1], f"the last one, because none is called {names}"
 
 
 def _useless(frame: Frame, name: str, texts: int) -> str | None:

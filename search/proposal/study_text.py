@@ -93,8 +93,8 @@ def _classes(facts: Facts) -> str:
     else:
         text = f"{sizes[least]:,} examples of {shown_name(least)} to {sizes[most]:,} of "
         text += shown_name(most)
-    share = sizes[most] / facts.examples
-    return f"{len(sizes):,}: {text}; always guessing {shown_name(most)} is right on {share:.1%}"
+    share = 100 * sizes[most] / facts.examples
+    return f"{len(sizes):,}: {text}; always guessing {shown_name(most)} is right on {share:.1f} %"
 
 
 def _comments(facts: Facts) -> list[str]:
