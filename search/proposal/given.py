@@ -52,7 +52,9 @@ def given_source(file: str, label: str | None, labels: Path | None) -> Given:
             return _table(path, label)
         case ".npy":
             found = labels or _labels_beside(path)
-            return Given(Source(file, labels=str(found)), f"in {found}")
+            beside = path.with_name(f"{SPLIT_NAME}.npy")
+            split = str(beside) if beside.is_file() else None
+            return Given(Source(file, labels=str(found), split=split), f"in {found}")
         case ".npz":
             split = SPLIT_NAME if SPLIT_NAME in members(path) else None
             return Given(Source(file, split=split))

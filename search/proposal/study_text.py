@@ -130,7 +130,8 @@ def _data(facts: Facts, folder: Path) -> list[str]:
     if source.labels:
         lines.append(_line("labels", _quoted(_relative(source.labels, folder)), "one a row"))
     if source.split:
-        lines.append(_line("split", _quoted(source.split), "train, validation or test"))
+        split = _relative(source.split, folder) if source.labels else source.split
+        lines.append(_line("split", _quoted(split), "train, validation or test"))
     if source.categorical:
         lines.append(_line("categorical", _quoted(source.categorical), "columns of texts"))
     if source.ignore:

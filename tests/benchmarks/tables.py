@@ -1,4 +1,4 @@
-"""Benchmark 8: real tables, by the study files that `lockstep init` writes and nothing else.
+"""Real tables, by the study files that `lockstep init` writes and nothing else.
 
 Each set is searched as `lockstep launch` does and retrained as `lockstep retrain` does, without
 recording. The peer is what one writes by hand: StandardScaler + LogisticRegressionCV, given the
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from search.spec.study_spec import StudySpec
 
 QUICK = ("iris", "banknote")
+FIRST_SEED = 5  # the rules of `ranges.py` were chosen with the seeds before it
 AIM_MEAN, AIM_EACH = -0.2, -1.0  # percentage points of test accuracy
 
 
@@ -37,7 +38,7 @@ class Scores:
 
 
 def tables(folder: Path, seeds: int, quick: bool, say: Callable[[str], None]) -> str:
-    """Table of all sets in a folder. seeds: of the division, one a round."""
+    """Table of all sets in a folder. seeds: how many of the division, one a round."""
     files = sorted(folder.glob("*.csv"))
     if quick:
         files = [file for file in files if file.stem in QUICK]
@@ -46,7 +47,7 @@ def tables(folder: Path, seeds: int, quick: bool, say: Callable[[str], None]) ->
     with tempfile.TemporaryDirectory() as place, one_core():
         specs = {file.stem: _spec(file, Path(place)) for file in files}
         measured: dict[str, list[tuple[Scores, Scores]]] = {name: [] for name in specs}
-        for seed in range(seeds):
+        for seed in range(FIRST_SEED, FIRST_SEED + seeds):
             for name, spec in specs.items():
                 pair = _both(spec, seed)
                 measured[name].append(pair)
@@ -176,8 +177,8 @@ def _report(
             "## Real tables",
             f"Test accuracy with the files that `lockstep init` writes, against StandardScaler + "
             f"LogisticRegressionCV (10 strengths, 5 folds, 1,000 iterations) on the same rows; "
-            f"{seeds} seeds of the division, mean difference in percentage points ± its standard "
-            "error over the seeds; core seconds, medians.",
+            f"{seeds} seeds of the division from {FIRST_SEED} on, mean difference in percentage "
+            "points ± its standard error over the seeds; core seconds, medians.",
             table(headings, rows),
             f"Mean difference {total:+.2f} points (aim: {AIM_MEAN:+.1f} or more), balanced "
             f"{statistics.mean(balanced):+.2f}; {verdict}.",

@@ -153,6 +153,18 @@ def test_npy_with_labels_that_are_named(tmp_path: Path) -> None:
     assert spec.data.labels == "other/b.npy"
 
 
+def test_npy_with_a_split_beside_it(tmp_path: Path) -> None:
+    np.save(tmp_path / "layer-08.npy", np.random.default_rng(0).normal(size=(60, 5)))
+    np.save(tmp_path / "labels.npy", np.arange(60) % 3)
+    np.save(tmp_path / "split.npy", np.array(["train"] * 48 + ["test"] * 12))
+    found = written(tmp_path / "layer-08.npy", tmp_path / "layer-08.toml")
+    assert found.facts.own_parts == ("test",)
+    assert found.facts.sizes == (48, 48, 12)
+    spec = load(tmp_path / "layer-08.toml")
+    assert (spec.data.labels, spec.data.split) == ("labels.npy", "split.npy")
+    load_data(spec, Settings(), silent)
+
+
 def test_a_validation_part_of_its_own(tmp_path: Path) -> None:
     parts = ["train"] * 40 + ["val"] * 10 + ["test"] * 10
     spec = study(table(tmp_path, kind=KINDS, Split=parts), tmp_path / "my.toml", label="kind")
