@@ -38,8 +38,11 @@ class Scores:
 
 
 def tables(folder: Path, seeds: int, quick: bool, say: Callable[[str], None]) -> str:
-    """Table of all sets in a folder. seeds: how many of the division, one a round."""
-    files = sorted(folder.glob("*.csv"))
+    """Table of all sets in a folder: tables, and layers of features with labels.npy and split.npy.
+
+    seeds: how many of the division, one a round.
+    """
+    files = sorted([*folder.glob("*.csv"), *folder.glob("layer-*.npy")])
     if quick:
         files = [file for file in files if file.stem in QUICK]
     if not files:
