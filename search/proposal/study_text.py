@@ -16,6 +16,7 @@ from search.wording import counted
 
 _WIDTH = 100
 _COLUMN = 31  # where the comments on keys begin
+_MOST_IGNORED = 20  # columns that are explained
 _FEW_CLASSES = 12  # that are listed one by one
 _RARE = 0.1  # the share of the rarest of two classes that is called unbalanced
 _PIXELS = "pixels from 0 to 1, which stay as they are"
@@ -67,9 +68,11 @@ def found(facts: Facts) -> list[tuple[str, str]]:
         lines.append(("parts", f"as {given.source.split!r} says"))
     if given.texts:
         shown = [f"{shown_name(column)} ({n})" for column, n in given.texts.items()]
-        lines.append(("texts", f"one feature for each text of {', '.join(shown)}"))
-    for column, reason in given.ignored.items():
-        lines.append(("ignored", f"column {shown_name(column)}, which {reason}"))
+        lines.append(("texts", f"one feature for each text of {listed(shown)}"))
+    ignored = [f"column {shown_name(column)}, which {why}" for column, why in given.ignored.items()]
+    lines += [("ignored", sentence) for sentence in ignored[:_MOST_IGNORED]]
+    if (more := len(ignored) - _MOST_IGNORED) > 0:
+        lines.append(("ignored", f"{counted(more, 'column')} more"))
     if facts.left_out:
         rare = listed([f"{label} ({n})" for label, n in facts.left_out.items()])
         lines.append(("left out", f"classes of fewer than {FEWEST_OF_A_CLASS} examples: {rare}"))

@@ -1,77 +1,27 @@
-"""`lockstep init`: what it writes for data of every kind, and what it refuses."""
+"""`lockstep init`: what it writes for data of every kind, and where."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from command import lockstep
-from hypothesis import given
-from hypothesis import strategies as st
+from proposed import KINDS, frame, refusal, silent, study, table, written
 
-from search.commands.init import Written, init
 from search.commands.study_data import load_data
-from search.console import Console
 from search.errors import LockstepError
-from search.proposal.ranges import LARGEST_BATCH, MOMENTUM, ranges_for
-from search.proposal.study_text import study_name
 from search.settings import Settings
 from search.spec.axes import Range
 from search.spec.study_file import load
-from search.spec.study_spec import StudySpec
 
 REAL = Path(__file__).parents[3].parent / "shared" / "data" / "real"
 SETS = (
     "banknote", "breast-w", "ecoli", "glass", "ionosphere", "iris", "letter", "mammography",
     "optdigits", "segment", "spambase", "vehicle", "wine",
 )  # fmt: skip
-
-
-def silent(said: str) -> None:
-    pytest.fail(said)
-
-
-def written(file: Path | str, output: Path, **options: Any) -> Written:
-    return init(str(file), Console(), output=output, **options)
-
-
-def study(file: Path | str, output: Path, **options: Any) -> StudySpec:
-    """The study of the file that was written, whose data can be divided as it says."""
-    written(file, output, **options)
-    spec = load(output)
-    load_data(spec, Settings(), silent)
-    return spec
-
-
-def frame(n: int = 60, **columns: Any) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    numbers = {name: rng.normal(size=n) for name in ("height", "width")}
-    return pd.DataFrame({**numbers, **columns})
-
-
-def table(folder: Path, name: str = "my.csv", **columns: Any) -> Path:
-    path = folder / name
-    frame(**columns).to_csv(path, index=False, sep="\t" if path.suffix == ".tsv" else ",")
-    return path
-
-
-def refusal(file: Path | str, output: Path, **options: Any) -> str:
-    """The one sentence that a mistake gets; no file is left behind."""
-    there = set(output.parent.iterdir())
-    with pytest.raises(LockstepError) as caught:
-        written(file, output, **options)
-    assert set(output.parent.iterdir()) == there
-    message = str(caught.value)
-    assert message.isprintable()
-    return message
-
-
-KINDS = ["cat", "dog", "cow"] * 20
 
 # -- what is written ---------------------------------------------------------------------------
 
@@ -202,83 +152,7 @@ def test_a_rare_class_brings_up_class_weights(tmp_path: Path) -> None:
     assert "class_weight" not in (tmp_path / "even.toml").read_text()
 
 
-# -- columns -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("names", "chosen"),
-    [
-        (("Class", "end"), "Class"),
-        (("TARGET", "end"), "TARGET"),
-        (("y", "end"), "y"),
-        (("target", "label"), "label"),
-        (("kind", "end"), "end"),
-    ],
-)
-def test_the_label_that_is_chosen(tmp_path: Path, names: tuple[str, str], chosen: str) -> None:
-    columns = dict.fromkeys(names, KINDS)
-    found = written(table(tmp_path, **columns), tmp_path / "my.toml")
-    assert found.facts.given.source.label == chosen
-    why = "the last one" if chosen == "end" else "by its name"
-    assert why in (tmp_path / "my.toml").read_text()
-
-
-def test_the_label_that_is_named(tmp_path: Path) -> None:
-    path = table(tmp_path, kind=KINDS, label=[1, 2] * 30)
-    assert study(path, tmp_path / "my.toml", label="kind").data.label == "kind"
-
-
-def test_columns_of_texts_and_columns_that_say_nothing(tmp_path: Path) -> None:
-    path = table(
-        tmp_path,
-        id=range(60),
-        colour=["red", "blue"] * 30,
-        who=[f"person {n}" for n in range(60)],
-        empty=[None] * 60,
-        kind=KINDS,
-    )
-    spec = study(path, tmp_path / "my.toml")
-    assert spec.data.categorical == "one-hot"
-    assert spec.data.ignore == ("id", "who", "empty")
-    text = (tmp_path / "my.toml").read_text()
-    assert "colour (2)" in text
-    assert "column who, which has 60 different texts, too many for one-hot" in text
-
-
-@pytest.mark.parametrize("odd", ['q"uote', "back\\slash", "ünï", "#hash", "a.b = c", "''"])
-def test_odd_names(tmp_path: Path, odd: str) -> None:
-    path = table(tmp_path, **{odd: KINDS})
-    assert study(path, tmp_path / "my.toml").data.label == odd
-
-
-@pytest.mark.parametrize("odd", ["del\x7f", "a\u2028b"])
-def test_names_that_cannot_be_printed(tmp_path: Path, odd: str) -> None:
-    assert "names must be printable" in refusal(
-        table(tmp_path, **{odd: KINDS}), tmp_path / "a.toml"
-    )
-
-
 # -- names and places --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("file", "name"),
-    [
-        ("My Data (2).csv", "my-data-2"),
-        ("a/b/iris.parquet", "iris"),
-        ("_x.npy", "x"),
-        ("…….csv", "study"),
-        ("x" * 100 + ".csv", "x" * 64),
-        ("breast-cancer", "breast-cancer"),
-    ],
-)
-def test_names(file: str, name: str) -> None:
-    assert study_name(file) == name
-
-
-@given(st.text(max_size=100))
-def test_every_name_becomes_one_that_a_study_may_have(file: str) -> None:
-    assert re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", study_name(file))
 
 
 def test_paths_are_as_seen_from_the_study_file(tmp_path: Path) -> None:
@@ -303,61 +177,6 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     path = table(tmp_path, kind=KINDS)
     with pytest.raises(LockstepError, match="there is no folder"):
         written(path, tmp_path / "no" / "my.toml")
-
-
-# -- mistakes ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("columns", "options", "told"),
-    [
-        ({"kind": ["cat"] * 60}, {}, "At least two classes"),
-        ({"price": np.linspace(0, 1, 60)}, {}, "regression"),
-        ({"price": range(60)}, {}, "regression"),
-        ({"kind": [f"{n}" for n in range(15)] * 4}, {}, "fewer than two classes of 5 examples"),
-        ({"kind": [*KINDS[:-1], None]}, {}, "no value in 1 of 60 rows"),
-        ({"age": [*range(59), None], "kind": KINDS}, {}, "1 missing values (1 in age"),
-        ({"age": [*range(59), "old"], "kind": KINDS}, {}, "holds numbers, but 'old' in row 60"),
-        ({"kind": KINDS}, {"label": "sort"}, "--label sort: "),
-        ({"kind": KINDS}, {"labels": Path("y.npy")}, "only .npy files need it"),
-    ],
-)
-def test_mistakes_in_tables(
-    tmp_path: Path, columns: dict[str, Any], options: dict[str, Any], told: str
-) -> None:
-    path = table(tmp_path, **columns)
-    assert told in refusal(path, tmp_path / "my.toml", **options)
-
-
-def test_mistakes_in_files(tmp_path: Path) -> None:
-    out = tmp_path / "out.toml"
-    (tmp_path / "one.csv").write_text("class\n1\n2\n")
-    np.save(tmp_path / "X.npy", np.zeros((9, 2)))
-    np.savez(tmp_path / "a.npz", X=np.zeros((9, 2)))
-    assert "No such file" in refusal(tmp_path / "no.csv", out)
-    assert "No such file" in refusal(tmp_path / "no.npz", out)
-    assert "did you mean iris?" in refusal("irsi", out)
-    assert "one column only" in refusal(tmp_path / "one.csv", out)
-    assert "name their file with --labels" in refusal(tmp_path / "X.npy", out)
-    assert "lacks y" in refusal(tmp_path / "a.npz", out)
-    assert "only tables have columns" in refusal(tmp_path / "a.npz", out, label="y")
-    assert "ends in .toml" in refusal("iris", tmp_path / "iris.csv")
-
-
-# -- ranges ------------------------------------------------------------------------------------
-
-
-@given(rows=st.integers(8, 10**7), curvature=st.floats(0.5, 1e8))
-def test_ranges_fit_any_data(rows: int, curvature: float) -> None:
-    found = ranges_for(rows, curvature)
-    rate, decay = found.learning_rate, found.weight_decay
-    assert 0 < rate.low < found.stable
-    assert rate.high == pytest.approx(2 * found.stable, rel=0.06)
-    assert found.stable == pytest.approx(2 * (1 + MOMENTUM) / curvature)
-    assert 0 < decay.low < decay.high
-    assert decay.high * rate.high <= 2 * (1 + MOMENTUM), "the penalty alone cannot diverge"
-    assert 1 <= found.batch_size <= min(rows, LARGEST_BATCH)
-    assert found.epochs >= 1
 
 
 # -- the command -------------------------------------------------------------------------------
