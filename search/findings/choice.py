@@ -62,6 +62,8 @@ class Choice:
     standings: all trials that have weights, best first.
     one_se: the simplest trial within one standard error of the best.
     optimism: that of choosing the best score, as a loss or an error rate.
+    guessing: the share of the examples that have the most frequent class: the accuracy of a model
+        that always predicts it.
     missing: trials that were not compared, because their runs have lost their weights.
     """
 
@@ -70,6 +72,7 @@ class Choice:
     standings: list[Standing]
     one_se: Standing
     optimism: Optimism
+    guessing: float
     missing: list[FinishedTrial]
 
     @property
@@ -98,6 +101,7 @@ class Choice:
                 "amount": self.optimism.amount,
                 "chosen_again": self.optimism.chosen_again,
             },
+            "accuracy_of_guessing": self.guessing,
             "without_weights": [trial.number for trial in self.missing],
         }
 
@@ -135,6 +139,7 @@ def choose(scores: ValidationScores, objective: Objective, seed: int) -> Choice:
         standings=standings,
         one_se=_simplest(standings, none | within_one_standard_error(difference)),
         optimism=optimism(S, seed),
+        guessing=float(np.bincount(scores.labels).max() / len(scores.labels)),
         missing=scores.missing,
     )
 

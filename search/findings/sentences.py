@@ -106,6 +106,12 @@ def choice_sentences(choice: Choice, spec: StudySpec) -> list[str]:
                 f"{choice.objective.worse_by(simplest.behind, simplest.behind_error)}"
             )
         lines.append(f"optimism {_optimism(choice)}")
+    if best.trial.val_accuracy <= choice.guessing:
+        lines.append(
+            "note     this is no better than always guessing the most frequent class, which is "
+            f"right on {100 * choice.guessing:.2f} % of the validation examples: try larger "
+            "learning rates, more epochs, or another scale of the features"
+        )
     if choice.missing:
         numbers = ", ".join(f"#{trial.number}" for trial in choice.missing[:5])
         more = f" and {len(choice.missing) - 5:,} more" if len(choice.missing) > 5 else ""

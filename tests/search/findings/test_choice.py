@@ -92,6 +92,16 @@ def test_one_trial_has_nothing_to_be_compared_with() -> None:
     assert choice.as_json()["indistinguishable_from_best"] == 1
 
 
+@pytest.mark.parametrize(("skill", "told"), [(0.0, False), (3.0, True)])
+def test_what_is_no_better_than_guessing_is_told(skill: float, told: bool) -> None:
+    """Half of the examples are of either class."""
+    choice, scores = made([skill, skill + 0.1], grid((0.1, 0.01), (0.05, 0.1)), 0.1, Objective.LOSS)
+    assert (scores.trials[0].val_accuracy <= 0.5) == told
+    text = "\n".join(choice_sentences(choice, small_spec()))
+    assert ("always guessing the most frequent class, which is right on 50.00 %" in text) == told
+    assert choice.as_json()["accuracy_of_guessing"] == 0.5
+
+
 def test_accuracy_is_tested_by_mcnemar() -> None:
     tried = grid((0.1, 0.01), (0.05, 0.1), (0.01, 1.0))
     choice, scores = made([0.0, 0.02, 1.0], tried, 0.05, Objective.ACCURACY)
