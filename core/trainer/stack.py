@@ -264,9 +264,11 @@ class _Workspace:
             )
             before = [total.copy() for total in sums] if steps is not None else []
             for tile, total in zip(self.tiles, sums, strict=True):
-                total += tile.step(
+                loss, hits = tile.step(
                     self.X_batch, residual, self.stack.penalty, self.logits, factors[step]
                 )
+                total[0] += loss
+                total[1] += hits
             if steps is not None:
                 steps.append((self._by_trial(sums) - self._by_trial(before)) / B)
         for tile in self.tiles:

@@ -150,7 +150,7 @@ class Tile:
         """
         before, now = factors
         Z = self.logits(X, out)
-        rate = self.rate * now
+        rate = self.rate if now == 1 else self.rate * now
         if self.U is not None:
             counted = residual(Z, rate.astype(np.float32))
             _add_product(self.U, Z.reshape(len(self.V), -1), X, 1.0, self.momentum * now / before)
@@ -165,7 +165,7 @@ class Tile:
 
     def _decays(self, penalty: Penalty, factor: float) -> Floats:
         """Return d of each trial, (T,)."""
-        d = self.shrinkage * factor
+        d = self.shrinkage if factor == 1 else self.shrinkage * factor
         if penalty is Penalty.NORM:
             norms = np.abs(self.scale) * np.sqrt(self.squared_norms(self.decaying))
             norms[norms == 0] = np.inf  # By convention the gradient at W = 0 is 0.
