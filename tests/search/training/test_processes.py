@@ -42,6 +42,10 @@ def data() -> TrainingData:
 OpenPool = Callable[[TrainingData, int], contextlib.AbstractContextManager[Executor]]
 
 
+def in_processes(data: TrainingData, workers: int) -> contextlib.AbstractContextManager[Executor]:
+    return processes([data], workers)
+
+
 def on_dask(data: TrainingData, workers: int) -> contextlib.AbstractContextManager[Executor]:
     settings = Settings(cluster="local", workers=workers)
     return open_executor([data], settings, lambda text: None)
@@ -56,7 +60,7 @@ no_dask = pytest.mark.skipif(
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(processes, id="processes"),
+        pytest.param(in_processes, id="processes"),
         pytest.param(on_dask, id="dask", marks=no_dask),
     ],
 )
