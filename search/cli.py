@@ -143,8 +143,9 @@ def sync(study: str, as_json: bool, **options: Any) -> None:
     from search.spec.study_file import find, load
 
     console, settings = Console(as_json), Settings(**options)
-    report = action.sync(load(find(study)), settings, console)
-    console.say(action.summary(report))
+    spec = load(find(study))
+    report = action.sync(spec, settings, console)
+    console.say(action.summary(report, spec))
     console.result(report.as_json())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import click
@@ -65,8 +66,8 @@ def _masked(text: str) -> list[str]:
 
 def test_the_output_shown_is_what_is_printed(tmp_path: Path) -> None:
     (shown,) = [text for kind, text in BLOCKS if kind == "text" and text.startswith("Study")]
-    study = str(REPOSITORY / "studies" / "digits-3v6.toml")
-    finished = lockstep("launch", study, cwd=tmp_path)
+    shutil.copytree(REPOSITORY / "studies", tmp_path / "studies")
+    finished = lockstep("launch", "studies/digits-3v6.toml", cwd=tmp_path)
     assert finished.code == 0, finished.err
     printed = [line for line in _masked(finished.out) if not re.match(r"\d+/\d+ trials", line)]
     expected = [line for line in _masked(shown) if not re.match(r"\d+/\d+ trials", line)]

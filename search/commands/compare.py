@@ -95,7 +95,7 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
     ranking = ranked(finished, spec.search.objective)
     if not ranking:
         raise NothingToShowError(
-            f"study {spec.name} has no completed trial yet: run `lockstep launch {spec.name}`"
+            f"study {spec.name} has no completed trial yet: run `lockstep launch {spec.argument}`"
         )
     tracker = load_tracker(spec, settings, "lockstep compare")
     data = load_data(spec, settings, console.say)
@@ -156,7 +156,7 @@ def summary(comparison: Comparison) -> str:
         if url is not None
     ]
     if views:
-        views.append(f"(to open the links, start the MLflow UI first: lockstep ui {spec.name})")
+        views.append(f"(to open the links, start the MLflow UI first: lockstep ui {spec.argument})")
     return "\n".join(
         [
             table(headings, rows),

@@ -133,7 +133,7 @@ def _run(session: Session) -> LaunchReport:
         if lost := len(finished) - len(tracker.known.active):
             console.say(
                 f"  note    {lost:,} of {len(finished):,} runs are no longer in MLflow: "
-                f"`lockstep sync {session.spec.name}` writes them again"
+                f"`lockstep sync {session.spec.argument}` writes them again"
             )
         share_table(tracker, session.spec.search.objective)
         seconds = Seconds()
@@ -202,7 +202,7 @@ _OUT_OF_TIME = (
 
 def summary(report: LaunchReport, spec: StudySpec, settings: Settings) -> str:
     """Return the last lines that a launch prints: what was found, and what to type next."""
-    seconds = report.seconds
+    seconds, named = report.seconds, spec.argument
     parts = [f"{report.count(Status.COMPLETED):,} completed"]
     for status, word in ((Status.PRUNED, "pruned"), (Status.DIVERGED, "diverged")):
         if report.count(status):
@@ -215,8 +215,8 @@ def summary(report: LaunchReport, spec: StudySpec, settings: Settings) -> str:
         *([_OUT_OF_TIME.format(spec.search.minutes)] if report.out_of_time else []),
         "",
         f"figures  {settings.figures(spec.name)}",
-        f"next     lockstep compare {spec.name}   ranking, heat maps, links into the MLflow UI",
-        f"         lockstep retrain {spec.name}   train the best again, score it on the test set",
-        f"         lockstep ui {spec.name}        the runs side by side in your browser",
+        f"next     lockstep compare {named}   ranking, heat maps, links into the MLflow UI",
+        f"         lockstep retrain {named}   train the best again, score it on the test set",
+        f"         lockstep ui {named}        the runs side by side in your browser",
     ]
     return "\n".join(lines)

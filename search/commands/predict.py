@@ -69,7 +69,7 @@ def predict(
     unless all files can be read.
     """
     tracker = load_tracker(spec, settings, "lockstep predict")
-    champion = load_champion(tracker, spec.name)
+    champion = load_champion(tracker, spec)
     rows, inputs, notes = [], [], []
     for path in paths:
         X = read_input(path, champion.expected, invert)

@@ -150,7 +150,7 @@ def _choose(
     ranking = ranked(study.finished(), spec.search.objective)
     if not ranking:
         raise NothingToShowError(
-            f"study {spec.name} has no completed trial yet: run `lockstep launch {spec.name}`"
+            f"study {spec.name} has no completed trial yet: run `lockstep launch {spec.argument}`"
         )
     if number is not None:
         for trial in ranking:

@@ -58,7 +58,8 @@ def sync(spec: StudySpec, settings: Settings, console: Console) -> SyncReport:
         finished = {trial.number: trial for trial in session.study.finished()}
         if not finished:
             raise NothingToShowError(
-                f"study {spec.name} has no finished trial yet: run `lockstep launch {spec.name}`"
+                f"study {spec.name} has no finished trial yet: run "
+                f"`lockstep launch {spec.argument}`"
             )
         with session.tracker(finished) as tracker:
             lost = _lost(tracker, finished)
@@ -136,7 +137,7 @@ def _log_finals(study: SearchStudy, tracker: Tracker, lost: Collection[int]) -> 
             tracker.log_values(runs[finalist.trial], metrics=finalist.metrics())
 
 
-def summary(report: SyncReport) -> str:
+def summary(report: SyncReport, spec: StudySpec) -> str:
     """Return the text for people: how many runs were written again, and which trials differ."""
     lines = [f"{report.written:,} of {report.trials:,} runs were written again"]
     if report.unlike:
@@ -145,4 +146,4 @@ def summary(report: SyncReport) -> str:
             f"#{report.unlike[0]}: another machine or NumPy version rounds differently, and "
             "diverging trials amplify the difference"
         )
-    return "\n".join([*lines, f"next     lockstep compare {report.study}"])
+    return "\n".join([*lines, f"next     lockstep compare {spec.argument}"])

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from search.errors import LockstepError
 from search.model.inputs import Expected, Features
 from search.model.registry import CHAMPION, probability_column, quiet
+from search.spec.study_spec import StudySpec
 from search.tracking.tracker import Tracker
 
 
@@ -33,8 +34,8 @@ class Champion:
         )
 
 
-def load_champion(tracker: Tracker, name: str) -> Champion:
-    """Load the champion of the study with this name.
+def load_champion(tracker: Tracker, spec: StudySpec) -> Champion:
+    """Load the champion of a study.
 
     Loading a model runs code from MLflow, which is therefore trusted. Raises LockstepError if the
     study has no model.
@@ -42,11 +43,12 @@ def load_champion(tracker: Tracker, name: str) -> Champion:
     import mlflow
     from mlflow.exceptions import MlflowException
 
+    name = spec.name
     try:
         version = tracker.client.get_model_version_by_alias(name, CHAMPION)
     except MlflowException as error:
         raise LockstepError(
-            f"study {name} has no model yet: run `lockstep retrain {name}` first"
+            f"study {name} has no model yet: run `lockstep retrain {spec.argument}` first"
         ) from error
     mlflow.set_tracking_uri(tracker.uri)
     with quiet():

@@ -155,7 +155,7 @@ def _model(facts: Facts, ranges: Ranges) -> list[str]:
     lines = [
         "[model]",
         _line("penalty", '"squared"', "λ/2 ‖W‖₂², scikit-learn's, which leaves biases alone"),
-        _line("momentum", str(MOMENTUM), "gets further in as many steps"),
+        _line("momentum", str(MOMENTUM), "reaches further in the same number of steps"),
         _line("schedule", '"cosine"', "rates fall to zero by the last epoch"),
         _line("epochs", str(ranges.epochs), f"over {facts.rows:,} training examples each"),
         _line("seed", "0", "of the order of the examples"),
@@ -171,9 +171,9 @@ def _space(facts: Facts, ranges: Ranges) -> list[str]:
     strongest, weakest = (1 / (value * facts.rows) for value in (decay.high, decay.low))
     return [
         "[space]",
-        f"# The loss on this data bends by {facts.curvature:.3g} at most, so rates up to "
-        f"{ranges.stable:.2g} cannot diverge. At most",
-        "# weights it bends less: the range goes on to twice that.",
+        f"# The largest curvature of the loss on this data is {facts.curvature:.3g}: rates up to "
+        f"{ranges.stable:.2g} cannot diverge.",
+        "# The curvature is smaller at most weights, so the range ends at twice that rate.",
         f"learning_rate = {_axis(ranges.learning_rate)}",
         f"# In scikit-learn's terms, from C = {strongest:.2g} to C = {weakest:.2g} (C = 1/(λ N)).",
         f"weight_decay = {_axis(decay)}",

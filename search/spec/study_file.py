@@ -9,9 +9,8 @@ from pydantic import ValidationError
 
 from search.errors import StudyFileError
 from search.spec.messages import sentence, shortened
-from search.spec.study_spec import StudySpec
+from search.spec.study_spec import STUDIES, StudySpec
 
-STUDIES = Path("studies")
 MAX_FILE_BYTES = 1 << 20
 
 

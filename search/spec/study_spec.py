@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -36,6 +37,8 @@ from search.spec.fields import (
 from search.spec.model_spec import ModelSpec, Momentum, Switch, Warmup
 from search.spec.search_spec import SearchSpec
 from search.spec.solver_baseline import SolverBaseline, by_form
+
+STUDIES = Path("studies")  # Studies in this folder can be named without folder and suffix.
 
 
 class SpaceSpec(Table):
@@ -118,6 +121,14 @@ class StudySpec(Table):
     def file(self) -> Path:
         """The path of the file that the study was read from."""
         return self._file
+
+    @property
+    def argument(self) -> str:
+        """What names the study on the command line: its bare name in `STUDIES`, or its file."""
+        if not self._file.name:
+            return self.name  # It was not read from a file.
+        in_studies = self._file.parent == STUDIES
+        return self._file.stem if in_studies else shlex.quote(str(self._file))
 
     def combinations(self) -> int:
         """Return the number of points of the grid, without making them."""

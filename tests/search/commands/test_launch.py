@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -30,6 +32,16 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_what_to_type_next_can_be_typed(launched: Path) -> None:
+    """The study file is in no folder that is looked into."""
+    text = (launched / "launch.txt").read_text()
+    typed = re.findall(r"lockstep ((?:compare|retrain) .*?)  ", text)
+    assert [command.split()[0] for command in typed] == ["compare", "retrain"]
+    for command in typed:
+        finished = lockstep(*shlex.split(command), cwd=launched)
+        assert finished.code == 0, finished.err
+
+
 def test_json_names_what_was_found(launched: Path) -> None:
     import json
 
@@ -52,7 +64,7 @@ def test_people_are_told_what_to_do_next(launched: Path) -> None:
     text = (launched / "launch.txt").read_text()
     assert "24 trials (24 completed)" in text
     for command in ("compare", "retrain", "ui"):
-        assert f"lockstep {command} small" in text
+        assert f"lockstep {command} {launched / 'study.toml'}" in text
     assert "\x1b" not in text
     assert "\r" not in text
 

@@ -193,7 +193,7 @@ def test_a_study_that_was_never_retrained(tmp_path: Path) -> None:
     assert lockstep("launch", study, cwd=tmp_path).code == 0
     refused = lockstep("predict", study, "x.npz", cwd=tmp_path)
     assert refused.code == 2
-    assert "run `lockstep retrain small` first" in refused.err
+    assert f"run `lockstep retrain {study}` first" in refused.err
 
 
 def test_the_champion_is_served_over_http(
