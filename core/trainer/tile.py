@@ -175,8 +175,7 @@ class Tile:
     def _decay(self, penalty: Penalty, factor: float) -> None:
         """Apply the penalty's step, which changes the scales alone (and the biases' columns)."""
         kept = 1 - self._decays(penalty, factor)
-        before = self.scale.copy()
-        self.scale *= kept
+        before, self.scale = self.scale, self.scale * kept
         size = np.abs(self.scale)
         folded = (size < 1 / MAX_SCALE) | (size > MAX_SCALE)
         if self.decaying.stop < self.V.shape[1]:

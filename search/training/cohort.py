@@ -25,7 +25,6 @@ from search.trials.outcome import (
     Outcome,
     mean_curves,
     outcome_of,
-    pooled_curves,
     scores_at,
 )
 from search.trials.trial import PlannedTrial
@@ -210,7 +209,7 @@ class CohortRun:
     def _scores(self, trial: PlannedTrial, rung: int) -> RungScores:
         """Return the trial's scores at this rung, as means over seeds and folds."""
         curves = [stack.curves_of(k) for stack, k in self._seats[trial.number]]
-        by_seed = [pooled_curves(several, self._held_out) for several in self._by_seed(curves)]
+        by_seed = [mean_curves(several, self._held_out) for several in self._by_seed(curves)]
         return scores_at(mean_curves(by_seed), self._schedule.rung_epochs[rung])
 
     def _outcome(self, seats: Sequence[Seat]) -> Outcome:

@@ -36,7 +36,7 @@ class FoldResults:
             results[0],
             weights=np.mean([each.weights for each in results], axis=0),
             bias=np.mean([each.bias for each in results], axis=0),
-            curves=pooled_curves([each.curves for each in results], self.held_out),
+            curves=mean_curves([each.curves for each in results], self.held_out),
         )
 
 
@@ -57,30 +57,19 @@ class Outcome:
     folds: tuple[TrainingResult, ...] = ()
 
 
-def pooled_curves(curves: Sequence[Curves], held_out: Sequence[int]) -> Curves:
-    """Return the means of the curves over the folds, weighted by what each fold holds out."""
+def mean_curves(curves: Sequence[Curves], weights: Sequence[int] | None = None) -> Curves:
+    """Return the means of the curves over seeds or folds, as long as the shortest of them.
+
+    weights: of the folds, how many examples each holds out; None if all weigh the same.
+    """
     if len(curves) == 1:
         return curves[0]
     epochs = min(map(len, curves))
+    by_name = [each.by_name() for each in curves]
     return Curves(
         **{
-            name: np.average(
-                [each.by_name()[name][:epochs] for each in curves], axis=0, weights=held_out
-            )
-            for name in curves[0].by_name()
-        }
-    )
-
-
-def mean_curves(curves: Sequence[Curves]) -> Curves:
-    """Return the means of the curves over the seeds, as long as the shortest of them."""
-    if len(curves) == 1:
-        return curves[0]
-    epochs = min(map(len, curves))
-    return Curves(
-        **{
-            name: np.mean([each.by_name()[name][:epochs] for each in curves], axis=0)
-            for name in curves[0].by_name()
+            name: np.average([each[name][:epochs] for each in by_name], axis=0, weights=weights)
+            for name in by_name[0]
         }
     )
 
