@@ -6,7 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.home import ARTIFACTS, MLFLOW_FILE
 from search.redact import redacted
+from search.sqlite_url import sqlite_url
 
 UI_PORT = 5000  # `lockstep ui` serves on it, and links to a local store point at it
 
@@ -43,19 +45,24 @@ class Settings:
         return self.folder(study) / "figures"
 
     @property
+    def place(self) -> Path:
+        """The home's absolute path, without symbolic links."""
+        return Path(os.path.realpath(self.home))
+
+    @property
     def mlflow_uri(self) -> str:
         """The URI of the MLflow server or of the store in home."""
-        return self.tracking_uri or f"sqlite:///{self.mlflow_file}"
+        return self.tracking_uri or sqlite_url(self.mlflow_file)
 
     @property
     def mlflow_file(self) -> Path:
         """The SQLite file of the MLflow store in home."""
-        return self.home.resolve() / "mlflow.db"
+        return self.place / MLFLOW_FILE
 
     @property
     def artifacts(self) -> Path:
         """The folder of the MLflow artifacts in home."""
-        return self.home.resolve() / "artifacts"
+        return self.place / ARTIFACTS
 
     @property
     def ui_address(self) -> str:

@@ -5,11 +5,14 @@ Several studies are compared in `compare_studies.py`.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from core.datasets.splits import Splits
 from core.trainer.result import Status
+from search.commands.home import readable
 from search.commands.session import results_of
 from search.commands.study_data import load_data
 from search.console import Console, table
@@ -28,6 +31,7 @@ from search.tracking.views import view_urls
 from search.trials.finals import Finals
 from search.trials.finished_trial import FinishedTrial, ranked
 
+HEAT_MAPS = "heat_maps.png"
 SHOWN = 10  # the most trials in the table
 
 
@@ -39,7 +43,8 @@ class Comparison:
     finals: the results of the finalists, None if there are none.
     compare_url, charts_url: links into the MLflow UI, None before the first launch has ended (see
         `view_urls`).
-    heat_maps: the path of the picture.
+    heat_maps: the path of the picture, None if there is none because the home can only be read.
+    drawn: whether the picture is new; if not, the last launch drew it.
     """
 
     spec: StudySpec
@@ -50,7 +55,8 @@ class Comparison:
     data: Splits
     compare_url: str | None
     charts_url: str | None
-    heat_maps: str
+    heat_maps: str | None
+    drawn: bool
 
     def as_json(self) -> dict[str, Any]:
         """Return what `--json` prints."""
@@ -97,7 +103,6 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
         raise NothingToShowError(
             f"study {spec.name} has no completed trial yet: run `lockstep launch {spec.argument}`"
         )
-    tracker = load_tracker(spec, settings, "lockstep compare")
     data = load_data(spec, settings, console.say)
     if data.digest != study.data_digest:
         raise LockstepError(
@@ -108,12 +113,12 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
     if data.scaling.scale is not study.scale:
         change = scale_changed(study.scale, data.scaling.scale)
         raise LockstepError(f"study {spec.name} was started with another study file ({change})")
-    scores = validation_scores(ranking, results_of(tracker), data, spec.model)
-    folder = settings.figures(spec.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    picture = folder / "heat_maps.png"
-    picture.write_bytes(heat_maps(finished, spec.search.objective))
-    urls = view_urls(tracker, settings.ui_address)
+    with readable(settings, lambda sentence: console.say(f"note     {sentence}\n")) as places:
+        tracker = load_tracker(spec, places, "lockstep compare")
+        scores = validation_scores(ranking, results_of(tracker), data, spec.model)
+        urls = view_urls(tracker, settings.ui_address)
+    picture = settings.figures(spec.name) / HEAT_MAPS
+    drawn = _written(picture, heat_maps(finished, spec.search.objective))
     if study.budget is not None and len(finished) < study.budget:
         console.say(f"{len(finished):,} of {study.budget:,} trials are finished so far\n")
     return Comparison(
@@ -125,8 +130,22 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
         data=data,
         compare_url=urls.get(SIDE_VIEW),
         charts_url=urls.get(BEST_VIEW),
-        heat_maps=str(picture),
+        heat_maps=str(picture) if drawn or picture.is_file() else None,
+        drawn=drawn,
     )
+
+
+def _written(file: Path, content: bytes) -> bool:
+    """Write a file; return False if it can only be read. Raises OSError if it cannot be written
+    for another reason."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        return False
+    return True
 
 
 def summary(comparison: Comparison) -> str:
@@ -166,10 +185,18 @@ def summary(comparison: Comparison) -> str:
             "",
             *note(spec, comparison.trials, choice, comparison.finals),
             "",
-            f"heat maps   {comparison.heat_maps}",
+            f"heat maps   {_picture(comparison)}",
             *views,
         ]
     )
+
+
+def _picture(comparison: Comparison) -> str:
+    """Return where the heat maps are, in words if they could not be drawn."""
+    if comparison.heat_maps is None:
+        return "none, because the home can only be read"
+    by_launch = "" if comparison.drawn else " (as launch drew them: the home can only be read)"
+    return f"{comparison.heat_maps}{by_launch}"
 
 
 def _cells(standing: Standing, choice: Choice, spec: StudySpec) -> list[str]:

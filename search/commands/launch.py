@@ -108,7 +108,9 @@ def run_study(
     console.say(f"  scaling {scaling_in_words(spec, data)}")
     for remark in remarks:
         console.say(f"  note    {remark}")
+    new = "" if settings.place.exists() else ", which is new"
     with open_session(spec, data, settings, console) as session:
+        console.say(f"  home    {settings.place}{new}")
         report = _run(session)
     report.seconds.total = time.perf_counter() - started
     return report

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from search.commands.home import readable
 from search.console import table
 from search.model.champion import load_champion
 from search.model.inputs import ROWS, read_input
@@ -68,9 +69,11 @@ def predict(
     Raises LockstepError if there is no champion or a file cannot be read. Nothing is predicted
     unless all files can be read.
     """
-    tracker = load_tracker(spec, settings, "lockstep predict")
-    champion = load_champion(tracker, spec)
-    rows, inputs, notes = [], [], []
+    notes: list[str] = []
+    with readable(settings, notes.append) as places:
+        tracker = load_tracker(spec, places, "lockstep predict")
+        champion = load_champion(tracker, spec)
+    rows, inputs = [], []
     for path in paths:
         X = read_input(path, champion.expected, invert)
         rows.append(X)

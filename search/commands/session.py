@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from core.datasets.splits import Splits
 from core.trainer.pruning import Schedule
+from search.commands.home import settle
 from search.commands.interrupts import InterruptedStudyError, StopRequest, stop_requests
 from search.console import Console, Progress
 from search.errors import LockstepError
@@ -16,6 +17,7 @@ from search.spec.objective import Objective
 from search.spec.study_spec import StudySpec
 from search.study.opening import open_study
 from search.study.search_study import SearchStudy
+from search.tracking.place import check_place
 from search.tracking.results import read_results
 from search.tracking.store import answering, impatient, open_tracker
 from search.tracking.tracker import Tracker
@@ -116,10 +118,12 @@ def open_session(
     spec: StudySpec, data: Splits, settings: Settings, console: Console
 ) -> Iterator[Session]:
     """Hold the study's lease and handle requests to stop. Raises LockstepError."""
+    check_place(settings)
     with (
         stop_requests(console.say) as stop,
         open_study(spec, settings, data.digest, data.scaling.scale) as study,
     ):
+        settle(settings, spec.name, lambda sentence: console.say(f"  note    {sentence}"))
         yield Session(study.spec, data, settings, console, study, stop)
 
 

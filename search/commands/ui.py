@@ -13,6 +13,7 @@ import urllib.request
 import webbrowser
 from collections.abc import Callable
 
+from search.commands.home import readable
 from search.errors import LockstepError
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
@@ -26,6 +27,10 @@ HOST = "127.0.0.1"
 READY_SECONDS = 60.0
 # Job execution would start eight processes that survive a SIGTERM, and the UI does not need them.
 _QUIET_SERVER = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+_COPY = (
+    "The home can only be read, or a study runs in it that was started in another place: the UI "
+    "shows a copy of its MLflow store as it is now, and what you change there is not kept."
+)
 
 
 def free_port(wanted: int) -> int:
@@ -52,6 +57,16 @@ def serve(
     If the study is on an MLflow server, only links to its UI are printed. Raises LockstepError.
     """
     load_study(spec, settings)  # raises an error that says what to do if it was never launched
+    with readable(settings, say) as places:
+        if places is not settings:
+            say(_COPY)
+        _serve(spec, places, port, browser, say)
+
+
+def _serve(
+    spec: StudySpec, settings: Settings, port: int, browser: bool, say: Callable[[str], None]
+) -> None:
+    """Serve the UI of a store that can be read; see `serve`."""
     tracker = load_tracker(spec, settings, "lockstep ui")
     if settings.mlflow_uri.startswith(("http://", "https://")):
         _show(settings.ui_address, tracker, browser, say)

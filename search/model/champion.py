@@ -3,6 +3,7 @@ registry."""
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,8 +52,9 @@ def load_champion(tracker: Tracker, spec: StudySpec) -> Champion:
             f"study {name} has no model yet: run `lockstep retrain {spec.argument}` first"
         ) from error
     mlflow.set_tracking_uri(tracker.uri)
-    with quiet():
-        model = mlflow.pyfunc.load_model(f"models:/{name}/{version.version}")
+    # MLflow writes a file beside the model that it loads, and the home may be one to read only.
+    with quiet(), tempfile.TemporaryDirectory() as folder:
+        model = mlflow.pyfunc.load_model(f"models:/{name}/{version.version}", dst_path=folder)
     known = model.metadata.metadata or {}
     shape = known.get("image_shape")
     features = model.metadata.signature.inputs.inputs[0].shape[-1]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from core.datasets.checks import listed, shown_name
 from core.datasets.scaling import Scale
+from search.home import unfit
 from search.proposal.facts import FEWEST_OF_A_CLASS, Facts
 from search.proposal.ranges import MOMENTUM, VALIDATION_FRACTION, Axis, Ranges
 from search.wording import counted
@@ -25,8 +26,10 @@ _LENGTH = 64  # of a study's name
 
 def study_name(file: str) -> str:
     """Return the name of a file, without its suffix, as a study may be called."""
-    name = re.sub(r"[^a-z0-9._-]+", "-", Path(file).stem.lower())
-    return name.lstrip("._-")[:_LENGTH].rstrip("-") or "study"
+    name = re.sub(r"[^a-z0-9._-]+", "-", Path(file).stem.lower()).lstrip("._-")
+    if unfit(name.rstrip(".-")) is not None:
+        name = f"study-{name}"
+    return name[:_LENGTH].rstrip(".-") or "study"
 
 
 def study_text(name: str, facts: Facts, ranges: Ranges, folder: Path) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from search.home import unfit
 from search.spec.messages import shortened
 
 LARGEST = 1e6  # the largest learning rate or weight decay
@@ -20,8 +21,18 @@ BatchSize = Annotated[Integer, Field(ge=1, le=10**9)]
 Seed = Annotated[Integer, Field(ge=0, lt=2**32)]
 Line = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Label = Integer | Line
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 
+
+def _fit(name: str) -> str:
+    """Return a study's name unchanged. Raises ValueError if a folder cannot have it."""
+    if (reason := unfit(name)) is not None:
+        raise ValueError(f"{name!r}: {reason}: give another name")
+    return name
+
+
+Name = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$"), AfterValidator(_fit)
+]
 
 _Value = TypeVar("_Value")
 

@@ -26,7 +26,7 @@ def not_launched(study: str, settings: Settings) -> str:
     """Return the error message for a study that was never launched."""
     return (
         f"study {study} has not been launched: run `lockstep launch` on its file first "
-        f"(home is {settings.home})"
+        f"(home is {settings.place})"
     )
 
 

@@ -7,7 +7,9 @@ import fcntl
 import os
 import sqlite3
 
+from search.home import STORE_LOCK, UNFINISHED, UNFINISHED_FILES
 from search.settings import Settings
+from search.sqlite_url import sqlite_url
 
 
 def make_store(settings: Settings) -> None:
@@ -23,13 +25,13 @@ def make_store(settings: Settings) -> None:
     if file.exists():
         return
     settings.home.mkdir(parents=True, exist_ok=True)
-    with file.with_suffix(".lock").open("a") as lock:
+    with file.with_name(STORE_LOCK).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another study's launch may be creating it
         if file.exists():
             return
         _remove_unfinished(settings)
-        unfinished = file.with_suffix(".new")
-        MlflowClient(f"sqlite:///{unfinished}").search_experiments(max_results=1)
+        unfinished = file.with_name(UNFINISHED)
+        MlflowClient(sqlite_url(unfinished)).search_experiments(max_results=1)
         with contextlib.closing(sqlite3.connect(unfinished)) as connection:
             # The file keeps this mode, in which readers such as the UI do not block the driver.
             connection.execute("PRAGMA journal_mode=WAL")
@@ -39,5 +41,5 @@ def make_store(settings: Settings) -> None:
 
 def _remove_unfinished(settings: Settings) -> None:
     """Remove the files that an interrupted call of `make_store` left behind."""
-    for left in settings.mlflow_file.parent.glob("mlflow.new*"):
-        left.unlink()
+    for name in UNFINISHED_FILES:
+        settings.mlflow_file.with_name(name).unlink(missing_ok=True)

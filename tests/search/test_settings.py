@@ -49,6 +49,8 @@ def test_where_the_ui_is(uri: str | None, address: str) -> None:
         ("http://me:p:w@host", "http://me:***@host"),
         ("http://pw:pw@host", "http://pw:***@host"),
         ("http://me:@host", "http://me:@host"),
+        ("/a/me:b@host/q?token=c&d", "/a/me:b@host/q?token=c&d"),
+        ("sqlite:////me:b@host/x&token=c/y", "sqlite:////me:b@host/x&token=c/y"),
         ("", ""),
     ],
 )
