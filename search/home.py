@@ -1,4 +1,4 @@
-"""The names of the files and folders that every home has, which no study may have."""
+"""The names of the files and folders in a home, and which names a study may therefore not have."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ MLFLOW_FILE = "mlflow.db"  # MLflow's store
 UNFINISHED = "mlflow.new"  # the store while it is made
 STORE_LOCK = "mlflow.lock"  # held by the process that makes it
 ARTIFACTS = "artifacts"  # the files of MLflow's runs
+JOURNAL = "study.journal"  # Optuna's, in the folder of a study
 
 _SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")  # SQLite puts such files beside a database
 UNFINISHED_FILES = tuple(f"{UNFINISHED}{suffix}" for suffix in _SQLITE_SUFFIXES)

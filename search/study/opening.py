@@ -13,6 +13,7 @@ from core.datasets.scaling import Scale
 from search.errors import LockstepError, NothingToShowError, StudyChangedError
 from search.settings import Settings
 from search.spec.study_spec import StudySpec, differences
+from search.study.copies import check_is_no_copy
 from search.study.file_lease import file_lease
 from search.study.search_study import SearchStudy
 from search.study.storage import (
@@ -53,6 +54,7 @@ def open_study(
         opened = SearchStudy(study, storage, spec)
         new = not opened.finished()
         _check_unchanged(study, spec, data_digest, scale)
+        check_is_no_copy(study, settings)
         try:
             yield opened
         except (LockstepError, OSError):

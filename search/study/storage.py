@@ -10,6 +10,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from search.errors import LockstepError, NothingToShowError, first_line
+from search.home import JOURNAL
 from search.postgres import connect_args, is_postgres
 from search.redact import hidden, redacted
 from search.settings import Settings
@@ -32,7 +33,7 @@ def not_launched(study: str, settings: Settings) -> str:
 
 def _journal(study: str, settings: Settings) -> Path:
     """Return the path of a study's journal in the home."""
-    return settings.folder(study) / "study.journal"
+    return settings.folder(study) / JOURNAL
 
 
 def open_storage(study: str, settings: Settings, *, repair: bool) -> BaseStorage:

@@ -11,6 +11,7 @@ URL_ATTRIBUTE = "mlflow.run"
 SPEC_ATTRIBUTE = "lockstep.spec"
 DATA_ATTRIBUTE = "lockstep.data_digest"  # a registered model has a tag of the same name
 SCALE_ATTRIBUTE = "lockstep.scale"  # studies that were stored without it scale nothing
+PLACE_ATTRIBUTE = "lockstep.place"  # the home that last wrote to an MLflow server, and that server
 TEST_ATTRIBUTE = "lockstep.test_evaluations"
 FINALISTS_ATTRIBUTE = "lockstep.finalists"
 # The latest cohort: the number of its first trial, and one more than that of its last.
