@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import ready_store
 from hypothesis import settings
 
 from core.datasets.mnist import DATA_DIR_VARIABLE
@@ -18,6 +19,14 @@ settings.load_profile("lockstep")
 # A suite in the background inherits that Ctrl-C is ignored; the programs that it tests shall not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+ready_store.use()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Provide MLflow's empty database before other processes of the tests are started."""
+    if not hasattr(config, "workerinput"):
+        config.add_cleanup(ready_store.provided())
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import pytest
 from command import HUNG, LOCKSTEP, Process, environment, lockstep, start
 from kernels import VARIABLE, kernels_taken
 from process_groups import alive_in_group, wait_until, workers_in_group, zombies_of
+from ready_store import OWN
 from small_study import small_study, write_study
 from stored import configurations, optuna_trials, runs, scores
 
@@ -32,7 +33,7 @@ def launch_and_kill(path: Path, chance: random.Random) -> int:
     # A fifth while Python starts and imports, the rest while it trains, records and reports.
     cold = chance.random() < 0.2
     driver = start(
-        "launch", str(path), cwd=path.parent, variables={"PYTHONFAULTHANDLER": "1"},
+        "launch", str(path), cwd=path.parent, variables={"PYTHONFAULTHANDLER": "1", **OWN},
         stdout=subprocess.DEVNULL, new_group=True, cold=cold,
     )  # fmt: skip
     try:

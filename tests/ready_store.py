@@ -1,0 +1,50 @@
+"""MLflow's empty database, made once for all tests: it takes a second, and hundreds need one.
+
+What is copied is what `make_store` made. Commands that are started cold make theirs themselves, and
+so do those whose variable is empty.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from search.settings import Settings
+from search.tracking import sqlite_file, store
+
+VARIABLE = "TESTS_MLFLOW_STORE"  # the folder where it is, for all processes of the tests
+OWN = {VARIABLE: ""}  # for a command that shall make its own
+
+
+def provided() -> Callable[[], None]:
+    """Say where the database will be, and use it here; return what removes it again."""
+    folder = tempfile.mkdtemp(prefix="lockstep-store-")
+    os.environ[VARIABLE] = folder
+    use()
+    return functools.partial(shutil.rmtree, folder, ignore_errors=True)
+
+
+def use() -> None:
+    """Make the new stores of this process copies of the database."""
+    folder = os.environ.get(VARIABLE)
+    if not folder:
+        return
+
+    def copy(settings: Settings) -> None:
+        if settings.mlflow_file.exists():
+            return
+        made = Settings(home=Path(folder))
+        with FileLock(f"{folder}/tests.lock"):
+            sqlite_file.make_store(made)
+        settings.home.mkdir(parents=True, exist_ok=True)
+        unfinished = settings.mlflow_file.with_suffix(f".{os.getpid()}")
+        shutil.copyfile(made.mlflow_file, unfinished)
+        os.replace(unfinished, settings.mlflow_file)
+
+    store.make_store = copy
