@@ -73,7 +73,7 @@ def _read_text(path: Path, as_text: Collection[str]) -> Frame:
     _check_size(path, lines, len(names))
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # pandas only warns of rows that are too long
-        return pd.read_csv(
+        frame = pd.read_csv(
             path,
             sep=delimiter,
             names=list(range(len(names))),  # so that pandas renames none
@@ -85,7 +85,10 @@ def _read_text(path: Path, as_text: Collection[str]) -> Frame:
             skipinitialspace=True,
             low_memory=False,
             encoding="utf-8",
-        ).set_axis(names, axis=1)
+        )
+    # A copy has one block of memory for all columns of a kind: what follows is then quick, also
+    # for a hundred thousand columns.
+    return frame.set_axis(names, axis=1).copy()
 
 
 def _read_parquet(path: Path) -> Frame:

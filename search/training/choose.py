@@ -1,4 +1,4 @@
-"""The choice of an executor: processes on this machine, or a Dask cluster."""
+"""The choice of an executor: this machine, or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from search.training.dask_cluster import LOCAL, connected
 from search.training.dask_executor import DaskExecutor
 from search.training.executor import Executor, Folds
 from search.training.processes import processes
+from search.training.small_work import SmallWorkFirst
 from search.wording import counted
 
 
@@ -20,8 +21,8 @@ def open_executor(
 ) -> Iterator[Executor]:
     """Open the executor that the settings name. Raises LockstepError if it cannot be opened."""
     if settings.cluster is None:
-        with processes(folds, settings.workers) as executor:
-            yield executor
+        with processes(folds, settings.workers) as pool:
+            yield SmallWorkFirst(folds, pool)
         return
     with connected(settings, say) as client:
         yield DaskExecutor(folds, client, settings.cluster)

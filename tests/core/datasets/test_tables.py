@@ -250,10 +250,10 @@ def test_a_hundred_thousand_columns(tmp_path: Path) -> None:
     path = table(tmp_path, f"{header},class\n{rows}")
     start = time.process_time()
     assert read(path).train.X.shape == (20, n)
+    assert time.process_time() - start < 60
     with pytest.raises(DataError, match=r"its columns are c0, .* more") as caught:
         read(path, label="klass")
     assert len(str(caught.value)) < len(str(path)) + 400
-    assert time.process_time() - start < 60
 
 
 @pytest.mark.parametrize(

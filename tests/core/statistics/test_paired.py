@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import ttest_rel
@@ -59,6 +59,7 @@ def test_mcnemar_tests_count_the_discordant_examples() -> None:
             assert p[k] < exact <= 2 * p[k]
 
 
+@settings(max_examples=15)  # statsmodels takes its time
 @given(arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 1)))
 def test_holm_is_statsmodels(p: np.ndarray) -> None:
     np.testing.assert_allclose(holm(p), multipletests(p, method="holm")[1], atol=1e-15)
