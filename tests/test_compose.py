@@ -16,8 +16,9 @@ import jsonschema
 import optuna
 import pytest
 import requests
+import warm
 import yaml
-from command import HUNG, REPOSITORY, lockstep
+from command import HUNG, REPOSITORY, Finished, lockstep
 from mlflow import MlflowClient
 from services import COMPOSE, PASSWORD, PATH, Services, compose, driver, services
 from small_study import Options, small_study, write_study
@@ -98,10 +99,10 @@ def test_the_mlflow_server_answers_at_once(up: Services) -> None:
     assert min(times[1:]) < 0.03, "is uvloop installed?"
 
 
-def run(up: Services, command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=cwd, env=up.environment("driver"), text=True, capture_output=True, timeout=HUNG
-    )
+def run(up: Services, command: list[str], cwd: Path) -> Finished:
+    process = started(up, command, cwd)
+    out, err = process.communicate(timeout=HUNG)
+    return Finished(process.returncode, out, err)
 
 
 def trials(up: Services, study: str) -> list[optuna.trial.FrozenTrial]:
@@ -145,7 +146,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> dict[object, object]:
     return dict(scores(folder / "runs", "small"))
 
 
-def wait_for(up: Services, study: str, n: int, process: subprocess.Popen[str]) -> None:
+def wait_for(up: Services, study: str, n: int, process: warm.Process) -> None:
     deadline = time.monotonic() + HUNG
     while len(trials(up, study)) < n:
         assert process.poll() is None, process.communicate()
@@ -153,7 +154,7 @@ def wait_for(up: Services, study: str, n: int, process: subprocess.Popen[str]) -
         time.sleep(0.2)
 
 
-def wait_for_task(up: Services, process: subprocess.Popen[str]) -> None:
+def wait_for_task(up: Services, process: warm.Process) -> None:
     """Until a worker is training."""
     with distributed.Client(f"tcp://127.0.0.1:{up.ports['8786']}", set_as_default=False) as client:
         deadline = time.monotonic() + HUNG
@@ -163,10 +164,11 @@ def wait_for_task(up: Services, process: subprocess.Popen[str]) -> None:
             time.sleep(0.1)
 
 
-def started(up: Services, command: list[str], cwd: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command, cwd=cwd, env=up.environment("driver"), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+def started(up: Services, command: list[str], cwd: Path) -> warm.Process:
+    program, *arguments = command
+    return warm.start(
+        Path(program), arguments, cwd=cwd, environment=up.environment("driver"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, new_group=False,
     )  # fmt: skip
 
 
@@ -214,7 +216,7 @@ def test_what_stays_away_stops_the_driver_and_the_same_command_continues(
                 up.kill(f"worker-{n}")
                 up.start("worker", f"worker-{n}")
     finished = run(up, command, tmp_path)
-    assert finished.returncode == 0, finished.stderr
+    assert finished.code == 0, finished.err
     assert_whole(up, study, local)
 
 
@@ -233,13 +235,13 @@ def test_two_drivers_and_no_password_anywhere(
     first = started(up, driver(up, str(path), *urls, "--json", home=home), tmp_path)
     wait_for(up, study, 1, first)
     second = run(up, driver(up, str(path), *urls, home=tmp_path / "second"), tmp_path)
-    assert second.returncode == 2
-    assert f"study {study} is being run by process {first.pid} on " in second.stderr
-    assert ", since 20" in second.stderr
+    assert second.code == 2
+    assert f"study {study} is being run by process {first.pid} on " in second.err
+    assert ", since 20" in second.err
     out, err = first.communicate(timeout=HUNG)
     assert first.returncode == 0, (out, err)
     assert_whole(up, study, local)
-    written = [text.encode() for text in (out, err, second.stdout, second.stderr)]
+    written = [text.encode() for text in (out, err, second.out, second.err)]
     written += [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
     written += [file.read_bytes() for file in up.folder.glob("*.log")]
     written += [file.read_bytes() for file in (up.folder / "artifacts").rglob("*.*")]
@@ -266,12 +268,12 @@ def assert_through_all_services(up: Services, tmp_path: Path, study: str, *data:
     text = text.replace("[25, 50, 100, 200, 400, 800, 1600]", "[200, 800]")
     path = write_study(tmp_path, re.sub(r"points = \d+", "points = 2", text))
     finished = run(up, [*driver(up, str(path), *data, home=tmp_path / "runs"), "--json"], tmp_path)
-    assert finished.returncode == 0, finished.stderr
+    assert finished.code == 0, finished.err
     home = tmp_path / "local"
     local = lockstep("launch", str(path), *data, "--home", str(home), cwd=tmp_path)
     assert local.code == 0, local.err
     expected = dict(scores(home, study))
-    assert json.loads(finished.stdout)["trials"]["complete"] == len(expected) >= 4
+    assert finished.json["trials"]["complete"] == len(expected) >= 4
     assert_whole(up, study, expected)
 
 

@@ -21,8 +21,7 @@ Values = npt.NDArray[np.floating[Any]]
 # The first two are by Okabe and Ito, and can be told apart with every kind of colour vision.
 BLUE, VERMILION, INK, MUTED, GREY = "#0072B2", "#D55E00", "#222222", "#6E6E6E", "#DDDDDD"
 STYLE: Any = {
-    "figure.dpi": 110, "figure.constrained_layout.use": True, "savefig.facecolor": "white",
-    "savefig.dpi": "figure",
+    "figure.dpi": 110, "figure.constrained_layout.use": True, "figure.facecolor": "white",
     "font.family": "DejaVu Sans", "font.size": 9, "text.usetex": False,
     "text.parse_math": False,  # class names may hold dollars
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": MUTED,
@@ -47,8 +46,11 @@ def style() -> Iterator[None]:
 
 def png(figure: Any) -> bytes:
     """Return a figure as PNG bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})  # omit Matplotlib's version
+    # `savefig` would draw twice, once to lay the figure out. Matplotlib's version is omitted.
+    FigureCanvasAgg(figure).print_png(stream, metadata={"Software": None})
     return stream.getvalue()
 
 
