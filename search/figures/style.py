@@ -50,7 +50,8 @@ def png(figure: Any) -> bytes:
 
     stream = io.BytesIO()
     # `savefig` would draw twice, once to lay the figure out. Matplotlib's version is omitted.
-    FigureCanvasAgg(figure).print_png(stream, metadata={"Software": None})
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.print_png(stream, metadata={"Software": None})
     return stream.getvalue()
 
 

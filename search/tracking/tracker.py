@@ -20,6 +20,7 @@ from core.trainer.result import Curves, Status
 from search.figures.picture_choice import weight_pictures
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
+from search.tracking.broken_answers import again_if_broken_off
 from search.tracking.names import (
     NOTE_TAG,
     PARENT_TAG,
@@ -123,10 +124,16 @@ class Tracker:
 
         replaces: a run of the same trial to be deleted first; by default, the one that a killed
         driver left, if there is one.
+
+        If the server broke off while it was written, it is written again; see `delete_strays`.
         """
         replaced = replaces or self.known.leftovers.get(trial.number)
         if replaced is not None:
             self.client.delete_run(replaced)
+        return again_if_broken_off(lambda: self._write_trial(trial, outcome, data))
+
+    def _write_trial(self, trial: PlannedTrial, outcome: Outcome, data: Splits) -> str:
+        """Write the complete run of a trial, and return its id."""
         result, spread = outcome.result, outcome.spread
         tags = {TRIAL_TAG: str(trial.number), STATUS_TAG: status_sentence(result)}
         run_id = self.start_run(run_name(trial, self._spec, result), "trial", tags)
