@@ -119,14 +119,14 @@ def recorded(home: Path) -> dict[object, object]:
 
 
 LONG = {
-    "halving": small_study(epochs=900, pruner="halving", min_epochs=100),
+    "halving": small_study(epochs=540, pruner="halving", min_epochs=60),
     "tpe and hyperband": small_study(
-        epochs=400,
+        epochs=240,
         sampler="tpe",
-        trials=40,
-        cohort=16,
+        trials=24,
+        cohort=8,
         pruner="hyperband",
-        min_epochs=50,
+        min_epochs=30,
         replicates=2,
         finalists=2,
     ),
