@@ -105,6 +105,12 @@ class Progress:
             self._last_line = now
             self._console.say(f"{self._text()} ({now - self._started:.0f} s)")
 
+    def counted(self, done: int) -> None:
+        """Set how many things are done, some of which needed no training."""
+        if done > self._done:
+            self._done = done - 1
+            self.recorded(self._best)
+
     def _text(self) -> str:
         """Return how many things are done of how many, and the best so far."""
         total, things = self._workload.total, self._workload.things

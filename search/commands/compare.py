@@ -30,6 +30,7 @@ from search.tracking.store import load_tracker
 from search.tracking.views import view_urls
 from search.trials.finals import Finals
 from search.trials.finished_trial import FinishedTrial, ranked
+from search.trials.repeats import distinct, exhausted
 
 HEAT_MAPS = "heat_maps.png"
 SHOWN = 10  # the most trials in the table
@@ -39,7 +40,8 @@ SHOWN = 10  # the most trials in the table
 class Comparison:
     """The result of comparing the trials of one study.
 
-    trials: best first, and those without a rank last.
+    trials: best first, and those without a rank last. Of those with the same configuration only
+        one has scores.
     finals: the results of the finalists, None if there are none.
     compare_url, charts_url: links into the MLflow UI, None before the first launch has ended (see
         `view_urls`).
@@ -86,6 +88,7 @@ def _row(trial: FinishedTrial) -> dict[str, Any]:
         "best_epoch": trial.best_epoch,
         "stopped_epoch": trial.stopped_epoch,
         "run_id": trial.run_id,
+        "repeats": trial.repeats,
         **(asdict(trial.spread) if trial.spread else {}),
     }
 
@@ -98,7 +101,8 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
     """
     study = load_study(spec, settings)
     finished = study.finished()
-    ranking = ranked(finished, spec.search.objective)
+    different = distinct(finished, spec.search.objective)
+    ranking = ranked(different, spec.search.objective)
     if not ranking:
         raise NothingToShowError(
             f"study {spec.name} has no completed trial yet: run `lockstep launch {spec.argument}`"
@@ -118,12 +122,14 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
         scores = validation_scores(ranking, results_of(tracker), data, spec.model)
         urls = view_urls(tracker, settings.ui_address)
     picture = settings.figures(spec.name) / HEAT_MAPS
-    drawn = _written(picture, heat_maps(finished, spec.search.objective))
-    if study.budget is not None and len(finished) < study.budget:
+    drawn = _written(picture, heat_maps(different, spec.search.objective))
+    unfinished = study.budget is not None and len(finished) < study.budget
+    if unfinished and exhausted(spec, finished) is None:
         console.say(f"{len(finished):,} of {study.budget:,} trials are finished so far\n")
     return Comparison(
         spec=spec,
-        trials=ranking + [trial for trial in finished if trial.status is not Status.COMPLETED],
+        trials=ranked(finished, spec.search.objective)
+        + [trial for trial in finished if trial.status is not Status.COMPLETED],
         scores=scores,
         choice=choose(scores, spec.search.objective, spec.search.seed),
         finals=study.finals(),

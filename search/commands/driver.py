@@ -68,9 +68,16 @@ class Driver:
             stop.honour()
             self.seconds.training += run.seconds
             study.add_minutes((time.perf_counter() - self._started) / 60)
-            self.start(study.next_cohort())
+            self.start(self._next_cohort())
         if finalists := study.finalists_due():
             self._judge(tracker, finalists)
+
+    def _next_cohort(self) -> list[PlannedTrial]:
+        """Return the next cohort, and count the trials before it that repeat a known one."""
+        cohort = self._session.study.next_cohort()
+        self.finished = {trial.number: trial for trial in self._session.study.finished()}
+        self._progress.counted(len(self.finished))
+        return cohort
 
     def _judge(self, tracker: Tracker, finalists: list[FinishedTrial]) -> None:
         """Train the finalists again with fresh seeds, which did not choose them, and rank them."""

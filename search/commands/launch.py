@@ -29,6 +29,7 @@ from search.tracking.views import share_table, view_urls
 from search.training.choose import where_trained
 from search.trials.finals import Finals
 from search.trials.finished_trial import FinishedTrial, ranked
+from search.trials.repeats import trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,8 @@ class LaunchReport:
                 "logging": round(self.seconds.logging, 3),
             },
             "finals": self.finals and self.finals.as_json(),
-            "epochs": sum(trial.stopped_epoch for trial in self.trials),
+            "epochs": sum(trial.stopped_epoch for trial in trained(self.trials)),
+            "repeats": len(self.trials) - len(trained(self.trials)),
             "out_of_time": self.out_of_time,
             "mlflow": self.mlflow,
         }
@@ -119,11 +121,13 @@ def run_study(
 def _run(session: Session) -> LaunchReport:
     """Train and record what the open study lacks, and write its report."""
     study, console, settings = session.study, session.console, session.settings
-    finished = {trial.number: trial for trial in study.finished()}
-    console.say(f"  search  {_search_line(study, len(finished), settings)}")
+    console.say(f"  search  {_search_line(study, len(study.finished()), settings)}")
+    if few := _few_configurations(study.spec):
+        console.say(f"  note    {few}")
     with ExitStack() as stack:
         driver = None
         cohort = study.next_cohort()
+        finished = {trial.number: trial for trial in study.finished()}
         if cohort or study.finalists_due():
             workload = Workload(study.budget, study.planned_epochs)
             bar = console.progress(workload, len(finished), study.epochs_trained)
@@ -132,9 +136,10 @@ def _run(session: Session) -> LaunchReport:
             driver = Driver(session, training, progress)
             driver.start(cohort)  # The cohort trains while MLflow is opened, which takes seconds.
         tracker = stack.enter_context(session.tracker(finished))
-        if lost := len(finished) - len(tracker.known.active):
+        runs = trained(finished.values())
+        if lost := len(runs) - len(tracker.known.active):
             console.say(
-                f"  note    {lost:,} of {len(finished):,} runs are no longer in MLflow: "
+                f"  note    {lost:,} of {len(runs):,} runs are no longer in MLflow: "
                 f"`lockstep sync {session.spec.argument}` writes them again"
             )
         share_table(tracker, session.spec.search.objective)
@@ -194,6 +199,17 @@ def _search_line(study: SearchStudy, n_finished: int, settings: Settings) -> str
         parts.append(f"{search.minutes:g} minutes")
     line = ", ".join([*parts, where_trained(settings)])
     return f"{line}; {n_finished:,} already done" if n_finished else line
+
+
+def _few_configurations(spec: StudySpec) -> str | None:
+    """Return a sentence if there are fewer configurations to try than trials are planned."""
+    there, trials = spec.configurations(), spec.search.trials
+    if there is None or trials is None or there >= trials:
+        return None
+    return (
+        f"there are only {there:,} configurations, fewer than search.trials = {trials:,}: none is "
+        "trained twice, and the search ends when all are tried"
+    )
 
 
 _OUT_OF_TIME = (

@@ -22,6 +22,7 @@ from search.tracking.tracker import Artifact, Tracker
 from search.tracking.view_format import COMPARED
 from search.tracking.views import log_weight_images, share_views, view_urls
 from search.trials.finished_trial import FinishedTrial, ranked
+from search.trials.repeats import distinct
 
 BEST = 10  # the most trials whose weight images are shown together in the UI
 FIGURES = "figures"  # the folder of the figures among the artifacts of the parent run
@@ -37,11 +38,12 @@ def write_report(
     """
     spec = study.spec
     trials = study.finished()
-    ranking = ranked(trials, spec.search.objective)
+    different = distinct(trials, spec.search.objective)
+    ranking = ranked(different, spec.search.objective)
     results = results_of(tracker)
     scores = validation_scores(ranking, results, data, spec.model) if ranking else None
     choice = None if scores is None else choose(scores, spec.search.objective, spec.search.seed)
-    files = list(study_figures(spec, trials, scores.trials if scores else [], results, data))
+    files = list(study_figures(spec, different, scores.trials if scores else [], results, data))
     folder = settings.figures(spec.name)
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:

@@ -34,6 +34,7 @@ from search.tracking.store import load_tracker
 from search.tracking.tracker import Artifact, Tracker
 from search.trials.finished_trial import FinishedTrial, RungScores, ranked
 from search.trials.outcome import scores_at
+from search.trials.repeats import distinct
 from search.trials.results import Results
 
 Rule = Literal["best", "one-se"]
@@ -164,7 +165,8 @@ def _choose(
         finals = study.finals()
         best = finals.winner.trial if finals else ranking[0].number
         return next(trial for trial in ranking if trial.number == best)
-    scores = validation_scores(ranking, results, data, spec.model)
+    different = ranked(distinct(ranking, spec.search.objective), spec.search.objective)
+    scores = validation_scores(different, results, data, spec.model)
     return choose(scores, spec.search.objective, spec.search.seed).one_se.trial
 
 

@@ -24,6 +24,7 @@ from search.tracking.tracker import Tracker
 from search.training.choose import open_executor
 from search.training.cohort import Cohort, Training
 from search.trials.finished_trial import FinishedTrial
+from search.trials.repeats import trained
 from search.trials.results import Results
 from search.trials.trial import PlannedTrial
 
@@ -49,7 +50,7 @@ class Session:
         finished: the recorded trials, by number. Raises LockstepError, also instead of the errors
         of MLflow when its server does not answer.
         """
-        runs = {number: trial.run_id for number, trial in finished.items()}
+        runs = {trial.number: trial.run_id for trial in trained(finished.values())}
         tracker = open_tracker(self.spec, self.settings, runs)
         try:
             with answering(self.settings):

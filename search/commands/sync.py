@@ -24,6 +24,7 @@ from search.study.storage import check_launched
 from search.tracking.results import read_results
 from search.tracking.tracker import Tracker
 from search.trials.finished_trial import FinishedTrial
+from search.trials.repeats import trained
 
 CLOSE = 1e-3  # the relative tolerance, because other machines may round differently
 
@@ -32,7 +33,7 @@ CLOSE = 1e-3  # the relative tolerance, because other machines may round differe
 class SyncReport:
     """The result of a sync.
 
-    trials: how many trials are finished.
+    trials: how many trained trials are finished. Those that repeat one of them share its run.
     written: how many runs were written again.
     unlike: the numbers of the trials whose new scores differ from those in Optuna.
     """
@@ -55,7 +56,7 @@ def sync(spec: StudySpec, settings: Settings, console: Console) -> SyncReport:
     check_launched(spec.name, settings)
     data = load_data(spec, settings, console.say)
     with open_session(spec, data, settings, console) as session:
-        finished = {trial.number: trial for trial in session.study.finished()}
+        finished = {trial.number: trial for trial in trained(session.study.finished())}
         if not finished:
             raise NothingToShowError(
                 f"study {spec.name} has no finished trial yet: run "

@@ -14,6 +14,8 @@ from search.spec.objective import Objective
 from search.spec.study_spec import StudySpec
 from search.trials.finals import Finals
 from search.trials.finished_trial import FinishedTrial, ranked
+from search.trials.repeats import distinct, exhausted, settled_after
+from search.wording import counted
 
 _LEAST = {"weight_decay": 0.0, "batch_size": 1}  # the smallest values that are allowed
 
@@ -27,7 +29,10 @@ def note(
     """Return lines of plain text that say what won, how sure that is, and what to doubt."""
     ranking = ranked(list(trials), spec.search.objective)
     if not ranking:
-        return ["No trial was completed: every one diverged. Smaller learning rates would help."]
+        return [
+            "No trial was completed: every one diverged. Smaller learning rates would help.",
+            *_repeats(spec, trials),
+        ]
     best = ranking[0]
     tried = best.hyperparameters
     lines = [
@@ -39,11 +44,29 @@ def note(
         lines.append(_winner(finals, trials, spec))
     edges = _edges(spec, best)
     lines += [] if choice is None else choice_sentences(choice, spec)
-    expected = expected_search(spec, trials)
+    expected = expected_search(spec, distinct(trials, spec.search.objective))
     if expected is not None and (sentence := expected_sentence(expected, spec)):
         lines.append(sentence)
     if edges:
         lines.append(f"note     it lies on the edge of the search: {', '.join(edges)}")
+    return lines + _repeats(spec, trials)
+
+
+def _repeats(spec: StudySpec, trials: Sequence[FinishedTrial]) -> list[str]:
+    """Return lines on trials that were not trained because their configuration was known, and on a
+    search that ended because nothing new was left."""
+    found = [trial for trial in trials if trial.repeats is not None]
+    different = len({trial.hyperparameters for trial in trials})
+    lines = []
+    if found:
+        lines.append(
+            f"repeats  {len(found):,} of {len(trials):,} trials repeat a configuration that was "
+            "known, and were not trained; all findings are on the "
+            f"{counted(different, 'different one')}"
+        )
+    if (why := exhausted(spec, sorted(trials, key=lambda trial: trial.number))) is not None:
+        ended = why.value.format(configurations=different, settled=settled_after(spec))
+        lines.append(f"ended    {ended}")
     return lines
 
 

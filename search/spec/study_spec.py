@@ -140,6 +140,12 @@ class StudySpec(Table):
         axes = (space.learning_rate, space.weight_decay, space.batch_size)
         return prod(map(count, (*axes, *self.model.searched().values())))
 
+    def configurations(self) -> int | None:
+        """Return how many configurations there are to try; None if a sampler draws from a range."""
+        axes = (self.space.learning_rate, self.space.weight_decay)
+        drawn = self.search.sampler != "grid" and any(isinstance(axis, Range) for axis in axes)
+        return None if drawn else self.combinations()
+
     def hyperparameters(self, tried: dict[str, Any]) -> Hyperparameters:
         """Return a trial's hyperparameters. tried: those that it does not share with all."""
         return self.model.hyperparameters(tried)

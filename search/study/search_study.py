@@ -8,31 +8,32 @@ from dataclasses import replace
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from core.datasets.scaling import Scale
 from core.trainer.pruning import Schedule
-from core.trainer.result import Hyperparameters, Status
+from core.trainer.result import Status
 from search.spec.budget import next_size, total_epochs
 from search.spec.space import grid
 from search.spec.study_spec import StudySpec
-from search.study.distributions import distributions, plain
-from search.study.samplers import sampler_for
+from search.study.asking import Asker, is_ours
+from search.study.distributions import distributions
 from search.trials.attributes import (
     COHORT_ATTRIBUTE,
     DATA_ATTRIBUTE,
     FINALISTS_ATTRIBUTE,
     MINUTES_ATTRIBUTE,
-    RESULT_ATTRIBUTE,
     RUN_ATTRIBUTE,
     SCALE_ATTRIBUTE,
+    SINCE_ATTRIBUTE,
     TEST_ATTRIBUTE,
     URL_ATTRIBUTE,
 )
 from search.trials.finals import Finals, due
 from search.trials.finished_trial import FinishedTrial
+from search.trials.repeats import exhausted, trained
 from search.trials.trial import PlannedTrial
 
 _STATES = {
@@ -48,9 +49,9 @@ class SearchStudy:
     def __init__(self, study: optuna.Study, storage: BaseStorage, spec: StudySpec) -> None:
         self._study = study
         self._storage = storage
-        self._study_id = storage.get_study_id_from_name(study.study_name)
         self.spec = spec
         self._distributions: dict[str, BaseDistribution] = distributions(spec)
+        self._asker = Asker(study, storage, spec, self._distributions)
         self._added = len(study.get_trials(deepcopy=False))
 
     @property
@@ -63,7 +64,8 @@ class SearchStudy:
         """The total number of epochs planned if no trial diverges, None if only time limits it."""
         if self.budget is None:
             return None
-        return total_epochs(self.budget, self.spec.search, self.spec.model.epochs)
+        most = min(self.budget, self.spec.configurations() or self.budget)
+        return total_epochs(most, self.spec.search, self.spec.model.epochs)
 
     @property
     def data_digest(self) -> str | None:
@@ -80,19 +82,26 @@ class SearchStudy:
         """Return all recorded trials in order of number, each with the id of its latest run."""
         again = self._study.user_attrs
         stored = self._study.get_trials(deepcopy=False)
-        ours = filter(_is_ours, stored)
-        trials = [FinishedTrial.from_optuna(trial, self.spec) for trial in ours]
-        return [
-            replace(trial, run_id=again.get(f"{RUN_ATTRIBUTE}.{trial.number}", trial.run_id))
-            for trial in trials
-        ]
+        trials = [FinishedTrial.from_optuna(each, self.spec) for each in filter(is_ours, stored)]
+
+        def run_of(trial: FinishedTrial) -> str:
+            number = trial.number if trial.repeats is None else trial.repeats
+            return str(again.get(f"{RUN_ATTRIBUTE}.{number}", trial.run_id))
+
+        return [replace(trial, run_id=run_of(trial)) for trial in trials]
 
     def cohorts(self) -> list[list[PlannedTrial]]:
-        """Return all trials planned so far, in the cohorts that were asked for together."""
+        """Return all trials planned so far, in the cohorts that were asked for together, without
+        those that are not trained because they repeat another one."""
         if self.spec.search.sampler == "grid":
             return [[PlannedTrial(*each) for each in enumerate(grid(self.spec))]]
         trials = self._study.get_trials(deepcopy=False)
-        asked = [self._planned(trial) for trial in trials if self._is_asked(trial)]
+        repeats = self._repeats(trials)
+        asked = [
+            self._asker.planned(trial)
+            for trial in trials
+            if self._asker.is_asked(trial) and trial.number not in repeats
+        ]
         size = self.spec.search.cohort
         cohorts = itertools.groupby(asked, lambda trial: trial.number // size)
         return [list(cohort) for _, cohort in cohorts]
@@ -102,79 +111,75 @@ class SearchStudy:
 
         The list is empty if the budget is spent.
         """
-        return self._grid() if self.spec.search.sampler == "grid" else self._asked_cohort()
-
-    def _grid(self) -> list[PlannedTrial]:
-        """Return the whole grid as one cohort, or nothing if all of it is finished."""
-        cohort = [PlannedTrial(*numbered) for numbered in enumerate(grid(self.spec))]
-        trials = self._study.get_trials(deepcopy=False)
-        if len(trials) >= len(cohort) and all(trial.state.is_finished() for trial in trials):
-            return []
-        if self.spec.search.pruner != "none":
-            # With pruning, trials finish in any order, so each one takes its number now.
-            for trial in cohort[len(trials) :]:
-                self._study.add_trial(
-                    optuna.trial.create_trial(
-                        state=TrialState.RUNNING,
-                        params=self._params(trial.hyperparameters),
-                        distributions=self._distributions,
-                    )
-                )
-        return cohort
+        return self._asker.grid() if self.spec.search.sampler == "grid" else self._asked_cohort()
 
     def _asked_cohort(self) -> list[PlannedTrial]:
         """Return the current cohort, after asking for those of its trials that are still missing.
 
-        Its first and last trial are stored before it is asked for. Trials that a killed driver left
-        running keep their numbers and hyperparameters; training them again gives the same results.
+        Its first and last trial are stored before it is asked for. Trials that repeat an earlier
+        one are recorded once that is finished, and are not returned.
+        """
+        done: tuple[int, int] | None = None
+        while (current := self._current_cohort()) != done:
+            self._asker.ask(*current)
+            self._record_repeats(*current)
+            trials = self._study.get_trials(deepcopy=False)
+            repeats = self._repeats(trials)
+            cohort = [
+                trial
+                for trial in trials[slice(*current)]
+                if trial.number not in repeats
+                and self._asker.is_asked(trial)
+                and (not trial.state.is_finished() or is_ours(trial))
+            ]
+            if any(not trial.state.is_finished() for trial in cohort):
+                return [self._asker.planned(trial) for trial in cohort]
+            done = current  # All of it repeats what is known, or was finished before.
+        return []
+
+    def _current_cohort(self) -> tuple[int, int]:
+        """Return the number of the first trial of the current cohort, and one more than that of its
+        last; begin the next cohort if all trials are finished. It is empty if the budget is spent.
         """
         trials = self._study.get_trials(deepcopy=False)
         first, end = self._study.user_attrs.get(COHORT_ATTRIBUTE, (0, len(trials)))
         if len(trials) >= end and all(trial.state.is_finished() for trial in trials):
             first = len(trials)
             end = first + self._next_size(first)
-            if first == end:
-                return []
-            self._study.set_user_attr(COHORT_ATTRIBUTE, [first, end])
+            if first < end:
+                if SINCE_ATTRIBUTE not in self._study.user_attrs:
+                    self._study.set_user_attr(SINCE_ATTRIBUTE, first)
+                self._study.set_user_attr(COHORT_ATTRIBUTE, [first, end])
+        return first, end
+
+    def _repeats(self, trials: Sequence[FrozenTrial]) -> dict[int, int]:
+        """Return the trials that repeat another one, by number, with the number of that one."""
+        since = self._study.user_attrs.get(SINCE_ATTRIBUTE, len(trials))
+        return self._asker.repeats(trials, since)
+
+    def _record_repeats(self, first: int, end: int) -> None:
+        """Record those trials of a cohort that repeat a finished one, with the result of that."""
+        trials = self._study.get_trials(deepcopy=False)
+        repeats = self._repeats(trials)
+        finished = {trial.number: trial for trial in self.finished()}
         for number in range(first, end):
-            if number >= len(trials):
-                self._study.sampler = sampler_for(self.spec, number)
-                self._study.ask(self._distributions)
-            elif not self._is_asked(trials[number]) and not trials[number].state.is_finished():
-                self._study.sampler = sampler_for(self.spec, number)
-                self._ask_on(trials[number])
-        cohort = self._study.get_trials(deepcopy=False)[first:end]
-        return [
-            self._planned(trial)
-            for trial in cohort
-            if self._is_asked(trial) and (not trial.state.is_finished() or _is_ours(trial))
-        ]
-
-    def _is_asked(self, trial: FrozenTrial) -> bool:
-        """Return whether a trial has all hyperparameters that are searched.
-
-        If a driver was killed while it asked for a trial, some are missing until it is asked for
-        again.
-        """
-        return len(trial.params) == len(self._distributions)
-
-    def _planned(self, trial: FrozenTrial) -> PlannedTrial:
-        """Return a trial of Optuna that has all its hyperparameters as a planned trial."""
-        return PlannedTrial(trial.number, self.spec.hyperparameters(trial.params))
-
-    def _params(self, tried: Hyperparameters) -> dict[str, Any]:
-        """Return the hyperparameters that are searched, as Optuna stores them."""
-        return {name: plain(getattr(tried, name)) for name in self._distributions}
+            known = finished.get(repeats.get(number, -1))
+            if known is not None and number not in finished:
+                run_url = trials[known.number].user_attrs.get(URL_ATTRIBUTE, "")
+                self.record(replace(known, number=number, repeats=known.number), run_url)
 
     def _next_size(self, asked: int) -> int:
-        """Return how many trials the next cohort has, 0 if the budget is spent."""
+        """Return how many trials the next cohort has, 0 if the budget is spent or nothing is left
+        to try."""
+        if exhausted(self.spec, self.finished()) is not None:
+            return 0
         spent = self.epochs_trained
         return next_size(self.spec.search, self.spec.model.epochs, asked, spent, self._minutes)
 
     @property
     def epochs_trained(self) -> int:
         """The number of epochs that all finished trials trained together."""
-        return sum(self._epochs_of(trial) for trial in self.finished())
+        return sum(self._epochs_of(trial) for trial in trained(self.finished()))
 
     def _epochs_of(self, trial: FinishedTrial) -> int:
         """Return the number of epochs that a trial trained, summed over its seeds.
@@ -184,25 +189,6 @@ class SearchStudy:
         replicates = self.spec.search.replicates
         together = replicates == 1 or trial.status is not Status.DIVERGED
         return replicates * (trial.stopped_epoch if together else self.spec.model.epochs)
-
-    def _ask_on(self, trial: FrozenTrial) -> None:
-        """Ask for the missing hyperparameters of a trial whose driver was killed while it asked."""
-        # Optuna advises against creating a Trial directly, but offers no other way to continue one
-        # that was asked for before.
-        live = optuna.trial.Trial(self._study, self._id_of(trial.number))
-        for name, distribution in self._distributions.items():
-            drawn = name in trial.params and name not in live.relative_params
-            if drawn and not distribution.single():
-                # Draw it again, so that the sampler's random generator has the same state as then.
-                self._study.sampler.sample_independent(self._study, trial, name, distribution)
-            if isinstance(distribution, FloatDistribution):
-                live.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
-            elif isinstance(distribution, CategoricalDistribution):
-                live.suggest_categorical(name, distribution.choices)
-
-    def _id_of(self, number: int) -> int:
-        """Return the id under which the storage has the trial with this number."""
-        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
     def schedule(self, cohort: Sequence[PlannedTrial]) -> Schedule:
         """Return the schedule that says how many epochs each trial of a cohort trains."""
@@ -251,14 +237,14 @@ class SearchStudy:
                 optuna.trial.create_trial(
                     state=state,
                     value=value,
-                    params=self._params(trial.hyperparameters),
+                    params=self._asker.params(trial.hyperparameters),
                     distributions=self._distributions,
                     user_attrs=attributes,
                     intermediate_values=values,
                 )
             )
             return
-        trial_id = self._id_of(trial.number)
+        trial_id = self._asker.id_of(trial.number)
         for key, attribute in attributes.items():
             self._storage.set_trial_user_attr(trial_id, key, attribute)
         if state is TrialState.PRUNED and value is not None:
@@ -303,8 +289,3 @@ class SearchStudy:
     def record_test_evaluation(self, evaluation: dict[str, Any]) -> None:
         """Store one more use of the test set."""
         self._study.set_user_attr(TEST_ATTRIBUTE, [*self.test_evaluations(), evaluation])
-
-
-def _is_ours(trial: FrozenTrial) -> bool:
-    """Return whether a trial was finished by `SearchStudy.record`."""
-    return RESULT_ATTRIBUTE in trial.user_attrs and trial.state.is_finished()

@@ -6,6 +6,7 @@ from __future__ import annotations
 RESULT_ATTRIBUTE = "lockstep.result"
 RUN_ATTRIBUTE = "mlflow.run_id"  # also of the study, with the trial's number, for a rewritten run
 URL_ATTRIBUTE = "mlflow.run"
+REPEATS_ATTRIBUTE = "lockstep.repeats"  # of a trial that was not trained: whose result it has
 
 # Of a study
 SPEC_ATTRIBUTE = "lockstep.spec"
@@ -16,4 +17,7 @@ TEST_ATTRIBUTE = "lockstep.test_evaluations"
 FINALISTS_ATTRIBUTE = "lockstep.finalists"
 # The latest cohort: the number of its first trial, and one more than that of its last.
 COHORT_ATTRIBUTE = "lockstep.cohort"
+# The number of the first trial that is not trained if it repeats an earlier one: the first of a
+# cohort, since each cohort is trained as it was begun. Earlier versions trained repeats too.
+SINCE_ATTRIBUTE = "lockstep.repeats_since"
 MINUTES_ATTRIBUTE = "lockstep.minutes"  # the minutes that finished cohorts took

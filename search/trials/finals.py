@@ -18,6 +18,7 @@ from search.spec.objective import Objective
 from search.spec.study_spec import StudySpec
 from search.trials.finished_trial import FinishedTrial, ranked
 from search.trials.outcome import Outcome, scores_at
+from search.trials.repeats import distinct
 
 FRESH = 3  # the least number of fresh seeds; if the search had more seeds, there are as many
 
@@ -99,15 +100,19 @@ def fresh_seeds(spec: StudySpec) -> list[int]:
 def due(
     spec: StudySpec, finished: Sequence[FinishedTrial], known: Finals | None
 ) -> list[FinishedTrial]:
-    """Return the best finished trials, which are still to be trained on fresh seeds.
+    """Return the best finished trials, one of each configuration, which are still to be trained on
+    fresh seeds.
 
     There are none if ``known`` has the same finalists.
     """
-    best = ranked(finished, spec.search.objective)[: spec.search.finalists]
-    same = known is not None and {each.trial for each in known.finalists} == {
-        each.number for each in best
-    }
-    return [] if same else best
+    objective, count = spec.search.objective, spec.search.finalists
+    best = ranked(distinct(finished, objective), objective)[:count]
+    if known is None:
+        return best
+    # What earlier versions judged stays: they took two trials of one configuration for two.
+    accepted = (best, ranked(finished, objective)[:count])
+    judged = {each.trial for each in known.finalists}
+    return [] if any(judged == {each.number for each in some} for some in accepted) else best
 
 
 def judged(

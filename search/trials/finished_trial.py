@@ -12,7 +12,7 @@ import numpy as np
 from core.trainer.result import Hyperparameters, Status, TrainingResult
 from search.spec.objective import Objective
 from search.spec.study_spec import StudySpec
-from search.trials.attributes import RESULT_ATTRIBUTE, RUN_ATTRIBUTE
+from search.trials.attributes import REPEATS_ATTRIBUTE, RESULT_ATTRIBUTE, RUN_ATTRIBUTE
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -47,6 +47,8 @@ class FinishedTrial:
     rungs: its scores at the rungs that it reached; empty if trials are not pruned.
     spread: None if there is only one seed.
     val_balanced_accuracy: None if it is not the study's objective.
+    repeats: the number of the trial that has the same configuration, if this one was not trained
+        but has its result and its run (see `repeats.py`); None if it was trained.
     """
 
     number: int
@@ -63,6 +65,7 @@ class FinishedTrial:
     rungs: tuple[RungScores, ...] = ()
     spread: Spread | None = None
     val_balanced_accuracy: float | None = None
+    repeats: int | None = None
 
     @classmethod
     def of(
@@ -76,7 +79,7 @@ class FinishedTrial:
         """Return the record of a trial with this result."""
         curves = result.curves
         diverged = result.status is Status.DIVERGED
-        last = {
+        last: dict[str, Any] = {
             name: math.nan if diverged else float(getattr(curves, name)[-1])
             for name in curves.by_name()
         }
@@ -103,7 +106,7 @@ class FinishedTrial:
     def attributes(self) -> dict[str, Any]:
         """Return the trial as Optuna user attributes: JSON, with null for values not finite."""
         fields = asdict(self)
-        for key in ("number", "hyperparameters", "run_id"):
+        for key in ("number", "hyperparameters", "run_id", "repeats"):
             del fields[key]
         for rung in fields["rungs"]:
             if rung["val_balanced_accuracy"] is None:
@@ -115,7 +118,9 @@ class FinishedTrial:
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in fields.items()
         }
-        return {RESULT_ATTRIBUTE: plain | {"status": self.status.name}, RUN_ATTRIBUTE: self.run_id}
+        repeats = {} if self.repeats is None else {REPEATS_ATTRIBUTE: self.repeats}
+        result = plain | {"status": self.status.name}
+        return {RESULT_ATTRIBUTE: result, RUN_ATTRIBUTE: self.run_id, **repeats}
 
     @classmethod
     def from_optuna(cls, trial: FrozenTrial, spec: StudySpec) -> FinishedTrial:
@@ -131,6 +136,7 @@ class FinishedTrial:
             number=trial.number,
             hyperparameters=spec.hyperparameters(trial.params),
             run_id=trial.user_attrs[RUN_ATTRIBUTE],
+            repeats=trial.user_attrs.get(REPEATS_ATTRIBUTE),
             **plain | {"status": Status[plain["status"]]},
         )
 
