@@ -15,6 +15,11 @@ def load(
     classes: Sequence[int | str] | None,
     data_dir: Path | None,
     announce: Callable[[str], None],
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[Dataset, Dataset | None]:
-    loaded = load_source(Source(source), classes, data_dir, announce, announce)
+    loaded = load_source(Source(source), classes, data_dir, announce, tell or _unsaid)
     return loaded.train, loaded.test
+
+
+def _unsaid(remark: str) -> None:
+    """What is odd in the data does not matter here."""

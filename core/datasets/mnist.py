@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 
 from core.datasets.dataset import DataError
 from core.datasets.idx import read_idx
+from core.datasets.published import digests, labels_of, told_apart
 from core.datasets.raw import Part, Raw
 
 DATA_DIR_VARIABLE = "LOCKSTEP_DATA"
@@ -24,18 +24,23 @@ _IDX_NAMES = (
 )
 OPENML_NAMES = {"mnist": "mnist_784", "fashion-mnist": "Fashion-MNIST"}
 _OPENML_TRAIN = 60_000  # OpenML keeps the original order of the 70,000 examples, train part first.
-_MNIST_TRAIN_LABELS = "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13"  # SHA-256
 
 
-def read_mnist_like(source: str, data_dir: Path | None, announce: Callable[[str], None]) -> Raw:
+def read_mnist_like(
+    source: str,
+    data_dir: Path | None,
+    announce: Callable[[str], None],
+    tell: Callable[[str], None],
+) -> Raw:
     """Return a source of MNIST's format from its IDX files, or fetched from OpenML.
 
     data_dir: the folder with the files; see `sources.load_source`. announce: called with a sentence
-    before anything is fetched. Raises DataError if that fails or the files are not valid.
+    before anything is fetched. tell: called with a sentence if the files are other data than the
+    source. Raises DataError if fetching fails or the files are not valid.
     """
     folder = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     if folder and (paths := _find_idx(Path(folder).expanduser(), source)):
-        return _read_idx_files(source, paths)
+        return _read_idx_files(source, paths, tell)
     if data_dir:
         raise DataError(
             f"The IDX files {', '.join(_IDX_NAMES)} (plain or .gz) of {source} are neither in "
@@ -60,9 +65,9 @@ def _find_idx(folder: Path, source: str) -> list[Path] | None:
     return None
 
 
-def _read_idx_files(source: str, paths: Sequence[Path]) -> Raw:
+def _read_idx_files(source: str, paths: Sequence[Path], tell: Callable[[str], None]) -> Raw:
     """Read four IDX files. Raises DataError if they do not fit together or to the source."""
-    parts, shapes = [], []
+    parts, shapes, arrays = [], [], []
     for images_path, labels_path in (paths[:2], paths[2:]):
         images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
         if len(images) != len(labels) or images.size == 0:
@@ -72,10 +77,14 @@ def _read_idx_files(source: str, paths: Sequence[Path]) -> Raw:
             )
         parts.append(Part(images.reshape(len(images), -1), labels))
         shapes.append((images.shape[1], images.shape[2]))
+        arrays += [images, labels]
     if shapes[0] != shapes[1]:
         raise DataError(f"{paths[0]} and {paths[2]} have images of unlike size: {shapes}.")
-    if source != "mnist" and hashlib.sha256(parts[0].y.data).hexdigest() == _MNIST_TRAIN_LABELS:
-        raise DataError(f"The files in {paths[1].parent} are MNIST's, not those of {source}.")
+    folder, found = paths[0].parent, digests(arrays)
+    if source != "mnist" and labels_of(found) == "mnist":
+        raise DataError(f"The files in {folder} are MNIST's, not those of {source}.")
+    if remark := told_apart(source, found, folder):
+        tell(remark)
     return Raw(parts[0], None, parts[1], shapes[0], white=255)
 
 

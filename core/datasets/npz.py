@@ -13,6 +13,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from core.datasets.dataset import DataError
+from core.datasets.disguises import disguise_of
 
 Array = npt.NDArray[Any]
 
@@ -54,6 +55,8 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, Array]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # zipfile and NumPy raise many types for a damaged file
+        if what := disguise_of(path, b"PK"):
+            raise DataError(f"{path} {what}.") from error
         reason = str(error).split("\n")[0][:200]
         raise DataError(f"{path} is not a valid .npz file: {reason}.") from error
     return arrays
@@ -67,6 +70,8 @@ def members(path: Path) -> list[str]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # see read_npz
+        if what := disguise_of(path, b"PK"):
+            raise DataError(f"{path} {what}.") from error
         reason = str(error).split("\n")[0][:200]
         raise DataError(f"{path} is not a valid .npz file: {reason}.") from error
 
@@ -91,6 +96,8 @@ def read_npy(path: Path) -> Array:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # see read_npz
+        if what := disguise_of(path, b"\x93NUMPY"):
+            raise DataError(f"{path} {what}.") from error
         reason = str(error).split("\n")[0][:200]
         raise DataError(f"{path} is not a valid .npy file: {reason}.") from error
 

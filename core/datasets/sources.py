@@ -58,7 +58,7 @@ def load_source(
     data_dir: the folder with the IDX files, or with one folder of them per source, named like it.
     If None, the environment variable LOCKSTEP_DATA names the folder; OpenML is the last choice.
     announce: called with a sentence before data is fetched from the network.
-    tell: called with a sentence about what in the data is not used.
+    tell: called with a sentence about what in the data is not used, or not what it is taken for.
 
     Pixels of the built-in sources are scaled to [0, 1], and X in unsigned bytes by 1/255. Other
     features stay as they are.
@@ -106,7 +106,7 @@ def _read(
     if name in TABLES:
         return read_embedded_table(name)
     if name in OPENML_NAMES:
-        return read_mnist_like(name, data_dir, announce)
+        return read_mnist_like(name, data_dir, announce, tell)
     close = get_close_matches(name, _KNOWN, n=1)
     hint = f"; did you mean {close[0]}?" if close else "."
     raise DataError(

@@ -14,6 +14,7 @@ from typing import Any
 
 from core.datasets.checks import listed, shown_name
 from core.datasets.dataset import DataError
+from core.datasets.disguises import disguise_of
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 MAX_BYTES = 8 * 1024**3  # of a file, and of its values as floats of 8 bytes
@@ -38,6 +39,8 @@ def read_table(path: Path, as_text: Collection[str]) -> Frame:
             if (size := stream.seek(0, 2)) > MAX_BYTES:
                 raise DataError(f"{path} has {size} bytes, more than {MAX_BYTES} allowed.")
         is_parquet = path.suffix == ".parquet"
+        if what := disguise_of(path, b"PAR1" if is_parquet else None):
+            raise DataError(f"{path} {what}.")
         frame = _read_parquet(path) if is_parquet else _read_text(path, as_text)
     except DataError:
         raise

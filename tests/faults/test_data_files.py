@@ -67,6 +67,9 @@ PIXELS = np.zeros((120, 2, 3), np.int64)
     [
         (b"", "not a valid .npz file"),
         (b"X,y\n1,2\n", "not a valid .npz file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "mine.npz is a pointer of Git LFS, not"),
+        (b"<!DOCTYPE html>\n", "mine.npz is a web page, not data"),
+        (npy((2,), bytes(16)), "mine.npz is a NumPy array: give it the ending .npy"),
         (saved()[:-30], "not a valid .npz file"),
         (saved()[:700] + b"garbage" * 9 + saved()[763:], "not a valid .npz file"),
         (saved(X=changed(7, np.nan)), "X in mine.npz must be finite in float32"),
@@ -92,7 +95,7 @@ PIXELS = np.zeros((120, 2, 3), np.int64)
         (zipped(X=npy((-1, 6)), y=npy((2,), bytes(16))), "mine.npz"),
         (zipped(X=b"\x93NUMPY\x01\x00\xff\xff{" + b"(" * 9999, y=b""), "not a valid .npz file"),
     ],
-    ids=range(26),
+    ids=range(29),
 )
 def test_an_npz_file(tmp_path: Path, refused: Refused, content: bytes, told: str) -> None:
     write_study(tmp_path, NPZ)
@@ -148,7 +151,7 @@ LABELS = np.arange(60, dtype=np.uint8) % 10
 @pytest.mark.parametrize(
     ("images", "labels", "told"),
     [
-        (b"", idx(LABELS), "is not an IDX file"),
+        (b"", idx(LABELS), "is empty: get the file again"),
         (b"\x89PNG\r\n\x1a\n", idx(LABELS), "starts with 0x89504e47, not 0x00000803"),
         (idx(LABELS), idx(LABELS), "starts with 0x00000801, not 0x00000803"),
         (idx(IMAGES, kind=0x0D), idx(LABELS), "starts with 0x00000d03"),

@@ -43,6 +43,8 @@ def text(frame: pd.DataFrame) -> str:
     [
         (None, {}, "my.csv cannot be read: No such file"),
         ("", {}, "my.csv is empty"),
+        ("version https://git-lfs.github.com/spec/v1\n", {}, "my.csv is a pointer of Git LFS, not"),
+        ("<html><body>Sign in</body></html>\n", {}, "my.csv is a web page, not data"),
         (text(FRAME), {"label": "klass"}, "my.csv has no column klass, which data.label names"),
         (text(FRAME[["class"]]), {}, "my.csv has no columns of features"),
         (text(FRAME).replace("dog", "", 1), {}, "Column class in my.csv has no value in 1 of 120"),
@@ -68,7 +70,7 @@ def text(frame: pd.DataFrame) -> str:
             "validation_fraction = 0.25: my.csv has a validation part of its own; leave it out",
         ),
     ],
-    ids=range(14),
+    ids=range(16),
 )
 def test_a_table(
     tmp_path: Path, refused: Refused, content: str | None, keys: dict[str, object], told: str

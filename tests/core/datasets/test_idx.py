@@ -32,6 +32,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
+TENS = np.full((10, 10, 10), 10, np.uint8)  # whose header has line ends too
+MANY = np.random.default_rng(0).integers(0, 256, (40, 9, 9), np.uint8)
 
 
 @given(array=arrays, compressed=st.booleans())
@@ -57,7 +59,26 @@ def test_damage_is_read_or_refused_but_nothing_else(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "starts with 0x, not 0x00000803"),
+        (b"", "is empty: get the file again"),
+        (gzip.compress(b""), "is empty: get the file again"),
+        (gzip.compress(gzip.compress(encode(IMAGES))), "compressed by gzip twice: unpack it once"),
+        (b"\3\x08\0\0" + encode(IMAGES)[4:], "in little-endian byte order, but an IDX file is big"),
+        (b"\0\0\x0c\3" + encode(IMAGES)[4:], r"holds int32, .* save it with .astype\(np.uint8\)"),
+        (
+            encode(IMAGES[:, None]),
+            r"has 4 dimensions, .* three, \(N, H, W\); remove the axis of chan",
+        ),
+        (encode(TENS).replace(b"\n", b"\r\n"), "its line ends were converted .* copy it again as"),
+        (encode(IMAGES).replace(b"\n", b"\r\n"), "its line ends were converted"),
+        (gzip.compress(encode(MANY), mtime=0).replace(b"\n", b"\r\n"), "line ends were converted"),
+        (b"\n <!DOCTYPE html><title>403</title>", "is a web page, not data"),
+        (gzip.compress(b"<html>"), "is a web page, not data"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid",
+            "Git LFS, not the file .*git lfs pull",
+        ),
+        (b"PK\3\4" + bytes(99), "is a ZIP archive"),
+        (encode(IMAGES[0, 0]), "are images and labels swapped"),
         (encode(IMAGES[0, 0]), "starts with 0x00000801, not 0x00000803"),
         (b"\0\0\x0d\3" + encode(IMAGES)[4:], "starts with 0x00000d03"),
         (encode(IMAGES)[:10], "ends within its header of 16 bytes"),

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from loading import load
 
 from core.datasets.dataset import DataError
+from core.datasets.idx import read_idx
 from core.datasets.mnist import DATA_DIR_VARIABLE
+from core.datasets.published import PUBLISHED, told_apart
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -133,6 +135,46 @@ def test_unequal_idx_files(tmp_path: Path, images: Bytes, labels: Bytes, message
     write_idx(folder / "t10k-labels-idx1-ubyte", labels)
     with pytest.raises(DataError, match=message):
         load("mnist", None, folder, silent)
+
+
+def test_data_under_mnists_names_is_told(tmp_path: Path) -> None:
+    said: list[str] = []
+    load("mnist", None, write_mnist_like(tmp_path), silent, said.append)
+    (told,) = said
+    assert told.startswith(f"the files in {tmp_path} are not MNIST as it was published")
+    assert "train-images, train-labels, t10k-images, t10k-labels differ" in told
+    assert told.endswith("the study goes on with what they hold")
+
+
+@pytest.mark.parametrize("compressed", ["", ".gz"])
+def test_mnist_is_silent_and_its_labels_are_known(
+    mnist_dir: Path, tmp_path: Path, compressed: str
+) -> None:
+    """However its files are compressed."""
+    load("mnist", [3, 6], mnist_dir, silent, silent)
+    names = [
+        f"{part}-{what}-ubyte"
+        for part in ("train", "t10k")
+        for what in ("images-idx3", "labels-idx1")
+    ]
+    for name in names:
+        (original,) = mnist_dir.glob(f"{name}*")
+        array = read_idx(original, 1 if "labels" in name else 3)
+        write_idx(tmp_path / f"{name}{compressed}", array[:, ::-1] if "t10k-im" in name else array)
+    said: list[str] = []
+    load("mnist", [3, 6], tmp_path, silent, said.append)
+    assert ["MNIST's labels, but other images (t10k-images differ" in each for each in said] == [
+        True
+    ]
+
+
+def test_fashion_mnist_is_not_taken_for_mnist(tmp_path: Path) -> None:
+    """Which is known by the digests that its authors publish."""
+    told = told_apart("mnist", PUBLISHED["fashion-mnist"], tmp_path)
+    assert told is not None
+    assert told.startswith(f"the files in {tmp_path} are Fashion-MNIST's, not MNIST's")
+    assert 'source = "fashion-mnist"' in told
+    assert told_apart("fashion-mnist", PUBLISHED["fashion-mnist"], tmp_path) is None
 
 
 def test_mnist_is_not_taken_for_fashion_mnist(mnist_dir: Path) -> None:
