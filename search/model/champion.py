@@ -57,17 +57,17 @@ def load_champion(tracker: Tracker, spec: StudySpec) -> Champion:
         model = mlflow.pyfunc.load_model(f"models:/{name}/{version.version}", dst_path=folder)
     known = model.metadata.metadata or {}
     shape = known.get("image_shape")
-    features = model.metadata.signature.inputs.inputs[0].shape[-1]
+    loaded = model.unwrap_python_model()
     columns = model.metadata.signature.outputs.input_names()
     prefix = probability_column("")
     return Champion(
         uri=f"models:/{name}/{version.version} ({CHAMPION})",
         class_names=tuple(each.removeprefix(prefix) for each in columns if each != "class"),
         expected=Expected(
-            features=features,
+            features=len(loaded.W),
             image_shape=None if shape is None else tuple(shape),
             # Models that were registered earlier have no names.
-            feature_names=tuple(getattr(model.unwrap_python_model(), "feature_names", ())),
+            feature_names=tuple(getattr(loaded, "feature_names", ())),
             **{key: known[key] for key in ("white", "background") if key in known},
         ),
         model=model,

@@ -135,8 +135,8 @@ def register_model(
                 name="model",
                 python_model=str(_CODE),
                 artifacts={"model": str(arrays)},
-                signature=_signature(result.weights.shape[0], names),
-                input_example=examples.X[:EXAMPLES],
+                signature=_signature(names),
+                input_example=_example(examples),
                 pip_requirements=[f"{p}=={version(p)}" for p in ("mlflow", "numpy", "pandas")],
                 registered_model_name=name,
                 metadata=_metadata(examples),
@@ -151,16 +151,28 @@ def register_model(
     return RegisteredModel(name, int(number), is_champion, reason)
 
 
-def _signature(features: int, names: tuple[str, ...]) -> Any:
-    """Return the model's signature: features in, the class and its probabilities out."""
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+def _signature(names: tuple[str, ...]) -> Any:
+    """Return the model's signature, which says what comes out: the class and its probabilities.
 
-    probabilities = [ColSpec(DataType.float, probability_column(each)) for each in names]
-    return ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, features))]),
-        outputs=Schema([ColSpec(DataType.string, "class"), *probabilities]),
-    )
+    What goes in the model checks itself. With a schema of a matrix, MLflow would drop the names of
+    a table's columns and go by their order, and would refuse every .csv; with one of columns it
+    would refuse a matrix. Neither would say which row is wrong.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    probabilities = [ColSpec(DataType.double, probability_column(each)) for each in names]
+    return ModelSignature(outputs=Schema([ColSpec(DataType.string, "class"), *probabilities]))
+
+
+def _example(examples: Dataset) -> Any:
+    """Return some examples as input: a table if the features have names, otherwise a matrix."""
+    import pandas as pd
+
+    X = examples.X[:EXAMPLES]
+    if examples.feature_names is None:
+        return X
+    return pd.DataFrame(X, columns=list(examples.feature_names))
 
 
 def _metadata(examples: Dataset) -> dict[str, Any]:

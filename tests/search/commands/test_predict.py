@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import Request, urlopen
 
+import mlflow
 import numpy as np
+import pandas as pd
 import pytest
-from command import HUNG, environment, lockstep
+from command import lockstep
 from loading import load
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc.scoring_server import invocations
 from PIL import Image
+from served import Ask, rows_of
 from small_study import write_study
 
 from core.datasets.splits import Splits, prepare
@@ -196,47 +193,78 @@ def test_a_study_that_was_never_retrained(tmp_path: Path) -> None:
     assert f"run `lockstep retrain {study}` first" in refused.err
 
 
-def test_the_champion_is_served_over_http(
-    retrained: Path, digits: Splits, probabilities: np.ndarray[Any, Any]
+@pytest.fixture(scope="module")
+def ask(retrained: Path) -> Ask:
+    """What MLflow's server does with a request, without the server."""
+    mlflow.set_tracking_uri(f"sqlite:///{(retrained / 'runs').resolve()}/mlflow.db")
+    model = mlflow.pyfunc.load_model("models:/small@champion")
+    schema = model.metadata.get_input_schema()
+
+    def ask(body: object, kind: str = "application/json") -> tuple[int, str]:
+        try:
+            content = body if isinstance(body, str) else json.dumps(body)
+            answer = invocations(content, kind, model, schema)
+        except MlflowException as error:
+            return error.get_http_status_code(), error.message
+        return answer.status, answer.response
+
+    return ask
+
+
+def test_the_champion_is_served(
+    ask: Ask, digits: Splits, probabilities: np.ndarray[Any, Any]
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    bin_folder = Path(sys.executable).parent
-    server = subprocess.Popen(
-        [
-            str(bin_folder / "mlflow"), "models", "serve", "-m", "models:/small@champion",
-            "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port),
-        ],
-        env=environment() | {
-            "MLFLOW_TRACKING_URI": f"sqlite:///{(retrained / 'runs').resolve()}/mlflow.db",
-            "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
-        },
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        deadline = time.monotonic() + HUNG
-        while True:
-            assert server.poll() is None, server.stderr and server.stderr.read().decode()
-            try:
-                with urlopen(f"http://127.0.0.1:{port}/ping", timeout=5):
-                    break
-            except (URLError, OSError):
-                assert time.monotonic() < deadline, "the server did not come up"
-                time.sleep(0.2)
-        request = Request(
-            f"http://127.0.0.1:{port}/invocations",
-            json.dumps({"inputs": digits.test.X.tolist()}).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urlopen(request, timeout=HUNG) as answer:
-            rows = json.load(answer)["predictions"]
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.communicate()
+    X = digits.test.X
     names = [digits.test.class_names[c] for c in probabilities.argmax(axis=1)]
-    assert [row["class"] for row in rows] == names
-    answered = np.array([[row["probability_3"], row["probability_6"]] for row in rows])
-    np.testing.assert_allclose(answered, probabilities, atol=1e-6)
+    columns = [f"pixel {d}" for d in range(64)]
+    table = pd.DataFrame(X, columns=columns)
+    for body, kind in (
+        ({"inputs": X.tolist()}, "application/json"),
+        ({"instances": X.tolist()}, "application/json"),
+        ({"dataframe_split": {"columns": columns, "data": X.tolist()}}, "application/json"),
+        ({"dataframe_split": {"data": X.tolist()}}, "application/json"),
+        (table.to_csv(index=False), "text/csv"),
+    ):
+        status, answer = ask(body, kind)
+        assert status == 200, answer
+        rows = rows_of(answer)
+        assert [row["class"] for row in rows] == names
+        answered = np.array([[row["probability_3"], row["probability_6"]] for row in rows])
+        np.testing.assert_allclose(answered, probabilities, atol=1e-6)
+
+
+ROW = [0.5] * 63
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"inputs": [[0.5, *ROW], [None, *ROW]]}, "row 2, column 1 has no value (null or NaN)"),
+        ('{"inputs": [[' + "0," * 63 + "NaN]]}", "row 1, column 64 has no value"),
+        ('{"inputs": [[' + "0," * 63 + "1e400]]}", "row 1, column 64 is inf"),
+        ('{"inputs": [[' + "0," * 63 + "-Infinity]]}", "row 1, column 64 is -inf"),
+        ({"inputs": [[1e39, *ROW]]}, "row 1, column 1 is 1e+39: give a number that is finite in"),
+        ({"inputs": [["dark", *ROW]]}, "row 1, column 1 is 'dark', which is no number"),
+        ({"inputs": [[{}, *ROW]]}, "row 1, column 1 is '{}', which is no number"),
+        ({"inputs": [ROW]}, "rows of 64 numbers each are needed, [[…], […]], not values of the"),
+        ({"inputs": [0.5, *ROW]}, "not values of the shape (64,)"),
+        ({"inputs": 3}, "not values of the shape ()"),
+        ({"inputs": []}, "there are no rows: give at least one"),
+        ({"dataframe_split": {"columns": ["a"], "data": []}}, "there are no rows"),
+        ({"dataframe_split": {"columns": ["a"], "data": [[1]]}}, "not values of the shape (1, 1)"),
+        ({"inputs": [[0.5, *ROW], ROW]}, "inhomogeneous"),
+        ({"rows": []}, "exactly one of the input fields"),
+        ("{", "valid JSON"),
+    ],
+)
+def test_rows_that_the_served_champion_refuses(ask: Ask, body: object, told: str) -> None:
+    status, answer = ask(body)
+    assert status == 400
+    assert told in answer
+
+
+def test_any_finite_row_is_answered(ask: Ask) -> None:
+    """The largest ones overflow float32, in which training computes."""
+    status, answer = ask({"inputs": [[3e38] * 64, [-3e38] * 64, [3e38, -3e38] * 32]})
+    assert status == 200
+    assert len(rows_of(answer)) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import pandas as pd
 import pytest
 from command import lockstep
 from PIL import Image
+from served import rows_of, served
 from small_study import small_study, write_study
 from stored import client, runs
 
 pytestmark = pytest.mark.xdist_group("tables")  # so that its study is launched once
 
+JSON = "application/json"
 rng = np.random.default_rng(0)
 N = 300
 Y = rng.integers(0, 3, N)
@@ -102,6 +105,44 @@ def test_the_model_takes_raw_features(retrained: Path, report: Any) -> None:
     np.savez(retrained / "raw.npz", X=raw)
     again = lockstep("predict", "study.toml", "raw.npz", "--json", cwd=retrained)
     assert [each["class"] for each in again.json["predictions"]] == found["class"].tolist()
+
+
+def test_readmes_line_serves_it_to_anyone(retrained: Path, report: Any) -> None:
+    """Without the virtual environment being activated; raw rows, matched by name, in any order."""
+    asked = lockstep("predict", "study.toml", "my.csv", "--json", cwd=retrained)
+    expected = [each["class"] for each in asked.json["predictions"]]
+    features = FRAME[["income", "ratio", "colour"]]
+    turned = features[["colour", "income", "ratio"]]
+    encoded = features.assign(blue=FRAME["colour"] == "blue", red=FRAME["colour"] == "red")
+    matrix = encoded.drop(columns="colour").astype(float)
+    with served("small", retrained) as ask:
+        for body, kind in (
+            (FRAME.to_csv(index=False), "text/csv"),
+            ({"dataframe_split": turned.to_dict("split", index=False)}, JSON),
+            ({"dataframe_records": turned.to_dict("records")}, JSON),
+            ({"inputs": turned.to_dict("list")}, JSON),
+            ({"inputs": turned.to_dict("records")}, JSON),
+            ({"instances": turned.to_dict("records")}, JSON),
+            ({"inputs": matrix.to_numpy().tolist()}, JSON),
+            ({"dataframe_split": {"data": matrix.to_numpy().tolist()}}, JSON),
+        ):
+            status, answer = ask(body, kind)
+            assert status == 200, answer
+            assert [row["class"] for row in rows_of(answer)] == expected
+        for change, told in (
+            ({"income": None}, "row 1, column income has no value (null or NaN)"),
+            ({"income": "much"}, "row 1, column income is 'much', which is no number"),
+            ({"colour": "green"}, "row 1, column colour has 'green': training met blue, red"),
+            ({"colour": None}, "row 1, column colour has no value: training met blue, red"),
+        ):
+            row = features.iloc[0].to_dict() | change
+            status, answer = ask({"dataframe_records": [row]})
+            assert status == 400
+            assert told in json.loads(answer)["message"]
+        renamed = features.rename(columns={"ratio": "rate"})
+        status, answer = ask({"dataframe_split": renamed.to_dict("split", index=False)})
+        assert status == 400
+        assert "there is no column ratio, which the model needs" in json.loads(answer)["message"]
 
 
 @pytest.mark.parametrize(
