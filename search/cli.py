@@ -219,6 +219,8 @@ def retrain(
     )
     console.say(summary(report))
     console.result(report.as_json())
+    if report.failure is not None:
+        raise report.failure
 
 
 @cli.command()

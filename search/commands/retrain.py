@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
 from core.datasets.splits import Merged, Splits
 from core.trainer.result import Hyperparameters
-from search.commands.retrain_report import RetrainReport
+from search.commands.retrain_report import RetrainReport, uses_in_words
+from search.commands.retrain_run import Chosen, Models, RetrainRun
 from search.commands.session import Session, open_session, results_of
 from search.commands.study_data import load_data
 from search.console import Console, Workload
 from search.errors import LockstepError, NothingToShowError
-from search.figures.confusion import confusion_matrix
-from search.figures.curves import retrain_curves
-from search.figures.picture_choice import weight_pictures
 from search.findings.choice import choose
 from search.findings.scores import validation_scores
-from search.model.fitting import Fit, Fitter, compared, epochs_by_validation
-from search.model.lbfgs import LBFGS, LbfgsFit, fit_lbfgs
+from search.model.fitting import Fit, Fitter, Trained, compared, epochs_by_validation
+from search.model.lbfgs import LBFGS, LbfgsFit, LbfgsModel, fit_lbfgs
 from search.model.registry import Candidate, Validated, register_model
 from search.settings import Settings
 from search.spec.solver_baseline import SolverBaseline
 from search.spec.study_spec import Baseline, StudySpec
 from search.study.search_study import SearchStudy
 from search.study.storage import check_launched
-from search.tracking import links
-from search.tracking.names import NOTE_TAG, RETRAINED_TAG, TEMPLATES, TEST_SET_TAG, TEST_TIME_TAG
-from search.tracking.store import load_tracker
-from search.tracking.tracker import Artifact, Tracker
+from search.tracking.explanations import explained
+from search.tracking.links import run_url
+from search.tracking.names import RETRAINED_TAG
+from search.tracking.store import answering, load_tracker
+from search.tracking.tracker import Tracker
 from search.trials.finished_trial import FinishedTrial, RungScores, ranked
 from search.trials.outcome import scores_at
 from search.trials.repeats import distinct
@@ -56,7 +54,11 @@ def retrain(
     seeds: the number of further fits, each with another order of the examples, to see how much the
         order alone changes the score.
 
-    Raises NothingToShowError if the study has no completed trial, and LockstepError.
+    The test set is used last, when the model is registered and all is done that can fail for a
+    reason that was there before. Its use is recorded before any score is shown. If the scores then
+    cannot be written to MLflow, the report has them all the same, with the error as its `failure`.
+
+    Raises NothingToShowError if the study has no completed trial, LockstepError, and OSError.
     """
     check_launched(spec.name, settings)
     data = load_data(spec, settings, console.say)
@@ -68,46 +70,24 @@ def retrain(
         validated, epochs = _validated(spec, results, trial, data)
         merged = data.merged()
         how = f"--rule {rule}" if number is None else "--trial"
+        for line in uses_in_words(session.study.test_evaluations()):
+            console.say(line)
         console.say(
             f"Training trial #{trial.number} of {spec.name} ({how}) on {len(merged.train):,} "
             f"examples (train + validation) for {epochs} epochs"
             + (", its best epoch on validation" if epochs != trial.stopped_epoch else "")
             + (f", with {1 + seeds} seeds" if seeds else "")
         )
-        chosen, baseline, others = _fits(session, merged, trial, epochs, seeds)
-        test, seed = merged.test, spec.search.seed
-        report = RetrainReport(
-            study=spec.name,
-            trial=trial.number,
-            rule=rule if number is None else "given by number",
-            epochs=epochs,
-            chosen=chosen,
-            scores=chosen.scores(test, seed),
-            baseline=baseline,
-            baseline_scores=None if baseline is None else baseline.scores(test, seed),
-            comparison=None if baseline is None else compared(chosen, baseline),
-            seed_errors=[each.errors for each in others],
-            earlier_uses=len(session.study.test_evaluations()),
-        )
-        _write(session, tracker, report, Candidate(chosen.result, merged, validated))
-        return report
+        models = _models(session, merged, trial, epochs, seeds)
+        chosen = Chosen(trial.number, rule if number is None else "given by number", epochs)
+        candidate = Candidate(models.chosen.result, merged, validated)
+        return _evaluate(session, tracker, chosen, models, candidate)
 
 
-class Fits(NamedTuple):
-    """The fits of a retrain.
-
-    chosen: the fit of the chosen configuration.
-    baseline: the fit of the baseline, None if the study names none.
-    others: the fits of the chosen configuration with other seeds.
-    """
-
-    chosen: Fit
-    baseline: Fit | LbfgsFit | None
-    others: list[Fit]
-
-
-def _fits(session: Session, merged: Merged, trial: FinishedTrial, epochs: int, seeds: int) -> Fits:
-    """Train all fits of a retrain. Raises InterruptedStudyError if the user asks to stop."""
+def _models(
+    session: Session, merged: Merged, trial: FinishedTrial, epochs: int, seeds: int
+) -> Models:
+    """Train all models of a retrain. Raises InterruptedStudyError if the user asks to stop."""
     spec, stop = session.spec, session.stop
     table = spec.baseline
     baseline = table.hyperparameters(spec.model) if isinstance(table, Baseline) else None
@@ -120,24 +100,24 @@ def _fits(session: Session, merged: Merged, trial: FinishedTrial, epochs: int, s
             progress.trained(trained)
             return stop.made()
 
-        fitter = Fitter(spec, merged.train, merged.test, on_epoch)
+        fitter = Fitter(spec, merged.train, on_epoch)
 
-        def fitted(tried: Hyperparameters, epochs: int, extra_seed: int = 0) -> Fit:
+        def fitted(tried: Hyperparameters, epochs: int, extra_seed: int = 0) -> Trained:
             found = fitter.fit(tried, epochs, (spec.model.seed + extra_seed) % 2**32)
             stop.honour()
             progress.recorded("")
             return found
 
         chosen = fitted(trial.hyperparameters, epochs)
-        its: Fit | LbfgsFit | None = chosen if same else None  # the baseline's fit
+        its: Trained | LbfgsModel | None = chosen if same else None  # the baseline's model
         if baseline is not None and not same:
             its = fitted(baseline, spec.model.epochs)
         others = [fitted(trial.hyperparameters, epochs, 1 + k) for k in range(seeds)]
     if isinstance(table, SolverBaseline):
         session.console.say(f"Fitting the baseline, {LBFGS}, on the same examples")
-        its = fit_lbfgs(merged.raw, session.data.raw_test)
+        its = fit_lbfgs(merged.raw)
         stop.honour()
-    return Fits(chosen, its, others)
+    return Models(chosen, its, others)
 
 
 def _choose(
@@ -193,67 +173,58 @@ def _validated(
     return validated, epochs
 
 
-def _write(session: Session, tracker: Tracker, report: RetrainReport, candidate: Candidate) -> None:
-    """Write the run of a retrain and register its model; complete the report with both."""
-    tags = {RETRAINED_TAG: str(report.trial)}
-    with tracker.run(f"retrain #{report.trial}", "retrain", tags) as run_id:
-        _record_test_use(session.study, tracker, run_id, report)
-        _log(session, tracker, run_id, candidate.data, report)
-        report.model = register_model(tracker, run_id, session.spec.name, candidate)
-    address = session.settings.ui_address
-    report.run_url = links.run_url(address, tracker.experiment_id, run_id)
+def _evaluate(
+    session: Session, tracker: Tracker, chosen: Chosen, models: Models, candidate: Candidate
+) -> RetrainReport:
+    """Write the run of a retrain and register its model, then judge the models on the test set."""
+    report: RetrainReport | None = None
+    name = f"retrain #{chosen.trial}"
+    tags = {RETRAINED_TAG: str(chosen.trial)}
+    try:
+        with answering(session.settings), tracker.run(name, "retrain", tags) as run_id:
+            run = RetrainRun(tracker, run_id, chosen, candidate.data)
+            run.log_models(session.spec, models)
+            model = register_model(tracker, run_id, session.spec.name, candidate)
+            session.stop.honour()
+            found = _judged(session, chosen, models, candidate.data)
+            found.model = model
+            found.run_url = run_url(session.settings.ui_address, tracker.experiment_id, run_id)
+            now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            session.study.record_test_evaluation(found.use(now, run_id))
+            report = found  # From here on, the scores are shown whatever fails.
+            run.log_scores(report, now)
+    except Exception as error:
+        if report is None:
+            raise
+        report.failure = error
+        if isinstance(error, LockstepError | OSError):
+            reason = explained(error.__cause__ or error, session.settings)
+            report.failure = LockstepError(
+                f"the scores above are recorded with the study, but could not be written to MLflow "
+                f"({reason}): note them; retraining again would use the test set again"
+            )
+    return report
 
 
-def _record_test_use(
-    study: SearchStudy, tracker: Tracker, run_id: str, report: RetrainReport
-) -> None:
-    """Record this use of the test set in Optuna and in MLflow, before any score is shown."""
-    now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    errors = {"errors": report.chosen.errors, "errors_of_other_seeds": report.seed_errors}
-    study.record_test_evaluation(
-        {"time": now, "trial": report.trial, "run_id": run_id, "rule": report.rule, **errors}
+def _judged(session: Session, chosen: Chosen, models: Models, data: Merged) -> RetrainReport:
+    """Use the test set: return the scores of all models on it."""
+    test, seed = data.test, session.spec.search.seed
+    fit = models.chosen.judged(test)
+    baseline: Fit | LbfgsFit | None = None
+    if isinstance(models.baseline, LbfgsModel):
+        baseline = models.baseline.judged(session.data.raw_test)
+    elif models.baseline is not None:
+        baseline = models.baseline.judged(test)
+    return RetrainReport(
+        study=session.spec.name,
+        trial=chosen.trial,
+        rule=chosen.rule,
+        epochs=chosen.epochs,
+        chosen=fit,
+        scores=fit.scores(test, seed),
+        baseline=baseline,
+        baseline_scores=None if baseline is None else baseline.scores(test, seed),
+        comparison=None if baseline is None else compared(fit, baseline),
+        seed_errors=[each.judged(test).errors for each in models.others],
+        earlier_uses=session.study.test_evaluations(),
     )
-    tags = {TEST_SET_TAG: report.test_label, TEST_TIME_TAG: now}
-    tracker.log_values(run_id, metrics={}, tags=tags)
-
-
-def _log(
-    session: Session, tracker: Tracker, run_id: str, merged: Merged, report: RetrainReport
-) -> None:
-    """Log what a retrain found with its run: scores, parameters, datasets and figures."""
-    spec, test = session.spec, merged.test
-    chosen, baseline = report.chosen, report.baseline
-    parameters = spec.model.defining() | {"epochs": report.epochs}
-    tracker.log_values(
-        run_id,
-        curves=chosen.result.curves,
-        metrics=report.metrics(),
-        params={**parameters, **asdict(chosen.result.hyperparameters), "rule": report.rule},
-        tags={NOTE_TAG: report.markdown()},
-    )
-    tracker.log_dataset(run_id, "train + validation", merged.train)
-    tracker.log_dataset(run_id, "test", test)
-    pictures = weight_pictures(merged.train)
-    weights = chosen.result.weights
-    confusion = confusion_matrix(chosen.confusion(test), test.class_names)
-    files = [
-        Artifact(TEMPLATES, pictures.one(weights)),
-        Artifact("accuracy_and_loss.png", _curves_figure(chosen)),
-        Artifact("confusion_matrix.png", confusion),
-    ]
-    if isinstance(baseline, LbfgsFit):
-        files.append(Artifact(f"baseline/{TEMPLATES}", pictures.one(baseline.weights)))
-    elif baseline is not None:
-        its_weights = baseline.result.weights
-        both = [(its_weights, "baseline"), (weights, f"trial #{report.trial}")]
-        files += [
-            Artifact("weights_on_one_scale.png", pictures.side_by_side(both)),
-            Artifact(f"baseline/{TEMPLATES}", pictures.one(its_weights)),
-            Artifact("baseline/accuracy_and_loss.png", _curves_figure(baseline)),
-        ]
-    tracker.log_files(run_id, files)
-
-
-def _curves_figure(fit: Fit) -> bytes:
-    """Return the figure of a fit's training, with its accuracy on the test set."""
-    return retrain_curves(fit.iterations, fit.result.curves, fit.test_accuracy)

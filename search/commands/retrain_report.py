@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
@@ -23,6 +24,8 @@ from search.model.fitting import Fit
 from search.model.lbfgs import LbfgsFit
 from search.model.registry import RegisteredModel
 
+SHOWN = 5  # the most earlier uses of the test set that are told
+
 
 @dataclass(slots=True)
 class RetrainReport:
@@ -31,8 +34,9 @@ class RetrainReport:
     scores: those of the chosen fit on the test set.
     baseline, baseline_scores, comparison: None if the study names no baseline.
     seed_errors: the numbers of test errors of the same configuration with other seeds.
-    earlier_uses: how often the test set was used before.
+    earlier_uses: the uses of the test set before this one, as they are stored.
     model, run_url: filled in once they exist.
+    failure: what went wrong after the test set was used, None if nothing did.
     """
 
     study: str
@@ -45,14 +49,15 @@ class RetrainReport:
     baseline_scores: Scores | None
     comparison: McNemar | None
     seed_errors: list[int]
-    earlier_uses: int
+    earlier_uses: list[dict[str, Any]]
     model: RegisteredModel | None = None
     run_url: str = ""
+    failure: Exception | None = None
 
     @property
     def test_label(self) -> str:
         """How often the test set was used before, in words."""
-        uses = self.earlier_uses
+        uses = len(self.earlier_uses)
         times = "once" if uses == 1 else f"{uses:,} times"
         return f"test set already used {times}" if uses else "first use of the test set"
 
@@ -61,6 +66,18 @@ class RetrainReport:
         """The test accuracies of the same configuration with other seeds."""
         size = len(self.chosen.correct)
         return [1 - errors / size for errors in self.seed_errors]
+
+    def use(self, time: str, run_id: str) -> dict[str, Any]:
+        """Return what is stored of this use of the test set; time: of the use."""
+        return {
+            "time": time,
+            "trial": self.trial,
+            "run_id": run_id,
+            "rule": self.rule,
+            "errors": self.chosen.errors,
+            "size": len(self.chosen.correct),
+            "errors_of_other_seeds": self.seed_errors,
+        }
 
     def as_json(self) -> dict[str, Any]:
         """Return what `--json` prints."""
@@ -94,7 +111,8 @@ class RetrainReport:
                 "only_baseline_correct": comparison.only_second_correct,
                 "mid_p": comparison.p_value,
             },
-            "earlier_test_evaluations": self.earlier_uses,
+            "earlier_test_evaluations": len(self.earlier_uses),
+            "recorded_test_evaluations": self.earlier_uses,
             "model_uri": model and model.uri,
             "champion": model and model.is_champion,
             "champion_reason": model and model.reason,
@@ -187,6 +205,24 @@ class RetrainReport:
     def label(self) -> str:
         """What the trial is called in tables."""
         return f"trial #{self.trial}"
+
+
+def uses_in_words(uses: Sequence[dict[str, Any]]) -> list[str]:
+    """Return what is stored of earlier uses of the test set as lines of text, the last ones."""
+    if not uses:
+        return []
+    many = f", {len(uses):,} times; the last {SHOWN}" if len(uses) > SHOWN else ""
+    return [f"The test set was used before{many}:", *map(_use, uses[-SHOWN:])]
+
+
+def _use(use: dict[str, Any]) -> str:
+    """Return a stored use of the test set as a line of text."""
+    # Earlier versions stored less.
+    of = f" of {use['size']:,}" if "size" in use else ""
+    errors = f": {use['errors']:,} errors{of}" if "errors" in use else ""
+    seeds = ", ".join(map(str, use.get("errors_of_other_seeds", [])))
+    with_seeds = f", with other seeds {seeds}" if seeds else ""
+    return f"  {use['time']}  trial #{use['trial']}{errors}{with_seeds}"
 
 
 def summary(report: RetrainReport) -> str:

@@ -35,11 +35,6 @@ class Fit(Judged):
     kind: ClassVar[str] = "configuration"
 
     @property
-    def weights(self) -> npt.NDArray[np.float32]:
-        """The weights of the last epoch, (D, C)."""
-        return self.result.weights
-
-    @property
     def train_accuracy(self) -> float:
         """The training accuracy of the last epoch, measured on each batch before its update."""
         return float(self.result.curves.train_accuracy[-1])
@@ -50,22 +45,43 @@ class Fit(Judged):
         return np.asarray(probabilities(Z.astype(np.float64)))
 
 
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A configuration that was trained on train + validation, and has not seen the test set.
+
+    seconds: how long the training took. iterations: as in `Fit`.
+    """
+
+    result: TrainingResult
+    iterations: npt.NDArray[np.float64]
+    seconds: float
+
+    @property
+    def weights(self) -> npt.NDArray[np.float32]:
+        """The weights of the last epoch, (D, C)."""
+        return self.result.weights
+
+    def judged(self, test: Dataset) -> Fit:
+        """Predict the test set with the weights of the last epoch, and return the predictions."""
+        with threadpool_limits(1):
+            predicted = predictions(logits(test.X, self.result.weights, self.result.bias))
+        correct = predicted == test.y
+        return Fit(predicted, correct, self.seconds, self.result, self.iterations)
+
+
 class Fitter:
-    """A trainer of single configurations on a whole dataset, which evaluates them on a test set.
+    """A trainer of single configurations on a whole dataset.
 
     on_epoch: called with 1 after each epoch; if it returns true, training stops there.
     """
 
-    def __init__(
-        self, spec: StudySpec, train: Dataset, test: Dataset, on_epoch: Callable[[int], object]
-    ) -> None:
+    def __init__(self, spec: StudySpec, train: Dataset, on_epoch: Callable[[int], object]) -> None:
         self._model = spec.model
         self._data = spec.model.training_data(train)
-        self._test = test
         self._on_epoch = on_epoch
 
-    def fit(self, tried: Hyperparameters, epochs: int, seed: int) -> Fit:
-        """Train a configuration, and predict the test set with the weights of the last epoch.
+    def fit(self, tried: Hyperparameters, epochs: int, seed: int) -> Trained:
+        """Train a configuration.
 
         seed: decides the order of the examples. Raises LockstepError if the training diverges.
         """
@@ -75,16 +91,13 @@ class Fitter:
         with threadpool_limits(1):
             stack.advance(self._data, epochs, self._on_epoch)
             result = stack.results(self._data)[0]
-            seconds = time.perf_counter() - started
-            predicted = predictions(logits(self._test.X, result.weights, result.bias))
+        seconds = time.perf_counter() - started
         if result.status is Status.DIVERGED:
             raise LockstepError(
                 f"the configuration diverged in epoch {result.stopped_epoch} on train + "
                 "validation: choose another one with --trial"
             )
-        iterations = np.array(stack.steps)[:, :, 0].T
-        correct = predicted == self._test.y
-        return Fit(predicted, correct, seconds, result, iterations)
+        return Trained(result, np.array(stack.steps)[:, :, 0].T, seconds)
 
 
 def epochs_by_validation(trial: FinishedTrial, loss_error: float) -> int:

@@ -33,7 +33,6 @@ class LbfgsFit(Judged):
     """A logistic regression that scikit-learn fitted, judged on M test examples.
 
     P: the probability of each class for each test example, (M, C).
-    weights: (D, C) those of the standardised features, of which the classes' sum is zero.
     train_accuracy: the accuracy on the examples that it was fitted on.
     strength: C, the chosen inverse strength of the penalty.
     iterations: the most that each of its fits may take.
@@ -41,7 +40,6 @@ class LbfgsFit(Judged):
     """
 
     P: npt.NDArray[np.float64]
-    weights: npt.NDArray[np.float32]
     train_accuracy: float
     strength: float
     iterations: int
@@ -71,15 +69,50 @@ class LbfgsFit(Judged):
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class LbfgsModel:
+    """A logistic regression that scikit-learn fitted, and that has not seen the test set.
+
+    pipeline: scikit-learn's. weights: (D, C) those of the standardised features, of which the
+    classes' sum is zero. The others are as in `LbfgsFit`.
+    """
+
+    pipeline: Any
+    weights: npt.NDArray[np.float32]
+    seconds: float
+    train_accuracy: float
+    iterations: int
+    unconverged: int
+
+    def judged(self, test: Dataset) -> LbfgsFit:
+        """Predict the test set, with the features as they are in the data."""
+        regression = self.pipeline[-1]
+        P = np.zeros((len(test), self.weights.shape[1]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of test examples that lie far from the others
+            predicted = self.pipeline.predict(test.X).astype(np.intp)
+            P[:, regression.classes_] = self.pipeline.predict_proba(test.X)
+        return LbfgsFit(
+            predicted=predicted,
+            correct=predicted == test.y,
+            seconds=self.seconds,
+            P=P,
+            train_accuracy=self.train_accuracy,
+            strength=float(np.mean(regression.C_)),
+            iterations=self.iterations,
+            unconverged=self.unconverged,
+        )
+
+
 def _rounded(seconds: float) -> str:
     """Return seconds with as many digits as say something."""
     return f"{seconds:.2f}" if seconds < 1 else f"{seconds:,.1f}"
 
 
-def fit_lbfgs(train: Dataset, test: Dataset, iterations: int = MAX_ITERATIONS) -> LbfgsFit:
-    """Fit the baseline on the training examples, and predict the test set.
+def fit_lbfgs(train: Dataset, iterations: int = MAX_ITERATIONS) -> LbfgsModel:
+    """Fit the baseline on the training examples.
 
-    Both have the features as they are in the data: the baseline scales them itself.
+    They have the features as they are in the data: the baseline scales them itself.
 
     Raises LockstepError if scikit-learn cannot fit it, for example because every class has fewer
     examples than there are folds.
@@ -99,20 +132,13 @@ def fit_lbfgs(train: Dataset, test: Dataset, iterations: int = MAX_ITERATIONS) -
                 f"[baseline]: scikit-learn cannot fit it to this data: {error}"
             ) from error
         seconds = time.perf_counter() - started
-        predicted, known = pipeline.predict(test.X).astype(np.intp), pipeline.predict_proba(test.X)
         train_accuracy = float((pipeline.predict(train.X) == train.y).mean())
     regression = pipeline[-1]
-    C = len(test.class_names)
-    P = np.zeros((len(test), C))
-    P[:, regression.classes_] = known
-    return LbfgsFit(
-        predicted=predicted,
-        correct=predicted == test.y,
+    return LbfgsModel(
+        pipeline=pipeline,
+        weights=_weights(regression.coef_, regression.classes_, len(train.class_names)),
         seconds=seconds,
-        P=P,
-        weights=_weights(regression.coef_, regression.classes_, C),
         train_accuracy=train_accuracy,
-        strength=float(np.mean(regression.C_)),
         iterations=iterations,
         unconverged=sum(issubclass(each.category, ConvergenceWarning) for each in caught),
     )

@@ -110,8 +110,9 @@ def _ours(spec: StudySpec, data: Splits) -> Scores:
     losses = validation_scores([best], results, data, spec.model).losses[0]
     error = float(losses.std(ddof=1, dtype=np.float64)) / len(losses) ** 0.5
     merged = data.merged()
-    fitter = Fitter(spec, merged.train, merged.test, lambda trained: None)
-    fit = fitter.fit(best.hyperparameters, epochs_by_validation(best, error), spec.model.seed)
+    fitter = Fitter(spec, merged.train, lambda trained: None)
+    epochs = epochs_by_validation(best, error)
+    fit = fitter.fit(best.hyperparameters, epochs, spec.model.seed).judged(merged.test)
     seconds = time.process_time() - started
     return _scores(fit.predicted, merged.test.y, seconds)
 

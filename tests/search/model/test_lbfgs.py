@@ -26,7 +26,7 @@ def blobs(sizes: list[int], seed: int = 0) -> Dataset:
 @pytest.mark.parametrize("sizes", [[40, 40], [60, 30, 20]])
 def test_it_is_the_pipeline_that_a_user_would_write(sizes: list[int]) -> None:
     train, test = blobs(sizes), blobs(sizes, seed=1)
-    found = fit_lbfgs(train, test)
+    found = fit_lbfgs(train).judged(test)
     by_hand = make_pipeline(StandardScaler(), LogisticRegressionCV(Cs=10, cv=5, max_iter=1000))
     with warnings.catch_warnings():  # of arguments whose defaults will change
         warnings.simplefilter("ignore", FutureWarning)
@@ -44,11 +44,13 @@ def test_it_is_the_pipeline_that_a_user_would_write(sizes: list[int]) -> None:
 @pytest.mark.parametrize("sizes", [[40, 40], [60, 30, 20]])
 def test_its_weights_are_those_of_standardised_features(sizes: list[int]) -> None:
     train, test = blobs(sizes), blobs(sizes, seed=1)
-    found = fit_lbfgs(train, test)
-    assert found.weights.shape == (4, len(sizes))
-    np.testing.assert_allclose(found.weights.sum(axis=1), 0, atol=1e-4)
-    Z = StandardScaler().fit(train.X).transform(test.X) @ found.weights
-    odds = np.log(found.probabilities(test))  # as Z, up to a bias per class and a number per row
+    fitted = fit_lbfgs(train)
+    assert fitted.weights.shape == (4, len(sizes))
+    np.testing.assert_allclose(fitted.weights.sum(axis=1), 0, atol=1e-4)
+    Z = StandardScaler().fit(train.X).transform(test.X) @ fitted.weights
+    odds = np.log(
+        fitted.judged(test).probabilities(test)
+    )  # as Z, up to a bias per class and a number per row
     of_rows = (odds - Z) - (odds - Z).mean(axis=1, keepdims=True)
     np.testing.assert_allclose(of_rows, np.broadcast_to(of_rows[:1], of_rows.shape), atol=1e-3)
 
@@ -56,7 +58,7 @@ def test_its_weights_are_those_of_standardised_features(sizes: list[int]) -> Non
 def test_fits_that_do_not_converge_are_told_in_a_sentence() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # none comes through
-        found = fit_lbfgs(blobs([60, 30, 20]), blobs([9, 9, 9]), iterations=1)
+        found = fit_lbfgs(blobs([60, 30, 20]), iterations=1).judged(blobs([9, 9, 9]))
     assert 0 < found.unconverged <= FITS
     (sentence,) = found.remarks()
     assert f"did not converge in {found.unconverged} of its {FITS} fits of 1 iterations" in sentence
@@ -64,17 +66,18 @@ def test_fits_that_do_not_converge_are_told_in_a_sentence() -> None:
 
 def test_a_class_without_training_examples_has_no_probability() -> None:
     train, test = blobs([30, 0, 30]), blobs([5, 5, 5])
-    found = fit_lbfgs(train, test)
+    fitted = fit_lbfgs(train)
+    found = fitted.judged(test)
     assert not found.probabilities(test)[:, 1].any()
-    assert not found.weights[:, 1].any()
+    assert not fitted.weights[:, 1].any()
     assert found.errors >= 5
 
 
 def test_a_class_with_fewer_examples_than_folds_is_fitted() -> None:
-    assert fit_lbfgs(blobs([30, 2, 30]), blobs([5, 5, 5])).weights.any()
+    assert fit_lbfgs(blobs([30, 2, 30])).weights.any()
 
 
 def test_data_that_cannot_be_divided_into_folds_are_refused() -> None:
     with pytest.raises(LockstepError, match=r"\[baseline\]: scikit-learn cannot fit it") as caught:
-        fit_lbfgs(blobs([4, 4]), blobs([4, 4]))
+        fit_lbfgs(blobs([4, 4]))
     assert len(str(caught.value).splitlines()) == 1
