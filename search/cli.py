@@ -14,6 +14,7 @@ import click
 
 from search import cli_options
 from search.console import Console
+from search.environment import prepare
 from search.errors import LockstepError
 from search.redact import hidden
 from search.settings import UI_PORT, Settings
@@ -47,6 +48,7 @@ def cli() -> None:
       lockstep init my.csv           look at the data, write my.toml
       lockstep launch my.toml        then as above
     """
+    prepare()
 
 
 @cli.command()

@@ -9,11 +9,32 @@ from typing import Any, TypeVar
 
 import click
 
+from search.tracking_uri import checked_tracking_uri
+
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_EMPTY = "nothing is named, perhaps because a variable of the shell is empty."
+
+
+class _Folder(click.Path):
+    """The type of an option that names a folder. An empty text is none, and not this folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value).strip():
+            self.fail(_EMPTY, param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def _named(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Return the value of an option. Raises BadParameter if it is empty."""
+    if value is not None and not value.strip():
+        raise click.BadParameter(_EMPTY, context, parameter)
+    return value
+
 
 home = click.option(
     "--home",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=_Folder(path_type=Path, file_okay=False),
     default=Path("runs"),
     show_default=True,
     help="Folder for all that a launch writes: Optuna journal, MLflow store, figures.",
@@ -21,7 +42,7 @@ home = click.option(
 
 data_dir = click.option(
     "--data-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=_Folder(path_type=Path, file_okay=False),
     help="Folder of data files (IDX)  [env: LOCKSTEP_DATA]",
 )
 
@@ -34,13 +55,17 @@ def places(command: Command) -> Command:
             "--storage",
             metavar="URL",
             envvar="LOCKSTEP_STORAGE",
+            callback=_named,
             help="Optuna storage instead of the journal in --home  [env: LOCKSTEP_STORAGE]",
         ),
         click.option(
             "--tracking-uri",
             metavar="URI",
             envvar="MLFLOW_TRACKING_URI",
-            help="MLflow server instead of the store in --home  [env: MLFLOW_TRACKING_URI]",
+            callback=checked_tracking_uri,
+            help="MLflow server or database instead of the store in --home  [env: "
+            "MLFLOW_TRACKING_URI]. Of MLflow's other variables only those count that say how a "
+            "server is reached, such as MLFLOW_TRACKING_TOKEN and MLFLOW_HTTP_REQUEST_TIMEOUT.",
         ),
         data_dir,
     ):

@@ -20,7 +20,7 @@ class Settings:
     home: the folder that a launch writes to.
     storage: an Optuna URL, None for the journal in home.
     tracking_uri: an MLflow URI, None for the SQLite store in home.
-    data_dir: a folder of data files, None for $LOCKSTEP_DATA or the network.
+    data_dir: a folder of data files, None for $LOCKSTEP_DATA, or the network if that is not set.
     workers: the number of training processes.
     cluster: `local` or the address of a Dask scheduler, None for processes without Dask.
     patience: the seconds to wait for a database or server that stops answering.

@@ -26,12 +26,29 @@ Array = npt.NDArray[Any]
 # What each array may be called: as scikit-learn's users say, and as Keras does.
 _SPELLINGS = {
     "X": ("X", "X_train", "x_train"),
-    "y": ("y", "y_train"),
+    "y": ("y", "Y", "y_train", "Y_train"),
     "X_val": ("X_val", "x_val"),
-    "y_val": ("y_val",),
+    "y_val": ("y_val", "Y_val"),
     "X_test": ("X_test", "x_test"),
-    "y_test": ("y_test",),
+    "y_test": ("y_test", "Y_test"),
 }
+# What the arrays of a file that has neither X nor y may be called: as MedMNIST does, and
+# scikit-learn's data sets.
+_OTHER_NAMES = (
+    {
+        "X": "train_images", "y": "train_labels", "X_val": "val_images", "y_val": "val_labels",
+        "X_test": "test_images", "y_test": "test_labels",
+    },
+    *({"X": X, "y": y} for X in ("data", "images", "features") for y in ("target", "labels")),
+)  # fmt: skip
+_SPARSE = {"indices", "indptr", "format", "shape", "data"}  # the arrays of scipy.sparse.save_npz
+_REMEDIES = {
+    "c": "save their absolute values, or their real and imaginary parts as features of their own",
+    "U": "save numbers, or a table (.csv), whose texts can become one-hot",
+    "O": "save numbers",
+    "M": "save them as numbers, such as days since a date",
+}
+_REMEDIES |= {"S": _REMEDIES["U"], "m": _REMEDIES["M"]}
 _LOOKS_LIKE_A_PART = re.compile(r"(x|y|data|features?|labels?|targets?)(_.*)?", re.IGNORECASE)
 
 
@@ -94,16 +111,30 @@ def _roles(path: Path, held: list[str]) -> dict[str, str]:
     for role, spellings in _SPELLINGS.items():
         present = [name for name in spellings if name in held]
         if len(present) > 1:
-            raise DataError(f"{path} holds both {' and '.join(present)}: keep one of them.")
+            raise DataError(
+                f"{path} holds both {' and '.join(present)}: keep one of them, or leave one out "
+                "with ignore."
+            )
         if present:
             found[role] = present[0]
+    if not found.keys() & {"X", "y"}:
+        for names in _OTHER_NAMES:
+            if {names["X"], names["y"]} <= set(held):
+                found = {role: name for role, name in names.items() if name in held}
+                break
     needed = ["X", "y"]
     for part in ("val", "test"):
         needed += [f"X_{part}", f"y_{part}"] * bool(found.keys() & {f"X_{part}", f"y_{part}"})
     if missing := [name for name in needed if name not in found]:
+        if set(held) >= _SPARSE:
+            raise DataError(
+                f"{path} is a sparse matrix of SciPy without labels: save X=matrix.toarray() and y "
+                "with np.savez."
+            )
+        how = ", ".join(f"{name}=…" for name in needed)
         raise DataError(
             f"{path} must hold {listed(needed)}, but lacks {listed(missing)}: it has "
-            f"{listed(held)}."
+            f"{listed(held)}. np.savez(file, {how}) saves them."
         )
     if "image_shape" in held:
         found["image_shape"] = "image_shape"
@@ -155,6 +186,12 @@ def _raw(given: Mapping[str, _Given], source: str) -> Raw:
 def _part(X: _Given, y: _Given, groups: _Given | None) -> Part:
     """Return one part of a user's data. Raises DataError if examples or labels are not valid."""
     array = X.array
+    if array.dtype.kind == "b":
+        array = array.astype(np.int8)
+    if array.dtype.kind in _REMEDIES:
+        raise DataError(
+            f"{X.where} must be numbers, not {array.dtype}: {_REMEDIES[array.dtype.kind]}."
+        )
     right = array.ndim in (2, 3) or (array.ndim == 4 and {1, 3} & {array.shape[1], array.shape[3]})
     if not right or array.size == 0 or array.dtype.kind not in "iuf":
         raise DataError(

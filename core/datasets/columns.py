@@ -16,7 +16,7 @@ from core.datasets.checks import counts_by_column, listed, shown_name
 from core.datasets.dataset import DataError
 from core.datasets.labels import read_labels, read_text_labels
 from core.datasets.raw import Part, Raw, divided
-from core.datasets.source import Source
+from core.datasets.source import Source, suffix_of
 from core.datasets.tables import Frame, read_table
 
 Array = npt.NDArray[Any]
@@ -157,7 +157,7 @@ def features_of(path: Path, names: Sequence[str]) -> Array:
             known.setdefault(column, set()).add(text)
     if absent := [name for name in (*names, *known) if name not in there and "=" not in name]:
         raise DataError(f"{path} has no column {listed(absent)}, which the model needs.")
-    texts = read_table(path, set(known)) if known and path.suffix != ".parquet" else plain
+    texts = read_table(path, set(known)) if known and suffix_of(path) != ".parquet" else plain
     columns = [name for name in names if name in there]
     numbers = dict(zip(columns, as_numbers(plain[columns], path, one_hot=False)[0].T, strict=True))
     values = {column: _texts(texts, column, path).astype(str) for column in known}

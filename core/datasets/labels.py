@@ -47,6 +47,8 @@ def read_labels(y: Array, n: int, where: str, like: str) -> Array:
         raise DataError(f"{where} must be {n} integers or strings like {like}, not {given}.")
     if y.dtype.kind == "f":
         y = _from_floats(y, where)
+    if y.dtype.kind == "U":
+        _check_none_missing(y, where)
     labels = map(str, np.unique(y))
     if odd := [label for label in labels if not label.isprintable() or len(label) > LABEL_LENGTH]:
         raise DataError(
@@ -62,12 +64,7 @@ def read_text_labels(y: Array, where: str) -> Array:
     A text such as "07" is no number. Raises DataError as `read_labels` does.
     """
     texts = np.unique(y).tolist()
-    missing = np.isin(y, [text for text in texts if text.strip() in ("", "nan", "NaN")])
-    if missing.any():
-        raise DataError(
-            f"{where} has no label in {missing.sum():,} of {len(y):,} rows, first in row "
-            f"{int(missing.argmax()) + 1}: leave these rows out, or label them."
-        )
+    _check_none_missing(y, where)
     if all(_INTEGER.fullmatch(text) for text in texts):
         y = y.astype(np.int64)
     elif all(_NUMBER.fullmatch(text) for text in texts) and any(
@@ -75,6 +72,17 @@ def read_text_labels(y: Array, where: str) -> Array:
     ):
         y = y.astype(np.float64)
     return read_labels(y, len(y), where, "the rows")
+
+
+def _check_none_missing(y: Array, where: str) -> None:
+    """Raise DataError if a text among the labels, (N,), stands for none."""
+    missing = np.isin(y, [text for text in np.unique(y) if text.strip() in ("", "nan", "NaN")])
+    if missing.any():
+        first = int(missing.argmax())
+        raise DataError(
+            f"{where} has no label ({str(y[first])!r}) in {missing.sum():,} of {len(y):,} rows, "
+            f"first in row {first + 1}: leave these rows out, or label them."
+        )
 
 
 def _from_one_hot(y: Array, where: str) -> Array:

@@ -12,16 +12,11 @@ import numpy as np
 
 from core.datasets.dataset import DataError
 from core.datasets.idx import read_idx
+from core.datasets.idx_files import find_idx
 from core.datasets.published import digests, labels_of, told_apart
 from core.datasets.raw import Part, Raw
 
 DATA_DIR_VARIABLE = "LOCKSTEP_DATA"
-_IDX_NAMES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
 OPENML_NAMES = {"mnist": "mnist_784", "fashion-mnist": "Fashion-MNIST"}
 _OPENML_TRAIN = 60_000  # OpenML keeps the original order of the 70,000 examples, train part first.
 
@@ -39,30 +34,11 @@ def read_mnist_like(
     source. Raises DataError if fetching fails or the files are not valid.
     """
     folder = data_dir or os.environ.get(DATA_DIR_VARIABLE)
-    if folder and (paths := _find_idx(Path(folder).expanduser(), source)):
-        return _read_idx_files(source, paths, tell)
-    if data_dir:
-        raise DataError(
-            f"The IDX files {', '.join(_IDX_NAMES)} (plain or .gz) of {source} are neither in "
-            f"{data_dir / source} nor in {data_dir}."
-        )
-    return _fetch_openml(source, announce)
-
-
-def _find_idx(folder: Path, source: str) -> list[Path] | None:
-    """Return the paths of the four IDX files if one folder has them all, or else None.
-
-    Some copies of the files have '.' instead of '-' before 'idx'.
-    """
-    for place in (folder / source, folder):
-        found: list[Path] = []
-        for name in _IDX_NAMES:
-            spellings = (name, f"{name}.gz", dotted := name.replace("-idx", ".idx"), f"{dotted}.gz")
-            # Path.is_file would raise if the folder may not be entered.
-            found += [place / each for each in spellings if os.path.isfile(place / each)][:1]
-        if len(found) == len(_IDX_NAMES):
-            return found
-    return None
+    if not folder:
+        return _fetch_openml(source, announce)
+    named_by = "--data-dir" if data_dir else f"The environment variable {DATA_DIR_VARIABLE} ="
+    paths = find_idx(Path(folder).expanduser(), source, named_by)
+    return _read_idx_files(source, paths, tell)
 
 
 def _read_idx_files(source: str, paths: Sequence[Path], tell: Callable[[str], None]) -> Raw:

@@ -121,6 +121,9 @@ def _check_header(stream: IO[bytes], size: int, name: str) -> None:
     shape, _, dtype = read_header(stream)
     held = size - stream.tell()
     if dtype.hasobject:
-        raise DataError(f"{name} holds Python objects, which are not safe to read: save numbers.")
+        raise DataError(
+            f"{name} holds Python objects, which are not safe to read: save texts with "
+            ".astype(str), and numbers with .astype(float)."
+        )
     if (claimed := prod(shape) * dtype.itemsize) != held:
         raise DataError(f"{name} claims {claimed} bytes of values, but has {held}.")

@@ -5,6 +5,7 @@ Notation: N examples, D features.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from hashlib import blake2b
 
@@ -19,10 +20,25 @@ _SAMPLE = 64  # rows by which features are first compared
 
 def remarks(data: Splits, source: str) -> list[str]:
     """Return sentences about the unscaled data; source: what it is called in them."""
-    found = repeated_rows(data)
+    found = alike_classes(data.train.class_names) + repeated_rows(data)
     if data.train.image_shape is None:  # pixels at the edge are often alike
         found += constant_features(data.train, source) + equal_features(data.train, source)
     return found
+
+
+def alike_classes(names: Sequence[str]) -> list[str]:
+    """Return a sentence on classes whose names look alike, if there are any."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        plain = unicodedata.normalize("NFKC", " ".join(name.split())).casefold()
+        alike.setdefault(plain, []).append(name)
+    groups = [" and ".join(map(repr, group)) for group in alike.values() if len(group) > 1]
+    if not groups:
+        return []
+    return [
+        f"classes differ only in spaces, capitals or letter forms: {listed(groups, 5)}; where they "
+        "mean the same, give their rows one label"
+    ]
 
 
 def repeated_rows(data: Splits) -> list[str]:

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+def suffix_of(path: str | Path) -> str:
+    """Return the suffix of a file's name in lower case: a file X.NPZ is an .npz file."""
+    return Path(path).suffix.lower()
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A source of data and the keys of a study file that explain it.

@@ -5,6 +5,7 @@ Notation: N examples, D features.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from core.datasets.dataset import DataError, Dataset
 from core.datasets.embedded import TABLES, read_digits, read_embedded_table
 from core.datasets.mnist import OPENML_NAMES, read_mnist_like
 from core.datasets.raw import Part, Raw
-from core.datasets.source import Source
+from core.datasets.source import Source, suffix_of
 from core.datasets.tables import SUFFIXES
 
 Array = npt.NDArray[Any]
@@ -56,7 +57,8 @@ def load_source(
     classes: the labels to keep, compared as strings, in the order that the classes shall have.
     None keeps all labels, sorted.
     data_dir: the folder with the IDX files, or with one folder of them per source, named like it.
-    If None, the environment variable LOCKSTEP_DATA names the folder; OpenML is the last choice.
+    If None, the environment variable LOCKSTEP_DATA names it, and if that is not set, they are
+    taken from OpenML.
     announce: called with a sentence before data is fetched from the network.
     tell: called with a sentence about what in the data is not used, or not what it is taken for.
 
@@ -94,7 +96,7 @@ def _read(
 ) -> Raw:
     """Return the data of a source as its reader gives them; see `load_source`."""
     name = source.name
-    match Path(name).suffix:
+    match suffix_of(name):
         case ".npz":
             return read_npz_source(source, tell)
         case ".npy":
@@ -107,12 +109,24 @@ def _read(
         return read_embedded_table(name)
     if name in OPENML_NAMES:
         return read_mnist_like(name, data_dir, announce, tell)
-    close = get_close_matches(name, _KNOWN, n=1)
-    hint = f"; did you mean {close[0]}?" if close else "."
-    raise DataError(
+    raise DataError(_unknown(name))
+
+
+def _unknown(name: str) -> str:
+    """Return what is said of a name that no source has."""
+    if os.path.isdir(Path(name).expanduser()):
+        return (
+            f"{name} is a folder: save its pictures as one .npz file with X of the shape (N, H, W) "
+            "or (N, H, W, 3) and labels y."
+        )
+    known = (
         f"Unknown data source {name!r}: known are {', '.join(_KNOWN)} and paths that end in "
-        f"{', '.join(_FILES)}{hint}"
+        f"{', '.join(_FILES)}"
     )
+    close = get_close_matches(name, _KNOWN, n=1)
+    if close and close[0] in name:  # such as "kmnist", which is other data
+        return f"{known}. Save other data as .npz with X and y."
+    return f"{known}; did you mean {close[0]}?" if close else f"{known}."
 
 
 def _choose(source: str, classes: Sequence[int | str] | None, labels: Array) -> tuple[str, ...]:

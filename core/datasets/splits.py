@@ -204,7 +204,7 @@ def _shares(dataset: Dataset, fraction: float) -> npt.NDArray[np.intp]:
         scarce = dataset.class_names[int(counts.argmin())]
         raise DataError(
             f"Class {scarce!r} has {counts.min()} example(s), and a split needs at least 2 of each "
-            "class."
+            "class: add examples, or leave it out (classes)."
         )
     if not len(counts) <= total <= len(dataset) - len(counts):
         raise DataError(

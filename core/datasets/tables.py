@@ -5,6 +5,7 @@ Notation: N rows.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import warnings
 from collections import Counter
@@ -15,6 +16,7 @@ from typing import Any
 from core.datasets.checks import listed, shown_name
 from core.datasets.dataset import DataError
 from core.datasets.disguises import disguise_of
+from core.datasets.source import suffix_of
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 MAX_BYTES = 8 * 1024**3  # of a file, and of its values as floats of 8 bytes
@@ -38,7 +40,7 @@ def read_table(path: Path, as_text: Collection[str]) -> Frame:
         with path.open("rb") as stream:
             if (size := stream.seek(0, 2)) > MAX_BYTES:
                 raise DataError(f"{path} has {size} bytes, more than {MAX_BYTES} allowed.")
-        is_parquet = path.suffix == ".parquet"
+        is_parquet = suffix_of(path) == ".parquet"
         if what := disguise_of(path, b"PAR1" if is_parquet else None):
             raise DataError(f"{path} {what}.")
         frame = _read_parquet(path) if is_parquet else _read_text(path, as_text)
@@ -61,7 +63,12 @@ def _read_text(path: Path, as_text: Collection[str]) -> Frame:
     """Return the table in a .csv or .tsv file; see `read_table`."""
     import pandas as pd
 
-    delimiter = "\t" if path.suffix == ".tsv" else ","
+    with path.open("rb") as raw:
+        if raw.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise DataError(
+                f'{path} is UTF-16, which Excel calls "Unicode text": save it as "CSV UTF-8".'
+            )
+    delimiter = "\t" if suffix_of(path) == ".tsv" else ","
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         names = next(csv.reader(stream, delimiter=delimiter), [])
     if len(names) == 1 and (other := next((c for c in ";\t|," if c in names[0]), None)):

@@ -20,7 +20,7 @@ from search.errors import LockstepError, NothingToShowError
 from search.figures.heat_maps import heat_maps
 from search.findings.choice import Choice, Standing, choose
 from search.findings.scores import ValidationScores, validation_scores
-from search.findings.sentences import note
+from search.findings.sentences import none_completed, note
 from search.settings import Settings
 from search.spec.configuration import searched_values
 from search.spec.study_spec import StudySpec
@@ -104,9 +104,7 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
     different = distinct(finished, spec.search.objective)
     ranking = ranked(different, spec.search.objective)
     if not ranking:
-        raise NothingToShowError(
-            f"study {spec.name} has no completed trial yet: run `lockstep launch {spec.argument}`"
-        )
+        raise NothingToShowError(none_completed(spec, finished))
     data = load_data(spec, settings, console.say)
     if data.digest != study.data_digest:
         raise LockstepError(

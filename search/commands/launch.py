@@ -233,8 +233,11 @@ def summary(report: LaunchReport, spec: StudySpec, settings: Settings) -> str:
         *([_OUT_OF_TIME.format(spec.search.minutes)] if report.out_of_time else []),
         "",
         f"figures  {settings.figures(spec.name)}",
-        f"next     lockstep compare {named}   ranking, heat maps, links into the MLflow UI",
-        f"         lockstep retrain {named}   train the best again, score it on the test set",
-        f"         lockstep ui {named}        the runs side by side in your browser",
     ]
+    if report.best is not None:  # Otherwise there is nothing to rank and to retrain.
+        lines += [
+            f"next     lockstep compare {named}   ranking, heat maps, links into the MLflow UI",
+            f"         lockstep retrain {named}   train the best again, score it on the test set",
+        ]
+    lines.append(f"         lockstep ui {named}        the runs side by side in your browser")
     return "\n".join(lines)

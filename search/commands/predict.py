@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from core.datasets.source import suffix_of
 from search.commands.home import readable
 from search.console import table
 from search.model.champion import load_champion
@@ -77,7 +78,7 @@ def predict(
     for path in paths:
         X = read_input(path, champion.expected, invert)
         rows.append(X)
-        if path.suffix in ROWS:
+        if suffix_of(path) in ROWS:
             inputs += [f"{path} [{row}]" for row in range(len(X))]
             continue
         inputs.append(str(path))

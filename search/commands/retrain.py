@@ -17,6 +17,7 @@ from search.console import Console, Workload
 from search.errors import LockstepError, NothingToShowError
 from search.findings.choice import choose
 from search.findings.scores import validation_scores
+from search.findings.sentences import none_completed
 from search.model.fitting import Fit, Fitter, Trained, compared, epochs_by_validation
 from search.model.lbfgs import LBFGS, LbfgsFit, LbfgsModel, fit_lbfgs
 from search.model.registry import Candidate, Validated, register_model
@@ -128,11 +129,10 @@ def _choose(
     Raises NothingToShowError if no trial is completed, LockstepError if none has this number.
     """
     spec = study.spec
-    ranking = ranked(study.finished(), spec.search.objective)
+    finished = study.finished()
+    ranking = ranked(finished, spec.search.objective)
     if not ranking:
-        raise NothingToShowError(
-            f"study {spec.name} has no completed trial yet: run `lockstep launch {spec.argument}`"
-        )
+        raise NothingToShowError(none_completed(spec, finished))
     if number is not None:
         for trial in ranking:
             if trial.number == number:

@@ -115,6 +115,7 @@ def _wait_until_ready(server: subprocess.Popen[bytes], address: str, run_id: str
     Raises LockstepError if it does not, or if another server has taken the port meanwhile.
     """
     question = f"{address}/ajax-api/2.0/mlflow/runs/get?run_id={run_id}"
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever the proxies
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
@@ -122,7 +123,7 @@ def _wait_until_ready(server: subprocess.Popen[bytes], address: str, run_id: str
                 f"the MLflow server ended at once with exit code {server.returncode}"
             )
         try:
-            with urllib.request.urlopen(question, timeout=5):
+            with direct.open(question, timeout=5):
                 return
         except urllib.error.HTTPError as error:
             if error.code == 404:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from core.trainer.result import Status
 from search.findings.choice import LEVEL, Choice
 from search.findings.expected import expected_search
 from search.findings.expected import sentence as expected_sentence
@@ -29,10 +30,7 @@ def note(
     """Return lines of plain text that say what won, how sure that is, and what to doubt."""
     ranking = ranked(list(trials), spec.search.objective)
     if not ranking:
-        return [
-            "No trial was completed: every one diverged. Smaller learning rates would help.",
-            *_repeats(spec, trials),
-        ]
+        return [f"note     {none_completed(spec, trials)}", *_repeats(spec, trials)]
     best = ranking[0]
     tried = best.hyperparameters
     lines = [
@@ -68,6 +66,32 @@ def _repeats(spec: StudySpec, trials: Sequence[FinishedTrial]) -> list[str]:
         ended = why.value.format(configurations=different, settled=settled_after(spec))
         lines.append(f"ended    {ended}")
     return lines
+
+
+def none_completed(spec: StudySpec, trials: Sequence[FinishedTrial]) -> str:
+    """Return why a study has no best trial, and what to do; trials: its finished ones."""
+    diverged = [trial for trial in trials if trial.status is Status.DIVERGED]
+    rates = [trial.hyperparameters.learning_rate for trial in diverged]
+    if not rates:
+        return (
+            f"study {spec.name} has no completed trial yet: run `lockstep launch {spec.argument}`"
+        )
+    low, high = min(rates), max(rates)
+    between = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+    smaller = (
+        f"smaller space.learning_rate than {low:.3g}, such as [{low / 100:.1g}, {low / 10:.1g}]"
+    )
+    if spec.data.scale == "none":
+        cause = (
+            "the features are not scaled, and the learning rates too high for them: set data.scale "
+            f'= "standard", or give {smaller}'
+        )
+    else:
+        cause = f"the learning rates are too high: give {smaller}"
+    return (
+        f"no trial of {spec.name} was completed: {len(rates):,} of {len(trials):,} diverged, with "
+        f"learning rates of {between}. Probably {cause}, and give the study a new name"
+    )
 
 
 def _balanced(trial: FinishedTrial) -> str:

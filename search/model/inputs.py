@@ -14,6 +14,7 @@ from core.datasets.columns import features_of
 from core.datasets.dataset import DataError
 from core.datasets.images import as_rows, shape_of
 from core.datasets.npz import read_npy, read_npz
+from core.datasets.source import suffix_of
 from core.datasets.tables import SUFFIXES
 from search.errors import LockstepError
 
@@ -68,7 +69,7 @@ def read_input(path: Path, expected: Expected, invert: bool = False) -> Features
     if not path.is_file():
         raise LockstepError(f"{path}: no such file; give a picture or an .npz file with an array X")
     try:
-        if path.suffix in ROWS:
+        if suffix_of(path) in ROWS:
             return _rows(path, expected)
     except DataError as error:
         raise LockstepError(str(error)) from error
@@ -77,18 +78,18 @@ def read_input(path: Path, expected: Expected, invert: bool = False) -> Features
 
 def _rows(path: Path, expected: Expected) -> Features:
     """Return the examples in a file of arrays or a table as float32 rows. Raises DataError."""
-    if path.suffix in SUFFIXES:
+    if suffix_of(path) in SUFFIXES:
         if not expected.feature_names:
             raise LockstepError(
                 f"{path}: the model was not trained on a table, so that its features have no "
                 "names: give an .npz file with an array X"
             )
         return features_of(path, expected.feature_names).astype(np.float32)
-    arrays = {"X": read_npy(path)} if path.suffix == ".npy" else read_npz(path, ("X",))
+    arrays = {"X": read_npy(path)} if suffix_of(path) == ".npy" else read_npz(path, ("X",))
     if "X" not in arrays:
         raise LockstepError(f"{path}: holds no array X: save one with np.savez(file, X=...)")
     X, D = arrays["X"], expected.features
-    if X.dtype.kind not in "iuf" or not _fits(X, expected):
+    if X.dtype.kind not in "biuf" or not _fits(X, expected):
         like = f"(N, {D})"
         if expected.image_shape is not None:
             like += f" or (N, {', '.join(map(str, expected.image_shape))})"

@@ -9,7 +9,7 @@ from core.datasets.checks import listed, shown_name
 from core.datasets.columns import MOST_VALUES
 from core.datasets.npz import members
 from core.datasets.raw import names_part
-from core.datasets.source import Source
+from core.datasets.source import Source, suffix_of
 from core.datasets.tables import SUFFIXES, Frame, read_table
 from search.errors import LockstepError
 from search.wording import counted
@@ -43,11 +43,11 @@ def given_source(file: str, label: str | None, labels: Path | None) -> Given:
     Raises LockstepError if there are no labels, and DataError if the file cannot be read.
     """
     path = Path(file)
-    if label is not None and path.suffix not in SUFFIXES:
+    if label is not None and suffix_of(path) not in SUFFIXES:
         raise LockstepError(f"--label {shown_name(label)}: only tables have columns; leave it out")
-    if labels is not None and path.suffix != ".npy":
+    if labels is not None and suffix_of(path) != ".npy":
         raise LockstepError(f"--labels {labels}: only .npy files need it; leave it out")
-    match path.suffix:
+    match suffix_of(path):
         case suffix if suffix in SUFFIXES:
             return _table(path, label)
         case ".npy":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from core.datasets.source import suffix_of
 from core.datasets.tables import SUFFIXES
 from search.spec.fields import Integer, Label, Line, Number, Seed, Table, distinct
 
@@ -59,7 +59,7 @@ class DataSpec(Table):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        suffix = Path(self.source).suffix if Path(self.source).suffix in FILES else ""
+        suffix = suffix_of(self.source) if suffix_of(self.source) in FILES else ""
         is_table = suffix in SUFFIXES
         if is_table and self.label is None:
             raise ValueError(
@@ -95,7 +95,7 @@ class DataSpec(Table):
                 )
         if suffix == ".npy":
             for key in ("labels", "split", "groups"):
-                if (value := getattr(self, key)) and Path(value).suffix != ".npy":
+                if (value := getattr(self, key)) and suffix_of(value) != ".npy":
                     raise ValueError(f"{key} = {value!r}: give the path of an .npy file")
         named = [self.label, self.split, self.groups, *self.ignore] if suffix != ".npy" else []
         given = [name for name in named if name is not None]

@@ -25,6 +25,14 @@ _EXPECTED = {
     "bool_type": "give true or false",
 }
 
+# What people call a key elsewhere, which is not spelt like ours.
+_MEANT = {
+    "min": "low", "start": "low", "max": "high", "stop": "high", "step": "points", "num": "points",
+    "lr": "learning_rate", "alpha": "learning_rate", "wd": "weight_decay", "l2": "weight_decay",
+    "n_trials": "trials", "max_trials": "trials", "timeout": "minutes", "max_epochs": "epochs",
+    "cv": "folds", "k_folds": "folds", "path": "source", "file": "source", "target": "label",
+}  # fmt: skip
+
 
 def shortened(value: object, limit: int = 60) -> str:
     """Return a value as it would be in a study file, cut to a readable length."""
@@ -51,7 +59,8 @@ def sentence(path: Path, error: ValidationError, known: type[BaseModel]) -> str:
             return f"{path}: {key} is missing: the file must give it"
         case "extra_forbidden":
             names = _names(known, mistake["loc"][:-1])
-            close = difflib.get_close_matches(keys[-1], names, n=1)
+            close = [name for name in (_MEANT.get(keys[-1]),) if name in names]
+            close += difflib.get_close_matches(keys[-1], names, n=1)
             hint = f"did you mean {close[0]}? " if close else ""
             return f"{path}: unknown key {key} = {value}: {hint}Known here: {', '.join(names)}"
         case "value_error":
@@ -68,6 +77,8 @@ def sentence(path: Path, error: ValidationError, known: type[BaseModel]) -> str:
             return f"{path}: name = {value}: give {right}"
         case "string_pattern_mismatch":
             return f"{path}: {key} = {value}: give one line without control characters"
+        case "tuple_type" if isinstance(mistake["input"], int | float):
+            return f"{path}: {key} = {value}: give a list of values, such as [{value}]"
         case kind if kind in _EXPECTED:
             return f"{path}: {key} = {value}: {_EXPECTED[kind]}"
     message = mistake["msg"].replace("Input should be", "must be")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
+import difflib
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from search.errors import StudyFileError
 from search.spec.messages import sentence, shortened
 from search.spec.study_spec import STUDIES, StudySpec
+from search.spec.toml_text import parsed
 
 MAX_FILE_BYTES = 1 << 20
 
@@ -30,9 +31,33 @@ def find(study: str) -> Path:
             return bare
     except (OSError, ValueError):
         pass  # No file can have this name.
-    known = ", ".join(sorted(each.stem for each in STUDIES.glob("*.toml")))
-    hint = f"in {STUDIES}/ there are: {known}" if known else "give the path of a study file"
-    raise StudyFileError(f"{shortened(study)}: no such study file; {hint}")
+    raise StudyFileError(f"{shortened(study)}: {_why_none(path, study)}")
+
+
+def _why_none(path: Path, study: str) -> str:
+    """Return why a path is no study file, and what may be meant."""
+    if not study.strip():
+        return "no study is named; perhaps a variable of the shell is empty"
+    near: list[Path] = []
+    try:
+        if path.is_dir():
+            names = ", ".join(sorted(each.name for each in path.glob("*.toml"))) or "there is none"
+            return f"this is a folder; give the path of a study file in it ({names})"
+        if path.exists():
+            return "this is no regular file; save the study in a file, and give its path"
+        near = sorted(path.parent.glob("*.toml"))
+    except (OSError, ValueError):
+        pass  # No file can have this name.
+    known = [each.stem for each in sorted(STUDIES.glob("*.toml"))]
+    files = [str(each) for each in near]
+    for meant in (f"{study}.toml", study.strip(), f"{STUDIES / path.name}"):
+        if meant in files or (meant != study and Path(meant).is_file()):
+            return f"no such study file; did you mean {meant}?"
+    if close := difflib.get_close_matches(study, [*files, *known], n=1, cutoff=0.8):
+        return f"no such study file; did you mean {close[0]}?"
+    if not known:
+        return "no such study file; give the path of a study file"
+    return f"no such study file; in {STUDIES}/ there are: {', '.join(known)}"
 
 
 def load(path: Path) -> StudySpec:
@@ -50,17 +75,7 @@ def load(path: Path) -> StudySpec:
 def validated(raw: bytes, path: Path) -> StudySpec:
     """Return the study that the bytes of a file describe. Raises StudyFileError as `load` does."""
     try:
-        table = tomllib.loads(raw.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise StudyFileError(
-            f"{path}: not UTF-8 at byte {error.start}: save it as UTF-8"
-        ) from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise StudyFileError(f"{path}: not valid TOML: {error}") from error
-    except ValueError as error:  # a number has thousands of digits
-        raise StudyFileError(f"{path}: not valid TOML: {shortened(str(error))}") from error
-    try:
-        spec = StudySpec.model_validate(table)
+        spec = StudySpec.model_validate(parsed(raw, path))
     except ValidationError as error:
         raise StudyFileError(sentence(path, error, StudySpec)) from error
     spec._file = path

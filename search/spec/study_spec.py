@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from core.datasets.source import Source
+from core.datasets.source import Source, suffix_of
 from core.trainer.learning_rate import Schedule
 from core.trainer.result import Hyperparameters
 from search.spec.axes import DecayAxis, Range, RateAxis, checked_list
@@ -167,7 +167,7 @@ class StudySpec(Table):
     def data_source(self) -> Source:
         """Return what is to be read, with the paths of `source`."""
         data = self.data
-        is_array = Path(data.source).suffix == ".npy"
+        is_array = suffix_of(data.source) == ".npy"
         paths = (data.labels, data.split, data.groups)
         labels, split, groups = (
             self._beside(path) if path and is_array else path for path in paths
@@ -185,7 +185,7 @@ class StudySpec(Table):
     def _beside(self, name: str) -> str:
         """Return the path of a data file in the study file's folder, or the name as it is."""
         beside = self._file.parent / name
-        return str(beside) if Path(name).suffix in FILES and beside.is_file() else name
+        return str(beside) if suffix_of(name) in FILES and beside.is_file() else name
 
     def defining(self) -> dict[str, Any]:
         """Return everything that decides the trials and their numbers, as plain JSON values.

@@ -91,6 +91,7 @@ def test_class_order_and_spelling() -> None:
         ("digits", [3, "3", 6], "repeated: 3"),
         ("digits", [3, 11, "six"], "Classes 11, six are not in digits, whose labels are 0, 1, 2"),
         ("mnits", None, r"'mnits': known are digits, iris, .* \.parquet; did you mean mnist\?"),
+        ("kmnist", None, r"'kmnist': .* \.parquet\. Save other data as \.npz with X and y\.$"),
         ("data.xlsx", None, r"Unknown data source 'data.xlsx': .*\.npz, .*\.parquet\.$"),
     ],
 )
@@ -117,8 +118,43 @@ def test_the_variable_names_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     write_mnist_like(tmp_path / "mnist")
     monkeypatch.setenv(DATA_DIR_VARIABLE, str(tmp_path))
     assert len(load("mnist", None, None, silent)[0]) == 6
-    with pytest.raises(DataError, match=r"train-images-idx3-ubyte, .* neither in .*other/mnist"):
+    with pytest.raises(DataError, match=r"^--data-dir .*other: there is no such folder"):
         load("mnist", None, tmp_path / "other", silent)
+
+
+@pytest.mark.parametrize("place", ["MNIST/raw", "MNIST", "raw"])
+def test_files_as_torchvision_keeps_them(tmp_path: Path, place: str) -> None:
+    write_mnist_like(tmp_path / place)
+    assert len(load("mnist", None, tmp_path, silent)[0]) == 6
+    if place != "raw":
+        with pytest.raises(DataError, match=f"there are {place.partition('/')[0]}"):
+            load("fashion-mnist", None, tmp_path, silent)
+
+
+def test_files_in_folders_of_their_names(tmp_path: Path) -> None:
+    for file in list(write_mnist_like(tmp_path).iterdir()):
+        moved = file.rename(tmp_path / "moved")
+        file.mkdir()
+        moved.rename(file / file.name)
+    assert len(load("mnist", None, tmp_path, silent)[0]) == 6
+
+
+def test_a_folder_without_the_files_is_refused_with_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistyped LOCKSTEP_DATA is no reason to fetch anything."""
+    monkeypatch.setenv(DATA_DIR_VARIABLE, str(tmp_path / "mistyped"))
+    with pytest.raises(DataError, match=r"variable LOCKSTEP_DATA = .*mistyped: there is no such"):
+        load("mnist", None, None, silent)
+    monkeypatch.setenv(DATA_DIR_VARIABLE, str(tmp_path))
+    with pytest.raises(DataError, match=r"has no IDX files of mnist, .* there are no files in it"):
+        load("mnist", None, None, silent)
+    write_mnist_like(tmp_path, "emnist-letters-{}-{}-{}-ubyte")
+    with pytest.raises(DataError, match="there are emnist-letters-t10k-images-idx3-ubyte"):
+        load("mnist", None, None, silent)
+    (write_mnist_like(tmp_path) / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match="lacks the IDX files t10k-labels-idx1-ubyte"):
+        load("mnist", None, None, silent)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +221,7 @@ def test_mnist_is_not_taken_for_fashion_mnist(mnist_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "name"), [("mnist", "mnist_784"), ("fashion-mnist", "Fashion-MNIST")]
 )
-def test_openml(source: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openml(source: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fetch(fetched: str, **options: object) -> SimpleNamespace:
         """Labels go 3, 4, 5, 3, ... and two pixels are lit."""
         assert fetched == name
@@ -195,7 +231,6 @@ def test_openml(source: str, name: str, tmp_path: Path, monkeypatch: pytest.Monk
         return SimpleNamespace(data=X, target=np.resize(np.array(list("345"), object), 70_000))
 
     monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
-    monkeypatch.setenv(DATA_DIR_VARIABLE, str(tmp_path))  # which has no such files
     said: list[str] = []
     train, test = load(source, [4, 5], None, said.append)
     assert test is not None

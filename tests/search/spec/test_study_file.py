@@ -74,7 +74,8 @@ def test_what_may_be_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"\xff\xfe", "not UTF-8 at byte 0: save it as UTF-8"),
+        (b"\xff\xfe", "this is UTF-16"),
+        (small_study().encode("utf-16-be"), "this is UTF-16"),
         (b'name = "\xe9"', "not UTF-8 at byte 8: save it as UTF-8"),
         (b"#" * (MAX_FILE_BYTES + 1), "larger than 1 MiB"),
         (b"x = " + b"[" * 5000, "not valid TOML"),
@@ -82,7 +83,16 @@ def test_what_may_be_left_out(tmp_path: Path) -> None:
         (b"", "name is missing"),
         (b"\x00", "not valid TOML"),
     ],
-    ids=["utf-16", "latin-1", "too large", "deep lists", "deep tables", "empty", "nul"],
+    ids=[
+        "utf-16",
+        "utf-16 without a mark",
+        "latin-1",
+        "too large",
+        "deep lists",
+        "deep tables",
+        "empty",
+        "nul",
+    ],
 )
 def test_a_file_that_is_no_study(tmp_path: Path, content: bytes, told: str) -> None:
     path = tmp_path / "study.toml"
