@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.trainer.result import Status
+from core.trainer.result import Hyperparameters, Status
+from core.trainer.softmax import Penalty
 from search.findings.choice import LEVEL, Choice
 from search.findings.expected import expected_search
 from search.findings.expected import sentence as expected_sentence
@@ -70,28 +71,35 @@ def _repeats(spec: StudySpec, trials: Sequence[FinishedTrial]) -> list[str]:
 
 def none_completed(spec: StudySpec, trials: Sequence[FinishedTrial]) -> str:
     """Return why a study has no best trial, and what to do; trials: its finished ones."""
-    diverged = [trial for trial in trials if trial.status is Status.DIVERGED]
-    rates = [trial.hyperparameters.learning_rate for trial in diverged]
-    if not rates:
+    diverged = [each.hyperparameters for each in trials if each.status is Status.DIVERGED]
+    if not diverged:
         return (
             f"study {spec.name} has no completed trial yet: run `lockstep launch {spec.argument}`"
         )
-    low, high = min(rates), max(rates)
-    between = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
-    smaller = (
-        f"smaller space.learning_rate than {low:.3g}, such as [{low / 100:.1g}, {low / 10:.1g}]"
-    )
-    if spec.data.scale == "none":
-        cause = (
-            "the features are not scaled, and the learning rates too high for them: set data.scale "
-            f'= "standard", or give {smaller}'
-        )
-    else:
-        cause = f"the learning rates are too high: give {smaller}"
     return (
-        f"no trial of {spec.name} was completed: {len(rates):,} of {len(trials):,} diverged, with "
-        f"learning rates of {between}. Probably {cause}, and give the study a new name"
+        f"no trial of {spec.name} was completed: {len(diverged):,} of {len(trials):,} diverged, "
+        f"{_why_diverged(spec, diverged)}, and give the study a new name"
     )
+
+
+def _why_diverged(spec: StudySpec, tried: Sequence[Hyperparameters]) -> str:
+    """Return the likely reason why all of these diverged, and which keys to change to what."""
+    slowest = min(each.learning_rate for each in tried)
+    products = [each.learning_rate * each.weight_decay for each in tried]
+    if spec.model.penalty is Penalty.SQUARED and min(products) > 2:
+        # A step multiplies the weights by 1 - learning rate * weight decay, which is below -1.
+        return (
+            f"because learning rate × weight decay is {min(products):.3g} or more, so that every "
+            "step makes the weights larger: give smaller values in space.weight_decay or "
+            "space.learning_rate, so that no product is above 2"
+        )
+    smaller = f"values in space.learning_rate below {slowest:.3g}, such as {slowest / 100:.1g}"
+    if spec.data.scale == "none":
+        return (
+            "probably because the features are large and not scaled: set data.scale = "
+            f'"standard", or give {smaller}'
+        )
+    return f"probably because the learning rates are too high: give {smaller}"
 
 
 def _balanced(trial: FinishedTrial) -> str:

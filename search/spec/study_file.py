@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -51,7 +52,7 @@ def _why_none(path: Path, study: str) -> str:
     known = [each.stem for each in sorted(STUDIES.glob("*.toml"))]
     files = [str(each) for each in near]
     for meant in (f"{study}.toml", study.strip(), f"{STUDIES / path.name}"):
-        if meant in files or (meant != study and Path(meant).is_file()):
+        if meant in files or (meant != study and os.path.isfile(meant)):
             return f"no such study file; did you mean {meant}?"
     if close := difflib.get_close_matches(study, [*files, *known], n=1, cutoff=0.8):
         return f"no such study file; did you mean {close[0]}?"

@@ -61,8 +61,9 @@ def _explained(error: Exception, text: str) -> str:
         return reason
     number, column = int(found[1]), int(found[2])
     line = lines[number - 1]
-    # The character itself is often where the parser stops, and otherwise earlier in the line.
-    for place in (column - 1, *range(len(line))):
+    # The parser stops at the character, or, where it is to end a text, at the end of the line.
+    ends = range(len(line) - 1, -1, -1) if column > len(line) and '"' in line else ()
+    for place in (column - 1, *ends):
         if place < len(line) and (typed := _typed_for(line[place])) is not None:
             what = f"U+{ord(line[place]):04X} ({unicodedata.name(line[place], 'no name').lower()})"
             return f"line {number}, column {place + 1} has {what}: type {typed} instead"

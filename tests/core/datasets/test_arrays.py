@@ -119,6 +119,10 @@ def test_npy_files_refused(tmp_path: Path) -> None:
 ARRAYS_REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"x_train": X, "y_train": Y, "x_test": X}, {}, "lacks y_test: it has"),
     ({"X": X, "y": Y, "x_train": X}, {}, "holds both X and x_train: keep one"),
+    ({"a": X, "arr_1": Y}, {}, r"it has a, arr_1\. np\.savez\(file, X=…, y=…\) saves them"),
+    (dict.fromkeys(("indices", "indptr", "format", "shape", "data"), X), {}, "sparse matrix of S"),
+    ({"X": X, "y": ["a", "", "b", " "]}, {}, r"no label \(''\) in 2 of 4 rows, first in row 2"),
+    ({"X": X, "y": ["a", "nan", "b", "b"]}, {}, r"no label \('nan'\) in 1 of 4 rows"),
     ({"X": X, "y": Y, "X_valid": X}, {}, "holds X_valid, which may be meant as data: known names"),
     ({"X": X, "y": Y, "labels": Y}, {}, "holds labels, which may be meant as data"),
     ({"X": X, "y": Y}, {"split": "part"}, "no array 'part' that can be data.split: it holds X, y"),
@@ -209,3 +213,23 @@ def test_images(tmp_path: Path, images: Any, shape: tuple[int, ...], rows: Any) 
     np.testing.assert_array_equal(found.X, np.divide(rows.reshape(4, -1), 255, dtype=np.float32))
     flat = read(tmp_path, X=rows.reshape(4, -1), y=Y, image_shape=shape).train
     assert flat == found
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("X", "Y", "x_val", "Y_val", "x_test", "Y_test"),
+        ("train_images", "train_labels", "val_images", "val_labels", "test_images", "test_labels"),
+        ("data", "target"),
+        ("images", "labels"),
+    ],
+)
+def test_names_that_others_give(tmp_path: Path, names: tuple[str, ...]) -> None:
+    np.savez(tmp_path / "my.NPZ", **dict(zip(names, (X, Y) * 3, strict=False)))
+    (tmp_path / "my.NPZ.npz").rename(tmp_path / "my.NPZ")
+    loaded = load_source(Source(str(tmp_path / "my.NPZ")), None, None, silent, silent)
+    parts = [loaded.train, loaded.validation, loaded.test]
+    assert [part is not None for part in parts] == [True, len(names) > 2, len(names) > 2]
+    for part in parts:
+        if part is not None:
+            np.testing.assert_array_equal(part.X, X)

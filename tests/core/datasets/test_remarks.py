@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from core.datasets.dataset import Dataset
-from core.datasets.remarks import constant_features, equal_features, remarks, repeated_rows
+from core.datasets.remarks import (
+    alike_classes,
+    constant_features,
+    equal_features,
+    remarks,
+    repeated_rows,
+)
 from core.datasets.splits import Splits
 
 rng = np.random.default_rng(0)
@@ -58,3 +64,10 @@ def test_pixels_may_be_alike() -> None:
     said = remarks(Splits.of(images, images, images), "digits")
     assert len(said) == 1
     assert "validation rows" in said[0]
+
+
+def test_classes_that_look_alike() -> None:
+    (told,) = alike_classes(("cat", "cat ", "Dog", "dog", "e\u0301te", "\u00e9te", "eel"))
+    assert "'cat' and 'cat ', 'Dog' and 'dog', " in told
+    assert "eel" not in told
+    assert alike_classes(("a", "b", "A b")) == []

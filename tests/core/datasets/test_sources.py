@@ -275,6 +275,7 @@ def test_npz(npz: Path) -> None:
     [
         (np.array([[0, 255], [51, 0]], dtype=np.uint8), [[0, 1], [0.2, 0]], None),
         (np.array([[0, 255], [51, -1]], dtype=np.int16), [[0, 255], [51, -1]], None),
+        (np.array([[False, True], [True, True]]), [[0, 1], [1, 1]], None),
         (np.array([[0, 255], [51, 0.5]], dtype=">f8", order="F"), [[0, 255], [51, 0.5]], None),
         (np.array([[[0], [1]], [[2], [3]]], dtype=np.float16), [[0, 1], [2, 3]], (2, 1)),
     ],
@@ -297,7 +298,11 @@ def test_npz_features(npz: Path, features: Any, expected: list[Any], shape: obje
         ({"X": X[:, 0]}, r"not float64 \(4,\)"),
         ({"X": X[:, :0]}, r"none of these 0, not float64 \(4, 0\)"),
         ({"X": X.astype(complex)}, "not complex128"),
-        ({"X": X > 0}, "X in .* must be numbers .*, not bool"),
+        ({"X": X.astype(str)}, "X in .* must be numbers, not <U32: save numbers, or a table"),
+        (
+            {"X": X.astype("M8[D]")},
+            "X in .* must be numbers, not datetime64.*: save them as numbers",
+        ),
         ({"X": np.where(X == 1.5, np.nan, X)}, "must be finite in float32, .*1 missing values"),
         ({"X": np.where(X == 1.5, -np.inf, X)}, "from -inf to 2.0"),
         ({"X": X * 1e39}, r"must be finite in float32, .* from -3e\+39 to 2e\+39"),

@@ -13,6 +13,7 @@ import pytest
 from core.datasets.dataset import DataError
 from core.datasets.source import Source
 from core.datasets.sources import Loaded, load_source
+from core.datasets.tables import read_table
 
 TEXT = """height,width,colour,site,class
 1.5,2,red,a,cat
@@ -216,6 +217,17 @@ def test_bytes_that_are_no_table(tmp_path: Path, suffix: str, content: bytes) ->
     assert str(caught.value).isprintable()
     if suffix == ".csv" and b"\xff" in content:
         assert "is not UTF-8" in str(caught.value)
+
+
+def test_text_of_other_programs(tmp_path: Path) -> None:
+    """Excel's "CSV UTF-8" begins with a byte order mark; its "Unicode text" is UTF-16."""
+    path, text = tmp_path / "my.CSV", 'label,a\n"x",1\ny,2\n'
+    path.write_bytes(text.encode("utf-8-sig"))
+    assert list(read_table(path, ()).columns) == ["label", "a"]
+    assert read_table(path, ())["label"].tolist() == ["x", "y"]
+    path.write_bytes(text.encode("utf-16"))
+    with pytest.raises(DataError, match='is UTF-16, which Excel calls "Unicode text": save it as'):
+        read_table(path, ())
 
 
 def test_parquet_refused(tmp_path: Path) -> None:

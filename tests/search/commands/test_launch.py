@@ -159,6 +159,24 @@ def test_diverged_trials_fail_and_spare_the_others(tmp_path: Path) -> None:
         assert all(math.isfinite(value) for value in run.data.metrics.values())
 
 
+def test_when_every_trial_diverges_all_commands_say_why(tmp_path: Path) -> None:
+    text = small_study(
+        penalty="squared", epochs=30, learning_rate=[100.0], weight_decay=[1.0], batch_size=[16]
+    )
+    write_study(tmp_path, text)
+    finished = lockstep("launch", "study.toml", cwd=tmp_path)
+    assert finished.code == 0, finished.err
+    told = "1 of 1 diverged, because learning rate × weight decay is 100 or more"
+    assert told in finished.out
+    assert "lockstep compare" not in finished.out
+    for command in ("compare", "retrain"):
+        refused = lockstep(command, "study.toml", cwd=tmp_path)
+        assert refused.code == 2
+        (line,) = refused.err.splitlines()
+        assert told in line
+        assert "give smaller values in space.weight_decay or space.learning_rate" in line
+
+
 @pytest.mark.parametrize("sampler", ["random", "qmc", "tpe", "cmaes"])
 def test_samplers_ask_a_cohort_at_a_time(tmp_path: Path, sampler: str) -> None:
     text = small_study(sampler=sampler, trials=20, cohort=8)

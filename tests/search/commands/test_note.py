@@ -8,6 +8,7 @@ from small_study import small_spec
 
 from core.trainer.result import Hyperparameters, Status
 from search.commands.report import note
+from search.findings.sentences import none_completed
 from search.spec.study_spec import StudySpec
 from search.trials.finished_trial import FinishedTrial
 
@@ -65,5 +66,9 @@ def test_large_batch_sizes_are_told_in_full() -> None:
 
 def test_a_study_whose_trials_all_diverged() -> None:
     result = make_result(Hyperparameters(1.0, 0.0, 8), Status.DIVERGED)
-    (line,) = note(small_spec(), [FinishedTrial.of(0, result, "run")])
-    assert "diverged" in line
+    trials = [FinishedTrial.of(0, result, "run")]
+    (line,) = note(small_spec(), trials)
+    assert line.startswith("note     no trial of small was completed: 1 of 1 diverged")
+    assert "rates are too high: give values in space.learning_rate below 1, such as 0.01" in line
+    assert 'data.scale = "standard"' in none_completed(small_spec({"data.scale": "none"}), trials)
+    assert "run `lockstep launch small`" in none_completed(small_spec(), [])

@@ -16,6 +16,7 @@ from small_study import write_study
 
 pytestmark = pytest.mark.xdist_group("ui")  # so that its studies are launched once
 
+PROXY = {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}  # answers nothing
 LINKS = ["best trials", "coordinates", "side by side", "run table", "the study"]
 
 
@@ -32,7 +33,9 @@ def test_serves_and_stops(launched: Path, number: signal.Signals) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        process = start("ui", "study.toml", "--no-browser", "--port", str(port), cwd=launched)
+        process = start(
+            "ui", "study.toml", "--no-browser", "--port", str(port), cwd=launched, variables=PROXY
+        )
         ours = {process.pid}
         assert process.stdout is not None
         lines = []

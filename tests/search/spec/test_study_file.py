@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -12,7 +14,7 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from refusal import refusal
-from small_study import small_study, write_study
+from small_study import damaged, small_study, write_study
 
 from core.trainer.result import Hyperparameters
 from core.trainer.softmax import Penalty
@@ -224,9 +226,7 @@ def test_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find("mine") == Path("studies/mine.toml"), "a folder is no study file"
 
 
-@pytest.mark.parametrize(
-    "study", ["none", "../studies/mine", "a/b", "", ".", "x" * 5000, "a\0b", "a\nb"]
-)
+@pytest.mark.parametrize("study", ["none", "../studies/none", "a/b", "x" * 5000, "a\0b", "a\nb"])
 def test_find_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, study: str) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "studies").mkdir()
@@ -236,3 +236,76 @@ def test_find_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, study: st
     assert re.search("no such study file; in studies/ there are: mine", str(caught.value))
     assert len(str(caught.value).splitlines()) == 1
     assert len(str(caught.value)) < 200
+
+
+def test_find_what_may_be_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "studies").mkdir()
+    for name in ("study.toml", "studies/mine.toml"):
+        (tmp_path / name).touch()
+    os.mkfifo(tmp_path / "pipe.toml")
+    for study, told in {
+        "study": "no such study file; did you mean study.toml?",
+        "./study": "no such study file; did you mean ./study.toml?",
+        "study.toml ": "no such study file; did you mean study.toml?",
+        "mine.toml": "no such study file; did you mean studies/mine.toml?",
+        "studies/mine": "no such study file; did you mean studies/mine.toml?",
+        "stduy.toml": "no such study file; did you mean study.toml?",
+        "studies": "this is a folder; give the path of a study file in it (mine.toml)",
+        ".": "this is a folder; give the path of a study file in it (pipe.toml, study.toml)",
+        "pipe.toml": "this is no regular file; save the study in a file, and give its path",
+        "": "no study is named; perhaps a variable of the shell is empty",
+    }.items():
+        with pytest.raises(StudyFileError) as caught:
+            find(study)
+        assert str(caught.value) == f"{study!r}: {told}"
+
+
+LOOK_ALIKES = {
+    "epochs = 5": ("epochs =\u00a05", "U+00A0 (no-break space): type a space instead"),
+    "epochs": ("\u200bepochs", "U+200B (zero width space): type nothing instead"),
+    '"small"': ("“small”", 'U+201C (left double quotation mark): type " instead'),
+    '"digits"': ('"digits”', 'U+201D (right double quotation mark): type " instead'),
+    '"norm"': ("„norm“", 'U+201E (double low-9 quotation mark): type " instead'),
+    "0.25": ("\u22120.25", "U+2212 (minus sign): type - instead"),
+}
+
+
+@pytest.mark.parametrize("old", LOOK_ALIKES)
+def test_a_character_that_only_looks_right_is_named_with_its_place(
+    tmp_path: Path, old: str
+) -> None:
+    new, told = LOOK_ALIKES[old]
+    text = damaged(old, new)
+    odd = next(character for character in text if not character.isascii())
+    line = text[: text.index(odd)].count("\n") + 1
+    column = text.index(odd) - text.rfind("\n", 0, text.index(odd))
+    said = refusal(write_study(tmp_path, text))
+    assert said.endswith(f"not valid TOML: line {line}, column {column} has {told}")
+
+
+def test_a_letter_that_is_not_ascii_is_no_mistake(tmp_path: Path) -> None:
+    text = damaged('"a small study"', '"für „uns“ – 1 × 2" x')
+    assert "Expected newline" in refusal(write_study(tmp_path, text))
+    assert load(write_study(tmp_path, damaged('"a small study"', '"für „uns“"'))).description
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            '"digits"',
+            '"C:\\Users\\me\\data.npz"',
+            "write / for it, or put the text in single quotes",
+        ),
+        ("epochs = 5", "epochs = 5\nx = { low = 1,\n high = 2 }", "must stand in one line"),
+    ],
+)
+def test_mistakes_of_syntax_with_a_remedy(tmp_path: Path, old: str, new: str, told: str) -> None:
+    assert told in refusal(write_study(tmp_path, damaged(old, new)))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_study(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_bytes(codecs.BOM_UTF8 + small_study().encode())
+    assert load(path).digest() == load(write_study(tmp_path)).digest()
