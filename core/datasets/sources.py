@@ -116,8 +116,8 @@ def _unknown(name: str) -> str:
     """Return what is said of a name that no source has."""
     if os.path.isdir(Path(name).expanduser()):
         return (
-            f"{name} is a folder: save its pictures as one .npz file with X of the shape (N, H, W) "
-            "or (N, H, W, 3) and labels y."
+            f"Unknown data source {name!r}, which is a folder here: give one file, such as .npz "
+            "with X of the shape (N, H, W) or (N, H, W, 3) for pictures, and labels y."
         )
     known = (
         f"Unknown data source {name!r}: known are {', '.join(_KNOWN)} and paths that end in "

@@ -80,6 +80,11 @@ def predict(
         rows.append(X)
         if suffix_of(path) in ROWS:
             inputs += [f"{path} [{row}]" for row in range(len(X))]
+            if champion.expected.looks_unscaled(X):
+                notes.append(
+                    f"{path} has values up to {X.max():g}, but those of the training images go to "
+                    f"{champion.expected.white:g}: scale them as in training"
+                )
             continue
         inputs.append(str(path))
         if champion.expected.looks_inverted(X[0]):

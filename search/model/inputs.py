@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from core.datasets.checks import listed
 from core.datasets.columns import features_of
 from core.datasets.dataset import DataError
 from core.datasets.images import as_rows, shape_of
-from core.datasets.npz import read_npy, read_npz
+from core.datasets.npz import members, read_npy, read_npz
 from core.datasets.source import suffix_of
 from core.datasets.tables import SUFFIXES
 from search.errors import LockstepError
@@ -51,6 +52,10 @@ class Expected:
         edge = np.median(X[edge_of(self.image_shape)])
         return bool(abs(edge - self.background) > abs(self.white - edge - self.background))
 
+    def looks_unscaled(self, X: Features) -> bool:
+        """Return whether values of images, (n, D), go well beyond those of the training images."""
+        return self.image_shape is not None and bool(X.max() > 1.5 * self.white)
+
 
 def edge_of(shape: Shape) -> npt.NDArray[np.bool_]:
     """Return which of the D values of an image lie on its edge, (D,)."""
@@ -66,6 +71,8 @@ def read_input(path: Path, expected: Expected, invert: bool = False) -> Features
     row for a picture. invert: swap dark and bright in a picture. Raises LockstepError if the file
     does not fit the model.
     """
+    if path.is_dir():
+        raise LockstepError(f"{path}: a folder; give the files in it one by one")
     if not path.is_file():
         raise LockstepError(f"{path}: no such file; give a picture or an .npz file with an array X")
     try:
@@ -87,15 +94,19 @@ def _rows(path: Path, expected: Expected) -> Features:
         return features_of(path, expected.feature_names).astype(np.float32)
     arrays = {"X": read_npy(path)} if suffix_of(path) == ".npy" else read_npz(path, ("X",))
     if "X" not in arrays:
-        raise LockstepError(f"{path}: holds no array X: save one with np.savez(file, X=...)")
+        raise LockstepError(
+            f"{path}: holds no array X, but {listed(members(path))}: save the rows with "
+            "np.savez(file, X=...)"
+        )
     X, D = arrays["X"], expected.features
     if X.dtype.kind not in "biuf" or not _fits(X, expected):
         like = f"(N, {D})"
         if expected.image_shape is not None:
             like += f" or (N, {', '.join(map(str, expected.image_shape))})"
+        one = ": make one example a row with X.reshape(1, -1)" if X.shape == (D,) else ""
         raise LockstepError(
             f"{path}: X must be numbers of the shape {like}, as in training, not {X.dtype} "
-            f"{X.shape}"
+            f"{X.shape}{one}"
         )
     with np.errstate(over="ignore"):
         rows = as_rows(X).astype(np.float32)

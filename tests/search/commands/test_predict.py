@@ -100,7 +100,9 @@ def test_bytes_are_scaled_as_in_training(retrained: Path, digits: Splits) -> Non
 def test_a_negative_is_noticed(retrained: Path, digits: Splits) -> None:
     negative = picture(retrained / "negative.png", 1 - digits.test.X[0])
     right = picture(retrained / "right.png", digits.test.X[0])
-    shown = lockstep("predict", "study.toml", negative, right, cwd=retrained).out
+    np.savez(retrained / "unscaled.npz", X=np.sign(digits.test.X[:1]) * 255)
+    shown = lockstep("predict", "study.toml", negative, right, "unscaled.npz", cwd=retrained).out
+    assert "unscaled.npz has values up to 255, but those of the training images go to 1" in shown
     assert "negative.png looks like a negative of the training images: try --invert" in shown
     assert "right.png looks" not in shown
     inverted, plain = (
@@ -151,7 +153,9 @@ def torn(make: Make) -> Make:
         ("words.npz", saved(X=np.full((3, 64), "a")), "X must be numbers"),
         ("nan.npz", saved(X=np.full((3, 64), np.nan)), "finite"),
         ("objects.npz", saved(X=np.full((3, 64), None)), "Python objects"),
-        ("other.npz", saved(Y=ROWS), "holds no array X"),
+        ("other.npz", saved(Y=ROWS), "holds no array X, but Y: save the rows with np.savez"),
+        ("flat.npz", saved(X=np.zeros(64)), "make one example a row with X.reshape(1, -1)"),
+        ("folder.npz", Path.mkdir, "a folder; give the files in it one by one"),
         ("torn.npz", torn(saved(X=ROWS)), "not a valid .npz file"),
     ],
     ids=lambda value: value if str(value).endswith((".png", ".npz")) else "",
