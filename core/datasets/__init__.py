@@ -8,9 +8,9 @@ features, `remarks.py` says what is odd in it, and `curvature.py` how sharply a 
 scikit-learn, `mnist.py` those like MNIST, whose files `idx_files.py` finds, `arrays.py` a user's
 arrays, and `columns.py` a user's table. Each gives a value of `raw.py`; labels are read by
 `labels.py`, images by `images.py`, and `checks.py` has what is checked of all. Each file format has
-a reader of its own, `idx.py`, `npz.py` and `tables.py`; `disguises.py` tells what a file is instead,
-and `published.py` whether files are MNIST as it was published. The readers do not trust a file: they
-check sizes before they use memory, and unpickle nothing.
+a reader of its own, `idx.py`, `npz.py` and `tables.py`; `disguises.py` tells what a file is
+instead, and `published.py` whether files are MNIST as it was published. The readers do not trust a
+file: they check sizes before they use memory, and unpickle nothing.
 
 May import: NumPy, scikit-learn's data sets, and, inside functions, pandas and pyarrow.
 """
