@@ -23,6 +23,7 @@ from search.console import table
 from search.model.fitting import Fit
 from search.model.lbfgs import LbfgsFit
 from search.model.registry import RegisteredModel
+from search.wording import counted
 
 SHOWN = 5  # the most earlier uses of the test set that are told
 
@@ -165,10 +166,12 @@ class RetrainReport:
         if self.seed_errors:
             accuracies = self.seed_accuracies
             spread = f" ± {100 * stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
+            least, most = min(self.seed_errors), max(self.seed_errors)
+            errors = f"{least} to {most}" if least < most else f"{least}"
             lines.append(
-                f"{len(accuracies)} other seeds: {100 * mean(accuracies):.2f}{spread} % on the "
-                f"same test set ({min(self.seed_errors)} to {max(self.seed_errors)} errors); they "
-                "show the effect of the order of the examples, nothing is chosen by them"
+                f"{counted(len(accuracies), 'other seed')}: {100 * mean(accuracies):.2f}{spread} % "
+                f"on the same test set ({errors} errors); they show the effect of the order of the "
+                "examples, nothing is chosen by them"
             )
         if self.earlier_uses:
             lines.append(
