@@ -122,7 +122,7 @@ class SoftmaxRegression(PythonModel):
             return np.empty((0, D))
         if array.ndim != 2 or array.shape[1] != D:
             raise _refused(
-                f"rows of {D} numbers each are needed, [[…], […]], not values of the shape "
+                f"rows of {D} numbers each are needed, as a list of lists, not values of the shape "
                 f"{array.shape}"
             )
         if array.dtype.kind in "iufb":
@@ -181,7 +181,7 @@ def _column(table: pd.DataFrame, name: str) -> pd.Series[Any]:
     """Return a column of a table. Raises MlflowException if it is missing or occurs twice."""
     if name not in table.columns:
         there = ", ".join(map(_shown, table.columns[:SHOWN]))
-        more = ", …" if len(table.columns) > SHOWN else ""
+        more = ", ..." if len(table.columns) > SHOWN else ""
         raise _refused(
             f"there is no column {_shown(name)}, which the model needs: columns are matched by "
             f"name, and there are {there}{more}"
@@ -199,7 +199,7 @@ def _texts(column: pd.Series[Any], name: str, known: list[str]) -> npt.NDArray[n
     if wrong.any():
         row = int(wrong.argmax())
         has = "no value" if column.isna().iloc[row] else repr(_shown(texts.iloc[row]))
-        met = ", ".join(map(_shown, known[:SHOWN])) + (", …" if len(known) > SHOWN else "")
+        met = ", ".join(map(_shown, known[:SHOWN])) + (", ..." if len(known) > SHOWN else "")
         raise _refused(f"row {row + 1}, column {_shown(name)} has {has}: training met {met}")
     return np.asarray(texts.to_numpy(), dtype=np.str_)
 

@@ -89,7 +89,7 @@ class Asker:
         trial of that configuration.
 
         trials: all of the study, in order of number. since: the number from which on trials count
-        as repeats (see `SINCE_ATTRIBUTE`). Trials that another program finished have no result, so
+        as repeats (see `STARTS_ATTRIBUTE`). Trials that another program finished have no result, so
         they neither repeat nor are repeated.
         """
         first: dict[frozenset[tuple[str, Any]], int] = {}

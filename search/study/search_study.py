@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +28,7 @@ from search.trials.attributes import (
     MINUTES_ATTRIBUTE,
     RUN_ATTRIBUTE,
     SCALE_ATTRIBUTE,
-    SINCE_ATTRIBUTE,
+    STARTS_ATTRIBUTE,
     TEST_ATTRIBUTE,
     URL_ATTRIBUTE,
 )
@@ -102,8 +103,10 @@ class SearchStudy:
             for trial in trials
             if self._asker.is_asked(trial) and trial.number not in repeats
         ]
-        size = self.spec.search.cohort
-        cohorts = itertools.groupby(asked, lambda trial: trial.number // size)
+        known = self._starts
+        earlier = range(0, known[0] if known else len(trials), self.spec.search.cohort)
+        starts = [*earlier, *known]
+        cohorts = itertools.groupby(asked, lambda trial: bisect.bisect(starts, trial.number))
         return [list(cohort) for _, cohort in cohorts]
 
     def next_cohort(self) -> list[PlannedTrial]:
@@ -147,15 +150,20 @@ class SearchStudy:
             first = len(trials)
             end = first + self._next_size(first)
             if first < end:
-                if SINCE_ATTRIBUTE not in self._study.user_attrs:
-                    self._study.set_user_attr(SINCE_ATTRIBUTE, first)
+                starts = sorted({*self._starts, first})
+                self._study.set_user_attr(STARTS_ATTRIBUTE, starts)
                 self._study.set_user_attr(COHORT_ATTRIBUTE, [first, end])
         return first, end
 
     def _repeats(self, trials: Sequence[FrozenTrial]) -> dict[int, int]:
         """Return the trials that repeat another one, by number, with the number of that one."""
-        since = self._study.user_attrs.get(SINCE_ATTRIBUTE, len(trials))
-        return self._asker.repeats(trials, since)
+        starts = self._starts
+        return self._asker.repeats(trials, since=starts[0] if starts else len(trials))
+
+    @property
+    def _starts(self) -> list[int]:
+        """The numbers of the first trials of the cohorts; see `STARTS_ATTRIBUTE`."""
+        return list(self._study.user_attrs.get(STARTS_ATTRIBUTE, []))
 
     def _record_repeats(self, first: int, end: int) -> None:
         """Record those trials of a cohort that repeat a finished one, with the result of that."""

@@ -17,7 +17,7 @@ TEST_ATTRIBUTE = "lockstep.test_evaluations"
 FINALISTS_ATTRIBUTE = "lockstep.finalists"
 # The latest cohort: the number of its first trial, and one more than that of its last.
 COHORT_ATTRIBUTE = "lockstep.cohort"
-# The number of the first trial that is not trained if it repeats an earlier one: the first of a
-# cohort, since each cohort is trained as it was begun. Earlier versions trained repeats too.
-SINCE_ATTRIBUTE = "lockstep.repeats_since"
+# The numbers of the first trials of all cohorts. Earlier versions did not store them, and trained
+# trials that repeat another one; in a study that one of them began, they are those begun since.
+STARTS_ATTRIBUTE = "lockstep.cohort_starts"
 MINUTES_ATTRIBUTE = "lockstep.minutes"  # the minutes that finished cohorts took

@@ -250,7 +250,7 @@ ROW = [0.5] * 63
         ({"inputs": [[1e39, *ROW]]}, "row 1, column 1 is 1e+39: give a number that is finite in"),
         ({"inputs": [["dark", *ROW]]}, "row 1, column 1 is 'dark', which is no number"),
         ({"inputs": [[{}, *ROW]]}, "row 1, column 1 is '{}', which is no number"),
-        ({"inputs": [ROW]}, "rows of 64 numbers each are needed, [[…], […]], not values of the"),
+        ({"inputs": [ROW]}, "rows of 64 numbers each are needed, as a list of lists, not"),
         ({"inputs": [0.5, *ROW]}, "not values of the shape (64,)"),
         ({"inputs": 3}, "not values of the shape ()"),
         ({"inputs": []}, "there are no rows: give at least one"),

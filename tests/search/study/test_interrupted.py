@@ -168,6 +168,18 @@ def test_the_budget_may_grow_and_shrink(settings: Settings) -> None:
         assert sequence(study.finished()) == tried, "random trials depend on their number alone"
 
 
+def test_cohorts_are_known_though_the_budget_grew(settings: Settings) -> None:
+    """So that lost runs are trained again in the stacks that they were in."""
+    asked = []
+    for trials in (10, 21):
+        with open_study(sampled("random", trials), settings, DIGEST) as study:
+            while cohort := study.next_cohort():
+                asked.append(cohort)
+                drive(study, len(cohort))
+    assert [len(cohort) for cohort in asked] == [8, 2, 8, 3]
+    assert load_study(sampled("random", 21), settings).cohorts() == asked
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_sampled_values_lie_in_the_space(settings: Settings, sampler: str) -> None:
     spec = small_spec(sampler=sampler, trials=40, cohort=40, weight_decay=[0.5, 0.0, 0.125])

@@ -98,7 +98,7 @@ def test_a_cohort_of_an_earlier_version_is_finished_as_it_was_begun(settings: Se
     with open_study(spec, settings, DIGEST) as study:
         drive(study, 1)
     lines = journal(settings).read_bytes().splitlines(keepends=True)
-    earlier = [line for line in lines if b"lockstep.repeats" not in line]
+    earlier = [line for line in lines if b"lockstep.cohort_starts" not in line]
     assert len(earlier) == len(lines) - 1
     journal(settings).write_bytes(b"".join(earlier))
     with open_study(spec, settings, DIGEST) as study:
