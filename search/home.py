@@ -4,12 +4,15 @@ from __future__ import annotations
 
 MLFLOW_FILE = "mlflow.db"  # MLflow's store
 UNFINISHED = "mlflow.new"  # the store while it is made
+COMPLETE = "mlflow.new-copy"  # its copy, which becomes the store
 STORE_LOCK = "mlflow.lock"  # held by the process that makes it
 ARTIFACTS = "artifacts"  # the files of MLflow's runs
 JOURNAL = "study.journal"  # Optuna's, in the folder of a study
 
 _SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")  # SQLite puts such files beside a database
-UNFINISHED_FILES = tuple(f"{UNFINISHED}{suffix}" for suffix in _SQLITE_SUFFIXES)
+UNFINISHED_FILES = tuple(
+    f"{name}{suffix}" for name in (UNFINISHED, COMPLETE) for suffix in _SQLITE_SUFFIXES
+)
 STORE_FILES = tuple(f"{MLFLOW_FILE}{suffix}" for suffix in _SQLITE_SUFFIXES)
 USED = frozenset({*STORE_FILES, *UNFINISHED_FILES, STORE_LOCK, ARTIFACTS})
 

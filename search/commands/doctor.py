@@ -120,7 +120,8 @@ def _processor() -> str:
 
 def _usable_cores() -> int:
     """Return how many cores this process may use: not all of them in some containers."""
-    return len(os.sched_getaffinity(0))
+    affinity = getattr(os, "sched_getaffinity", None)  # only Linux has it
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _blas() -> list[dict[str, Any]]:

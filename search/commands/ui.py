@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -11,7 +12,9 @@ import time
 import urllib.error
 import urllib.request
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+
+import psutil
 
 from search.commands.home import readable
 from search.errors import LockstepError
@@ -76,23 +79,27 @@ def _serve(
         say(f"Port {port} is taken; using {chosen}.")
     address = f"http://{HOST}:{chosen}"
     say(f"Starting the MLflow UI on {address} …")
-    server = subprocess.Popen(
+    server = psutil.Popen(
         _command(settings, chosen),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=os.environ | _QUIET_SERVER,
-        start_new_session=True,  # so that Ctrl-C reaches us alone, and we end the whole group
+        # Ctrl-C is to reach us alone; we end the server. Each system has its own way to say so.
+        start_new_session=True,
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
     )
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    started: list[psutil.Process] = []
     try:
         _wait_until_ready(server, address, tracker.parent_run_id)
+        started = _family(server)
         _show(address, tracker, browser, say)
         say("Ctrl-C stops it.")
         server.wait()
     except KeyboardInterrupt:
         say("Stopped.")
     finally:
-        _stop(server)
+        _stop({*started, *_family(server)})
 
 
 def _interrupt() -> None:
@@ -109,7 +116,7 @@ def _command(settings: Settings, port: int) -> list[str]:
     ]
 
 
-def _wait_until_ready(server: subprocess.Popen[bytes], address: str, run_id: str) -> None:
+def _wait_until_ready(server: psutil.Popen, address: str, run_id: str) -> None:
     """Wait until the server answers with this run.
 
     Raises LockstepError if it does not, or if another server has taken the port meanwhile.
@@ -155,13 +162,19 @@ def _show(address: str, tracker: Tracker, browser: bool, say: Callable[[str], No
         webbrowser.open(next(iter(shown.values())))
 
 
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    """End the server and its worker processes, with SIGKILL if SIGTERM is not enough."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(server.pid, number)
-            server.wait(timeout=10)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
+def _family(server: psutil.Popen) -> list[psutil.Process]:
+    """Return the server and the processes that it started; none if it has ended."""
+    try:
+        return [server, *server.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _stop(processes: Collection[psutil.Process]) -> None:
+    """End these processes, by force if a request is not enough; those that have ended are left."""
+    left = list(processes)
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                end(process)
+        _, left = psutil.wait_procs(left, timeout=10)

@@ -3,46 +3,64 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from io import FileIO
 from pathlib import Path
 
-from search.errors import StudyBusyError
+from search.errors import LockstepError, StudyBusyError
+from search.locks import locked
 
 
 @contextlib.contextmanager
 def file_lease(path: Path, study: str) -> Iterator[None]:
-    """Hold an exclusive lock on ``path``. The kernel releases it when the process ends, in whatever
+    """Hold an exclusive lock on ``path``. The system releases it when the process ends, in whatever
     way.
 
     At the end, folders that were created for the lock are removed if nothing else was put there.
-    Raises StudyBusyError, which names the holder, if another process has the lock.
+    Raises StudyBusyError, which names the holder, if another process has the lock, and
+    LockstepError if files cannot be locked there.
     """
     made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
+    with path.open("a+b", buffering=0) as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise StudyBusyError(busy(study, file.read())) from error
+            if not locked(file.fileno(), path):
+                raise StudyBusyError(busy(study, _read(file)))
+        except StudyBusyError:
+            raise
+        except LockstepError:
+            _remove(path, made, file)
+            raise
         if not _still_there(path, file.fileno()):
             raise StudyBusyError(busy(study, ""))
         file.truncate(0)
-        file.write(_holder())
-        file.flush()
+        file.write(b" " + _holder().encode())  # others may be unable to read the first byte
         try:
             yield
         finally:
-            if made and list(path.parent.iterdir()) == [path]:
-                path.unlink()
-                with contextlib.suppress(OSError):  # another process has put something there
-                    for folder in made:
-                        folder.rmdir()
+            _remove(path, made, file)
+
+
+def _read(file: FileIO) -> str:
+    """Return what the holder of a lock wrote into its file, behind the first byte."""
+    file.seek(1)
+    return file.read().decode(errors="replace")
+
+
+def _remove(path: Path, made: Sequence[Path], file: FileIO) -> None:
+    """Remove the locked file and the folders that were made for it, if nothing else is there."""
+    if not made or list(path.parent.iterdir()) != [path]:
+        return
+    if os.name == "nt":  # It removes no file that is open, in this process or in another one.
+        file.close()
+    with contextlib.suppress(OSError):  # another process has opened it, or put something there
+        path.unlink()
+        for folder in made:
+            folder.rmdir()
 
 
 def _still_there(path: Path, descriptor: int) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from search.errors import LockstepError, NothingToShowError, first_line
 from search.home import JOURNAL
@@ -53,7 +53,8 @@ def open_storage(study: str, settings: Settings, *, repair: bool) -> BaseStorage
     path = _journal(study, settings)
     if repair:
         _repair(path)
-    return JournalStorage(JournalFileBackend(str(path)))
+    # Optuna's other lock is a symbolic link, which Windows and some disks do not allow.
+    return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -9,12 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command import HUNG
 
-from search.errors import StudyBusyError
+import search.study.file_lease as file_lease_module
+from search.errors import LockstepError, StudyBusyError
+from search.locks import locked
 from search.study.file_lease import file_lease
 
 REPOSITORY = Path(__file__).parents[3]
@@ -54,6 +56,7 @@ def test_a_second_holder_is_refused(tmp_path: Path, holder: subprocess.Popen[str
         assert socket.gethostname() in message
         assert re.search(r"since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d: wait for it", message)
         assert len(message.splitlines()) == 1
+    assert path.read_bytes()[:1] == b" ", "Windows lets nobody read the first byte"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -124,12 +127,31 @@ def test_a_lease_that_was_removed_is_not_held(
     """Its holder removed the file after another driver had opened it: that one must not think that
     it holds what a third one can make anew."""
     path = tmp_path / "driver.lock"
-    flock = fcntl.flock
 
-    def too_late(file: Any, how: int) -> None:
+    def too_late(descriptor: int, path: Path) -> bool:
         path.unlink()
-        flock(file, how)
+        return locked(descriptor, path)
 
-    monkeypatch.setattr(fcntl, "flock", too_late)
+    monkeypatch.setattr(file_lease_module, "locked", too_late)
     with pytest.raises(StudyBusyError), file_lease(path, "small"):
         pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
+def test_a_file_system_without_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Lustre can be mounted so, and NFS without its lock server: no such disk is at hand."""
+
+    def no_lock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", no_lock)
+    path = tmp_path / "runs" / "small" / "driver.lock"
+    with pytest.raises(LockstepError) as caught, file_lease(path, "small"):
+        pass
+    assert str(path.parent) in str(caught.value)
+    assert os.strerror(number) in str(caught.value)
+    assert "another disk with --home" in str(caught.value)
+    assert not isinstance(caught.value, StudyBusyError)
+    assert list(tmp_path.iterdir()) == [], "nothing is written"
