@@ -5,7 +5,6 @@ Slow imports are inside the commands, so that --help is quick.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -16,11 +15,11 @@ from search import cli_options
 from search.console import Console
 from search.environment import prepare
 from search.errors import LockstepError
-from search.redact import hidden
+from search.failures import exit_code, report_crash
+from search.process import begin, end
 from search.settings import UI_PORT, Settings
 
 ASK_ABOVE = 20_000  # trials; it takes several minutes to log so many
-INTERRUPTED = 130  # a shell reports this code for a command that Ctrl-C ended
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -284,46 +283,13 @@ def doctor(home: Path, as_json: bool) -> None:
     console.result(found)
 
 
-def _report_crash(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """Print a traceback without the passwords in the URLs that the command was given."""
-    import traceback
-
-    text = "".join(traceback.format_exception(kind, error, trace))
-    variables = ("LOCKSTEP_STORAGE", "MLFLOW_TRACKING_URI")
-    sys.stderr.write(hidden(text, *sys.argv, *(os.environ.get(name, "") for name in variables)))
-
-
 def main() -> None:
-    """Run a command; print one sentence and exit with code 2 if the user can fix the error."""
-    from search.commands.interrupts import InterruptedStudyError
+    """Run the command line as this process, and end it."""
+    begin()
+    sys.excepthook = report_crash
+    end(run())
 
-    sys.excepthook = _report_crash
-    try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(INTERRUPTED)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except LockstepError as error:
-        click.echo(f"lockstep: {error}", err=True)
-        sys.exit(2)
-    except (InterruptedStudyError, KeyboardInterrupt):
-        click.echo(
-            "lockstep: stopped. Finished trials are kept; the same command continues.", err=True
-        )
-        sys.exit(INTERRUPTED)
-    except MemoryError:
-        click.echo(
-            "lockstep: out of memory: use fewer --workers, less data, or a machine with more "
-            "memory (finished trials are kept; the same command continues)",
-            err=True,
-        )
-        sys.exit(2)
-    except OSError as error:
-        from search.disk import sentence
 
-        if (told := sentence(error)) is None:
-            raise
-        click.echo(f"lockstep: {told}", err=True)
-        sys.exit(2)
+def run() -> int:
+    """Run the command of the command line, and return its exit code; see `exit_code`."""
+    return exit_code(lambda: cli.main(standalone_mode=False))

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from search.failures import in_a_home, telling_faults
 from search.tracking_uri import checked_tracking_uri
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -32,13 +33,19 @@ def _named(context: click.Context, parameter: click.Parameter, value: str | None
     return value
 
 
-home = click.option(
+_home = click.option(
     "--home",
     type=_Folder(path_type=Path, file_okay=False),
     default=Path("runs"),
     show_default=True,
     help="Folder for all that a launch writes: Optuna journal, MLflow store, figures.",
 )
+
+
+def home(command: Command) -> Command:
+    """Add the option that names the folder which is written to, and tell what is wrong with it."""
+    return _home(telling_faults(command))
+
 
 data_dir = click.option(
     "--data-dir",
@@ -49,8 +56,8 @@ data_dir = click.option(
 
 def places(command: Command) -> Command:
     """Add the options that say where files and servers are."""
+    command = home(in_a_home(command))
     for option in (
-        home,
         click.option(
             "--storage",
             metavar="URL",

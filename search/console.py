@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
 import click
 
+from search.errors import OutputLostError
+
 PLAIN_LINE_SECONDS = 10.0  # the time between progress lines if there is no terminal
 
 
 class Console:
-    """A printer of text to standard output, or to standard error if JSON is asked for."""
+    """A printer of text to standard output, or to standard error if JSON is asked for.
+
+    on_loss: called if what is printed cannot be written; without it, OutputLostError is raised.
+    """
 
     def __init__(self, as_json: bool = False) -> None:
+        self.on_loss: Callable[[OutputLostError], None] | None = None
         self._as_json = as_json
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Note if what the block prints cannot be written.
+
+        The loss of a terminal is not noted: its SIGHUP says whether the command is to stop, and a
+        command that ignores that, as below `nohup`, is to go on.
+        """
+        try:
+            yield
+        except OSError as error:
+            if error.errno == errno.EIO:
+                return
+            lost = OutputLostError(error)
+            if self.on_loss is None:
+                raise lost from error
+            self.on_loss(lost)
 
     def say(self, text: str = "") -> None:
         """Print a line of text."""
-        click.echo(text, err=self._as_json)
+        with self.writing():
+            click.echo(text, err=self._as_json)
 
     def result(self, value: dict[str, Any]) -> None:
         """Print a JSON object as the last line of standard output if JSON is asked for."""
         if self._as_json:
-            click.echo(json.dumps(value, allow_nan=False))
+            with self.writing():
+                click.echo(json.dumps(value, allow_nan=False))
 
     def progress(self, workload: Workload, done: int = 0, trained: int = 0) -> Progress:
         """Return a progress display to be entered; see `Progress`."""
@@ -70,24 +98,29 @@ class Progress:
             from tqdm import tqdm
 
             known = "{percentage:3.0f}% |{bar:30}| {desc} [{elapsed}, {remaining} left]"
-            self._bar = tqdm(
-                total=self._workload.epochs,
-                initial=self._trained,
-                bar_format="{desc} [{elapsed}]" if self._workload.epochs is None else known,
-                leave=True,
-            )
-            self._describe()
+            with self._console.writing():
+                self._bar = tqdm(
+                    total=self._workload.epochs,
+                    initial=self._trained,
+                    bar_format="{desc} [{elapsed}]" if self._workload.epochs is None else known,
+                    leave=True,
+                )
+                self._describe()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
-            self._bar.close()
+            with contextlib.suppress(OSError):
+                self._bar.close()
 
     def trained(self, epochs: int) -> None:
         """Advance by a number of epochs, summed over trials."""
         if self._bar is not None:
             total = self._bar.total
-            self._bar.update(epochs if total is None else max(0, min(epochs, total - self._bar.n)))
+            with self._console.writing():
+                self._bar.update(
+                    epochs if total is None else max(0, min(epochs, total - self._bar.n))
+                )
 
     def repeated(self, epochs: int) -> None:
         """Take back so many epochs of earlier launches, because they are trained again."""

@@ -23,6 +23,14 @@ class NothingToShowError(LockstepError):
     """The study was never launched, or has no finished trial yet."""
 
 
+class OutputLostError(Exception):
+    """What is printed can no longer be written: nobody reads it, or the disk of a file is full."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error.strerror)
+        self.nobody_reads = isinstance(error, BrokenPipeError)
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, at most 300 characters, or else its type."""
     lines = str(error).splitlines() or [type(error).__name__]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def init(
         raise LockstepError(f"--output {target}: a study file ends in .toml")
     if not target.parent.is_dir():
         raise LockstepError(f"{target}: there is no folder {target.parent}: make it first")
-    if target.exists():
+    if os.path.lexists(target):  # a link that leads nowhere, too
         raise LockstepError(
             f"{target}: exists already, and is left as it is: name another file with --output"
         )

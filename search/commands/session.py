@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from core.datasets.splits import Splits
 from core.trainer.pruning import Schedule
 from search.commands.home import settle
-from search.commands.interrupts import InterruptedStudyError, StopRequest, stop_requests
+from search.commands.interrupts import StopRequest, stop_requests
 from search.console import Console, Progress
-from search.errors import LockstepError
 from search.settings import Settings
 from search.spec.objective import Objective
 from search.spec.study_spec import StudySpec
@@ -55,7 +54,7 @@ class Session:
         try:
             with answering(self.settings):
                 yield tracker
-        except (InterruptedStudyError, LockstepError):
+        except BaseException:
             # If the server itself failed, the next launch corrects the status of the run.
             with contextlib.suppress(Exception), impatient():
                 tracker.stop()
@@ -118,12 +117,18 @@ class TrainingWatch:
 def open_session(
     spec: StudySpec, data: Splits, settings: Settings, console: Console
 ) -> Iterator[Session]:
-    """Hold the study's lease and handle requests to stop. Raises LockstepError."""
+    """Hold the study's lease and handle requests to stop.
+
+    A reader of the output that goes away asks to stop, too. Raises LockstepError.
+    """
     check_place(settings)
     with (
         stop_requests(console.say) as stop,
         open_study(spec, settings, data.digest, data.scaling.scale) as study,
+        contextlib.ExitStack() as stack,
     ):
+        console.on_loss = stop.make_for
+        stack.callback(setattr, console, "on_loss", None)
         settle(settings, spec.name, lambda sentence: console.say(f"  note    {sentence}"))
         yield Session(study.spec, data, settings, console, study, stop)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -12,11 +11,12 @@ import time
 import urllib.error
 import urllib.request
 import webbrowser
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterator, Sequence
 
 import psutil
 
 from search.commands.home import readable
+from search.commands.interrupts import InterruptedStudyError, StopRequest, handled
 from search.errors import LockstepError
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
@@ -28,6 +28,7 @@ from search.tracking.views import view_urls
 
 HOST = "127.0.0.1"
 READY_SECONDS = 60.0
+POLL_SECONDS = 0.2
 # Job execution would start eight processes that survive a SIGTERM, and the UI does not need them.
 _QUIET_SERVER = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 _COPY = (
@@ -55,9 +56,10 @@ def free_port(wanted: int) -> int:
 def serve(
     spec: StudySpec, settings: Settings, port: int, browser: bool, say: Callable[[str], None]
 ) -> None:
-    """Serve the MLflow UI until Ctrl-C or SIGTERM.
+    """Serve the MLflow UI until Ctrl-C, SIGTERM or the end of the terminal.
 
-    If the study is on an MLflow server, only links to its UI are printed. Raises LockstepError.
+    If the study is on an MLflow server, only links to its UI are printed. Raises LockstepError,
+    also if the server ends.
     """
     load_study(spec, settings)  # raises an error that says what to do if it was never launched
     with readable(settings, say) as places:
@@ -79,8 +81,30 @@ def _serve(
         say(f"Port {port} is taken; using {chosen}.")
     address = f"http://{HOST}:{chosen}"
     say(f"Starting the MLflow UI on {address} …")
+    stop = StopRequest()
+    with handled(lambda *_: stop.make()), _server(settings, chosen) as (server, children):
+        try:
+            _wait_until_ready(server, address, tracker.parent_run_id, stop)
+            children += server.children(recursive=True)
+            _show(address, tracker, browser, say)
+            say("Ctrl-C stops it.")
+            while server.poll() is None:
+                stop.honour()
+                time.sleep(POLL_SECONDS)
+        except InterruptedStudyError:
+            say("Stopped.")
+            return
+    raise LockstepError(f"the MLflow server has ended, with exit code {server.returncode}")
+
+
+@contextlib.contextmanager
+def _server(settings: Settings, port: int) -> Iterator[tuple[psutil.Popen, list[psutil.Process]]]:
+    """Start the MLflow server, and end it with all processes that it has started.
+
+    It is yielded with a list for those that are known, which are ended even if the server has died.
+    """
     server = psutil.Popen(
-        _command(settings, chosen),
+        _command(settings, port),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=os.environ | _QUIET_SERVER,
@@ -88,23 +112,13 @@ def _serve(
         start_new_session=True,
         creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
     )
-    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
-    started: list[psutil.Process] = []
+    children: list[psutil.Process] = []
     try:
-        _wait_until_ready(server, address, tracker.parent_run_id)
-        started = _family(server)
-        _show(address, tracker, browser, say)
-        say("Ctrl-C stops it.")
-        server.wait()
-    except KeyboardInterrupt:
-        say("Stopped.")
+        yield server, children
     finally:
-        _stop({*started, *_family(server)})
-
-
-def _interrupt() -> None:
-    """Raise KeyboardInterrupt, as Ctrl-C does."""
-    raise KeyboardInterrupt
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children += server.children(recursive=True)
+        _end([server, *children])
 
 
 def _command(settings: Settings, port: int) -> list[str]:
@@ -116,15 +130,17 @@ def _command(settings: Settings, port: int) -> list[str]:
     ]
 
 
-def _wait_until_ready(server: psutil.Popen, address: str, run_id: str) -> None:
+def _wait_until_ready(server: psutil.Popen, address: str, run_id: str, stop: StopRequest) -> None:
     """Wait until the server answers with this run.
 
-    Raises LockstepError if it does not, or if another server has taken the port meanwhile.
+    Raises LockstepError if it does not, or if another server has taken the port meanwhile, and
+    InterruptedStudyError if the user asks to stop.
     """
     question = f"{address}/ajax-api/2.0/mlflow/runs/get?run_id={run_id}"
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever the proxies
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
+        stop.honour()
         if server.poll() is not None:
             raise LockstepError(
                 f"the MLflow server ended at once with exit code {server.returncode}"
@@ -138,9 +154,9 @@ def _wait_until_ready(server: psutil.Popen, address: str, run_id: str) -> None:
                     f"another server answers at {address}; run the command again, or choose a "
                     "port with --port"
                 ) from error
-            time.sleep(0.2)
+            time.sleep(POLL_SECONDS)
         except OSError:
-            time.sleep(0.2)
+            time.sleep(POLL_SECONDS)
     raise LockstepError(f"the MLflow server did not answer within {READY_SECONDS:.0f} seconds")
 
 
@@ -162,17 +178,9 @@ def _show(address: str, tracker: Tracker, browser: bool, say: Callable[[str], No
         webbrowser.open(next(iter(shown.values())))
 
 
-def _family(server: psutil.Popen) -> list[psutil.Process]:
-    """Return the server and the processes that it started; none if it has ended."""
-    try:
-        return [server, *server.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _stop(processes: Collection[psutil.Process]) -> None:
-    """End these processes, by force if a request is not enough; those that have ended are left."""
-    left = list(processes)
+def _end(processes: Sequence[psutil.Process]) -> None:
+    """End these processes, by force if a request is not enough."""
+    left = list(dict.fromkeys(processes))
     for end in (psutil.Process.terminate, psutil.Process.kill):
         for process in left:
             with contextlib.suppress(psutil.NoSuchProcess):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from search.errors import first_line
 from search.redact import hidden, redacted
 from search.settings import Settings
+from search.sqlite_errors import remedy
 
 
 def explained(error: BaseException, settings: Settings) -> str:
@@ -19,8 +20,6 @@ def explained(error: BaseException, settings: Settings) -> str:
             f"and run `mlflow db upgrade {uri}`; if of a newer one, install that one here"
         )
     reason = hidden(first_line(error), settings.mlflow_uri)
-    if "unable to open database" in text or "readonly database" in text:
-        return f"{reason}: make the file and its folder writable"
-    if "disk is full" in text:
-        return f"{reason}: make room"
-    return reason
+    file = settings.mlflow_file if settings.tracking_uri is None else None
+    known = remedy(text, settings.home, file)
+    return reason if known is None else f"{reason}: {known}"

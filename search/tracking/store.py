@@ -15,6 +15,7 @@ from search.postgres import check_reachable, is_postgres
 from search.redact import redacted
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
+from search.system_errors import is_network
 from search.tracking.explanations import explained
 from search.tracking.names import NOTE_TAG, PARENT_TAG, ROLE_TAG, SOURCE_TAG, TRIAL_TAG
 from search.tracking.sqlite_file import make_store
@@ -125,6 +126,8 @@ def _reachable(settings: Settings) -> Iterator[None]:
     except LockstepError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and not is_network(error):
+            raise  # what the system refuses is told with its place
         uri = redacted(settings.mlflow_uri)
         raise LockstepError(
             f"MLflow at {uri} cannot be used: {explained(error, settings)}"

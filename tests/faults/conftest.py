@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from search.cli import main
+from search.cli import run as run_command
 
 Refused = Callable[..., str]
 
@@ -32,15 +32,13 @@ def refused(
         if name.startswith(("MLFLOW_", "LOCKSTEP_")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
     def run(*arguments: str) -> str:
         before = tree(tmp_path)
         monkeypatch.setattr(sys, "argv", ["lockstep", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
+        code = run_command()
         out, err = capsys.readouterr()
-        assert ended.value.code == 2, err
+        assert code == 2, err
         (line,) = err.splitlines()
         assert line.startswith("lockstep: ")
         assert line.isprintable()

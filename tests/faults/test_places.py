@@ -120,6 +120,35 @@ def test_a_folder_in_which_mlflow_cannot_work(
     assert told in refused("launch", "study.toml")
 
 
+def test_a_home_behind_a_link_that_leads_nowhere(tmp_path: Path, refused: Refused) -> None:
+    """Scratch space that was purged: every command names the link, not a study that is missing."""
+    write_study(tmp_path)
+    (tmp_path / "runs").symlink_to("purged")
+    for command in ("launch", "compare"):
+        sentence = refused(command, "study.toml")
+        assert "runs is a link to purged, which cannot be reached" in sentence
+        assert "name another folder with --home" in sentence
+    assert "study.toml is a link" not in sentence
+
+
+@needs_namespaces
+def test_a_full_folder_of_temporary_files(tmp_path: Path) -> None:
+    """It is named, not the home, which has room."""
+    write_study(tmp_path)
+    (tmp_path / "small").mkdir()
+    finished = in_namespace(
+        "mount -t tmpfs -o size=64k tmpfs small && head -c 60000 /dev/zero > small/full && "
+        f"TMPDIR=$PWD/small exec {LOCKSTEP} launch study.toml --workers 1",
+        tmp_path,
+    )
+    assert finished.code == 2, finished.err
+    (line,) = finished.err.splitlines()
+    assert str(tmp_path / "small") in line
+    assert "No space left" in line
+    assert "TMPDIR" in line
+    assert "--home" not in line
+
+
 @needs_namespaces
 def test_a_read_only_home(tmp_path: Path) -> None:
     """An empty one; `test_moved_home.py` has one in which a study was launched."""

@@ -27,7 +27,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_serves_and_stops(launched: Path, number: signal.Signals) -> None:
     with socket.socket() as taken:  # the wanted port is in use: another one is chosen and named
         taken.bind(("127.0.0.1", 0))

@@ -29,6 +29,7 @@ from search.training.choose import open_executor
 from search.training.executor import MAX_RESTARTS, POLL_SECONDS, Executor, StackJob, run_job
 from search.training.in_process import InProcess
 from search.training.processes import processes
+from search.training.worker import Worker, counters
 
 REPOSITORY = Path(__file__).parents[3]
 WORKERS = 2
@@ -258,6 +259,26 @@ def test_workers_killed_between_two_runs_are_replaced(
         assert_same(list(executor.run([job(2, 3)] * 3, Watching())), first)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_terminals_signals_do_not_reach_workers(
+    data: TrainingData, number: signal.Signals, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """From the moment on that they are started: the driver alone decides when they end."""
+    worker = Worker.start([data], counters(1))
+    try:
+        pid = worker._process.pid
+        assert pid is not None
+        for _ in range(20):  # while it imports
+            os.kill(pid, number)
+            time.sleep(0.01)
+        stack = worker.run(job(2, 3), 0)
+        os.kill(pid, number)  # and later
+        assert_same([stack], [worker.run(job(2, 3), 0)])
+    finally:
+        worker.close()
+    assert capfd.readouterr().err == ""
+
+
 def test_work_that_kills_its_worker_every_time_is_given_up(
     data: TrainingData, open_pool: OpenPool
 ) -> None:
@@ -304,6 +325,7 @@ from core.trainer.softmax import Penalty
 from core.trainer.stack import Stack
 from search.training.executor import StackJob
 from search.training.processes import processes
+from search.training.worker import Worker, counters
 from watching import Watching
 
 MARK, COUNT = Path(sys.argv[1]), int(sys.argv[2])
@@ -350,6 +372,7 @@ from core.trainer.softmax import Penalty
 from core.trainer.stack import Stack
 from search.training.executor import StackJob
 from search.training.processes import processes
+from search.training.worker import Worker, counters
 from watching import Watching
 
 if __name__ == "__main__":
