@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from search.errors import LockstepError, first_line
 from search.redact import redacted
 from search.settings import Settings
+from search.training.shield import shielded
 from search.wording import counted
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def connected(settings: Settings, say: Callable[[str], None]) -> Iterator[Client
     assert address is not None
     check_address(address)
     try:
-        import distributed
+        import distributed  # noqa: F401
     except ImportError as error:
         raise LockstepError(
             f"--cluster {address}: Dask is not installed: pip install 'lockstep[cluster]'"
@@ -48,15 +49,7 @@ def connected(settings: Settings, say: Callable[[str], None]) -> Iterator[Client
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # We report what failed.
     with contextlib.ExitStack() as stack:
         if address == LOCAL:
-            cluster = distributed.LocalCluster(
-                n_workers=settings.workers,
-                threads_per_worker=1,
-                processes=True,
-                protocol="tcp",
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-            )
+            cluster = _local(settings.workers)
             stack.callback(_close, cluster, 10)
             target: Any = cluster
         else:
@@ -69,6 +62,29 @@ def connected(settings: Settings, say: Callable[[str], None]) -> Iterator[Client
         if address != LOCAL:
             say(f"  cluster {counted(len(client.nthreads()), 'worker')}")
         yield client
+
+
+def _local(workers: int) -> Any:
+    """Return a cluster that is started on this machine. Raises LockstepError if that fails."""
+    from distributed import LocalCluster
+
+    try:
+        # Dask's thread, which starts the processes, is started here.
+        with shielded():
+            return LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                protocol="tcp",
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+            )
+    except (RuntimeError, TimeoutError) as error:
+        raise LockstepError(
+            f"--cluster {LOCAL}: its workers could not be started ({first_line(error)}): use "
+            "fewer --workers, or leave --cluster out, and run the same command again"
+        ) from error
 
 
 def _close(opened: Any, timeout: float) -> None:

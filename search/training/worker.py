@@ -17,11 +17,8 @@ import contextlib
 import multiprocessing
 import os
 import pickle
-import signal
 import threading
 import traceback
-from collections.abc import Iterable, Iterator
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, Self
@@ -30,13 +27,10 @@ from threadpoolctl import threadpool_limits
 
 from core.trainer.stack import Stack
 from search.training.executor import Folds, StackJob, run_job
+from search.training.shield import ignore_terminal, shielded
 
 _context = multiprocessing.get_context("spawn")
 _NO_MEMORY = pickle.dumps(MemoryError())  # made now, because later there may be no memory
-
-
-# A terminal sends these to workers too; the driver decides when they end.
-_OF_TERMINAL = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
 
 
 class WorkerDiedError(Exception):
@@ -75,7 +69,7 @@ class Worker:
         # Data goes through the pipe: what a process is started with must fit into the system's
         # buffer, or starting one that is killed meanwhile would never end.
         process = _context.Process(target=_serve, args=(theirs, trained), daemon=True)
-        with _shielded():
+        with shielded():
             process.start()
         theirs.close()  # so that the pipe ends when the process does
         return cls(process, ours, folds)
@@ -112,33 +106,9 @@ class Worker:
         self._pipe.close()
 
 
-@contextlib.contextmanager
-def _shielded() -> Iterator[None]:
-    """Block the signals of a terminal in this thread, and so in a process that it starts.
-
-    Otherwise Ctrl-C would end a process that has not come to ignore it yet, with a traceback.
-    """
-    if os.name == "posix":  # Python's own helper process unblocks them when it is started.
-        _mask("SIG_BLOCK", _OF_TERMINAL)
-        resource_tracker.ensure_running()
-    before = _mask("SIG_BLOCK", _OF_TERMINAL)
-    try:
-        yield
-    finally:
-        _mask("SIG_SETMASK", before)
-
-
-def _mask(how: str, numbers: Iterable[int]) -> Iterable[int]:
-    """Change which signals this thread blocks, if the system can; return those it blocked."""
-    change = getattr(signal, "pthread_sigmask", None)
-    return () if change is None else change(getattr(signal, how), numbers)
-
-
 def _serve(pipe: Connection, trained: Any) -> None:
     """Serve the driver in the worker's process: take jobs, and send back stacks or errors."""
-    for number in _OF_TERMINAL:
-        signal.signal(number, signal.SIG_IGN)
-    _mask("SIG_UNBLOCK", _OF_TERMINAL)
+    ignore_terminal()
     threading.Thread(target=_die_with_parent, daemon=True).start()
     threadpool_limits(1)
     with contextlib.suppress(EOFError, OSError):  # raised if the driver is gone

@@ -265,6 +265,7 @@ def test_a_terminals_signals_do_not_reach_workers(
 ) -> None:
     """From the moment on that they are started: the driver alone decides when they end."""
     worker = Worker.start([data], counters(1))
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & {signal.SIGINT, signal.SIGHUP}
     try:
         pid = worker._process.pid
         assert pid is not None
