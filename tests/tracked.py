@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from mlflow.entities import Run
 
+from search.settings import Settings
 from search.spec.space import grid
 from search.spec.study_spec import StudySpec
+from search.tracking.store import open_tracker
 from search.tracking.tracker import Tracker
+from search.trials.identity import Identity
 from search.trials.trial import PlannedTrial
+
+STUDY_ID = "of-the-tests"
+
+
+def opened(
+    spec: StudySpec, settings: Settings, recorded: Mapping[int, str] | None = None
+) -> Tracker:
+    """A tracker as a launch opens it. recorded: the run ids of the recorded trials, by number."""
+    return open_tracker(spec, settings, Identity(STUDY_ID, recorded or {}))
 
 
 def runs_of(tracker: Tracker, role: str) -> list[Run]:

@@ -116,7 +116,7 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
         change = scale_changed(study.scale, data.scaling.scale)
         raise LockstepError(f"study {spec.name} was started with another study file ({change})")
     with readable(settings, lambda sentence: console.say(f"note     {sentence}\n")) as places:
-        tracker = load_tracker(spec, places, "lockstep compare")
+        tracker = load_tracker(spec, places, "lockstep compare", study.identity())
         scores = validation_scores(ranking, results_of(tracker), data, spec.model)
         urls = view_urls(tracker, settings.ui_address)
     picture = settings.figures(spec.name) / HEAT_MAPS

@@ -23,7 +23,7 @@ from search.spec.study_spec import StudySpec
 from search.study.samplers import check_installed
 from search.study.search_study import SearchStudy
 from search.tracking.links import SIDE_VIEW
-from search.tracking.store import delete_strays
+from search.tracking.own_runs import delete_strays
 from search.tracking.tracker import Tracker
 from search.tracking.views import share_table, view_urls
 from search.training.choose import where_trained
@@ -135,7 +135,7 @@ def _run(session: Session) -> LaunchReport:
             training = stack.enter_context(session.training(progress))
             driver = Driver(session, training, progress)
             driver.start(cohort)  # The cohort trains while MLflow is opened, which takes seconds.
-        tracker = stack.enter_context(session.tracker(finished))
+        tracker = stack.enter_context(session.tracker())
         runs = trained(finished.values())
         if lost := len(runs) - len(tracker.known.active):
             console.say(

@@ -18,6 +18,7 @@ from search.model.champion import load_champion
 from search.model.inputs import ROWS, read_input
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
+from search.study.opening import stored_identity
 from search.tracking.store import load_tracker
 
 SHOWN = 20  # the most rows that are printed; --json has all
@@ -71,8 +72,9 @@ def predict(
     unless all files can be read.
     """
     notes: list[str] = []
+    identity = stored_identity(spec, settings)
     with readable(settings, notes.append) as places:
-        tracker = load_tracker(spec, places, "lockstep predict")
+        tracker = load_tracker(spec, places, "lockstep predict", identity)
         champion = load_champion(tracker, spec)
     rows, inputs = [], []
     for path in paths:

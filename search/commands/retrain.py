@@ -29,6 +29,7 @@ from search.study.storage import check_launched
 from search.tracking.explanations import explained
 from search.tracking.links import run_url
 from search.tracking.names import RETRAINED_TAG
+from search.tracking.registered_model import check_registered_model
 from search.tracking.store import answering, load_tracker
 from search.tracking.tracker import Tracker
 from search.trials.finished_trial import FinishedTrial, RungScores, ranked
@@ -65,7 +66,8 @@ def retrain(
     data = load_data(spec, settings, console.say)
     with open_session(spec, data, settings, console) as session:
         spec = session.spec
-        tracker = load_tracker(spec, settings, "lockstep retrain")
+        tracker = load_tracker(spec, settings, "lockstep retrain", session.study.identity())
+        check_registered_model(tracker.client, spec.name, settings, tracker.identity)
         results = results_of(tracker)
         trial = _choose(session.study, results, data, rule, number)
         validated, epochs = _validated(spec, results, trial, data)

@@ -23,7 +23,6 @@ from search.tracking.tracker import Tracker
 from search.training.choose import open_executor
 from search.training.cohort import Cohort, Training
 from search.trials.finished_trial import FinishedTrial
-from search.trials.repeats import trained
 from search.trials.results import Results
 from search.trials.trial import PlannedTrial
 
@@ -43,14 +42,13 @@ class Session:
     stop: StopRequest
 
     @contextlib.contextmanager
-    def tracker(self, finished: Mapping[int, FinishedTrial]) -> Iterator[Tracker]:
+    def tracker(self) -> Iterator[Tracker]:
         """Open the study's runs in MLflow; end its parent run if the command fails.
 
-        finished: the recorded trials, by number. Raises LockstepError, also instead of the errors
-        of MLflow when its server does not answer.
+        Raises LockstepError, also instead of the errors of MLflow when its server does not answer.
         """
-        runs = {trial.number: trial.run_id for trial in trained(finished.values())}
-        tracker = open_tracker(self.spec, self.settings, runs)
+        study = self.study
+        tracker = open_tracker(self.spec, self.settings, study.identity(), study.mirror)
         try:
             with answering(self.settings):
                 yield tracker

@@ -62,7 +62,7 @@ def sync(spec: StudySpec, settings: Settings, console: Console) -> SyncReport:
                 f"study {spec.name} has no finished trial yet: run "
                 f"`lockstep launch {spec.argument}`"
             )
-        with session.tracker(finished) as tracker:
+        with session.tracker() as tracker:
             lost = _lost(tracker, finished)
             console.say(
                 f"Study {spec.name}: {len(lost):,} of {len(finished):,} runs are missing from "

@@ -61,18 +61,16 @@ def serve(
     If the study is on an MLflow server, only links to its UI are printed. Raises LockstepError,
     also if the server ends.
     """
-    load_study(spec, settings)  # raises an error that says what to do if it was never launched
+    study = load_study(spec, settings)  # or an error that says what to do if it was never launched
     with readable(settings, say) as places:
         if places is not settings:
             say(_COPY)
-        _serve(spec, places, port, browser, say)
+        _serve(load_tracker(spec, places, "lockstep ui", study.identity()), port, browser, say)
 
 
-def _serve(
-    spec: StudySpec, settings: Settings, port: int, browser: bool, say: Callable[[str], None]
-) -> None:
+def _serve(tracker: Tracker, port: int, browser: bool, say: Callable[[str], None]) -> None:
     """Serve the UI of a store that can be read; see `serve`."""
-    tracker = load_tracker(spec, settings, "lockstep ui")
+    settings = tracker.settings
     if settings.mlflow_uri.startswith(("http://", "https://")):
         _show(settings.ui_address, tracker, browser, say)
         return

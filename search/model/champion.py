@@ -13,7 +13,9 @@ import numpy.typing as npt
 from search.errors import LockstepError
 from search.model.inputs import Expected, Features
 from search.model.registry import CHAMPION, probability_column, quiet
+from search.redact import redacted
 from search.spec.study_spec import StudySpec
+from search.tracking.registered_model import is_own_version
 from search.tracking.tracker import Tracker
 
 
@@ -38,8 +40,8 @@ class Champion:
 def load_champion(tracker: Tracker, spec: StudySpec) -> Champion:
     """Load the champion of a study.
 
-    Loading a model runs code from MLflow, which is therefore trusted. Raises LockstepError if the
-    study has no model.
+    Loading a model runs code from MLflow, which is therefore trusted; a model that the study did
+    not register is not loaded. Raises LockstepError if the study has no champion of its own.
     """
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -51,6 +53,12 @@ def load_champion(tracker: Tracker, spec: StudySpec) -> Champion:
         raise LockstepError(
             f"study {name} has no model yet: run `lockstep retrain {spec.argument}` first"
         ) from error
+    if not is_own_version(version, tracker.identity):
+        raise LockstepError(
+            f"the champion of {name} in MLflow at {redacted(tracker.uri)} is version "
+            f"{version.version}, which this study did not register: give the alias {CHAMPION} to a "
+            "version of the study, or name another --tracking-uri"
+        )
     mlflow.set_tracking_uri(tracker.uri)
     # MLflow writes a file beside the model that it loads, and the home may be one to read only.
     with quiet(), tempfile.TemporaryDirectory() as folder:

@@ -22,7 +22,10 @@ from search.errors import LockstepError
 from search.model.inputs import edge_of
 from search.spec.objective import Objective
 from search.tracking.names import DATA_TAG, SCORE_TAG, TRIAL_TAG
+from search.tracking.owner import owner_tags
+from search.tracking.registered_model import claim_registered_model, is_own_version
 from search.tracking.tracker import Tracker
+from search.trials.identity import Identity
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -110,10 +113,12 @@ def register_model(
 
     The model takes raw features, and scales them itself. It is logged as code, with its weights in
     a plain .npz file, so that loading it needs no pickle. Raises LockstepError if the registered
-    model does not predict the same as the weights.
+    model does not predict the same as the weights, or if one of this name is somebody else's.
     """
     import mlflow
 
+    client, identity = tracker.client, tracker.identity
+    claim_registered_model(client, name, tracker.settings, identity)
     result, scaling = candidate.result, candidate.data.scaling
     examples = candidate.data.raw
     names = examples.class_names
@@ -143,11 +148,11 @@ def register_model(
             )
     number = str(info.registered_model_version)
     _check(f"models:/{name}/{number}", candidate)
-    for key, value in candidate.validated.tags().items():
-        tracker.client.set_model_version_tag(name, number, key, value)
-    is_champion, reason = _succession(tracker.client, name, candidate.validated)
+    for key, value in {**owner_tags(identity), **candidate.validated.tags()}.items():
+        client.set_model_version_tag(name, number, key, value)
+    is_champion, reason = _succession(client, name, candidate.validated, identity)
     if is_champion:
-        tracker.client.set_registered_model_alias(name, CHAMPION, number)
+        client.set_registered_model_alias(name, CHAMPION, number)
     return RegisteredModel(name, int(number), is_champion, reason)
 
 
@@ -193,7 +198,9 @@ def probability_column(class_name: str) -> str:
     return f"probability_{class_name}"
 
 
-def _succession(client: MlflowClient, name: str, new: Validated) -> tuple[bool, str]:
+def _succession(
+    client: MlflowClient, name: str, new: Validated, identity: Identity
+) -> tuple[bool, str]:
     """Return whether the new model replaces the present champion, and why."""
     from mlflow.exceptions import MlflowException
 
@@ -203,6 +210,8 @@ def _succession(client: MlflowClient, name: str, new: Validated) -> tuple[bool, 
         return True, "champion, the first one"
     tags: Mapping[str, str] = present.tags
     which = f"version {present.version} stays champion"
+    if not is_own_version(present, identity):
+        return False, f"{which}: somebody else registered it and made it the champion"
     if tags.get(DATA_TAG) != new.data_digest:
         return False, f"{which}: it was validated on other data, so that the two do not compare"
     objective = new.objective

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import bisect
-import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from core.datasets.scaling import Scale
 from core.trainer.pruning import Schedule
 from core.trainer.result import Status
+from search.settings import Settings
 from search.spec.budget import next_size, total_epochs
-from search.spec.space import grid
 from search.spec.study_spec import StudySpec
-from search.study.asking import Asker, is_ours
-from search.study.distributions import distributions
+from search.study.planning import Planner
 from search.trials.attributes import (
-    COHORT_ATTRIBUTE,
     DATA_ATTRIBUTE,
     FINALISTS_ATTRIBUTE,
     MINUTES_ATTRIBUTE,
     RUN_ATTRIBUTE,
     SCALE_ATTRIBUTE,
-    STARTS_ATTRIBUTE,
+    STUDY_ID_ATTRIBUTE,
     TEST_ATTRIBUTE,
     URL_ATTRIBUTE,
 )
 from search.trials.finals import Finals, due
 from search.trials.finished_trial import FinishedTrial
+from search.trials.identity import Identity
 from search.trials.repeats import exhausted, trained
 from search.trials.trial import PlannedTrial
 
@@ -45,15 +41,22 @@ _STATES = {
 
 
 class SearchStudy:
-    """An open study: Optuna's study together with the storage that it is in."""
+    """An open study: Optuna's study together with the storage that it is in.
 
-    def __init__(self, study: optuna.Study, storage: BaseStorage, spec: StudySpec) -> None:
+    Trials that somebody else has added to it are left out.
+
+    is_mirrored: whether MLflow may know the study's identity since it was opened.
+    """
+
+    def __init__(
+        self, study: optuna.Study, storage: BaseStorage, spec: StudySpec, settings: Settings
+    ) -> None:
         self._study = study
         self._storage = storage
+        self._planner = Planner(study, storage, spec, settings)
         self.spec = spec
-        self._distributions: dict[str, BaseDistribution] = distributions(spec)
-        self._asker = Asker(study, storage, spec, self._distributions)
-        self._added = len(study.get_trials(deepcopy=False))
+        self.is_mirrored = False
+        self._added = len(self._planner.recorded())
 
     @property
     def budget(self) -> int | None:
@@ -79,101 +82,78 @@ class SearchStudy:
         """What the study does to the features."""
         return Scale(self._study.user_attrs.get(SCALE_ATTRIBUTE, Scale.NONE))
 
+    def is_unused(self) -> bool:
+        """Return whether the study can be removed without a loss.
+
+        Nothing has been recorded, and nobody else has added trials.
+        """
+        return self._planner.is_unused()
+
+    def mirror(self) -> None:
+        """Note that from now on MLflow may know the study's identity."""
+        self.is_mirrored = True
+
+    def identity(self) -> Identity:
+        """Return who the study is, and the runs to which it refers."""
+        return Identity(
+            self._study.user_attrs.get(STUDY_ID_ATTRIBUTE),
+            {trial.number: trial.run_id for trial in trained(self.finished())},
+            frozenset(str(each["run_id"]) for each in self.test_evaluations()),
+        )
+
     def finished(self) -> list[FinishedTrial]:
-        """Return all recorded trials in order of number, each with the id of its latest run."""
+        """Return all recorded trials in order of number, each with the id of its latest run.
+
+        The number is that of Optuna. In a grid whose trials are recorded in order, it is the place
+        in this order, which is the same unless somebody else has added trials.
+        """
         again = self._study.user_attrs
-        stored = self._study.get_trials(deepcopy=False)
-        trials = [FinishedTrial.from_optuna(each, self.spec) for each in filter(is_ours, stored)]
-
-        def run_of(trial: FinishedTrial) -> str:
-            number = trial.number if trial.repeats is None else trial.repeats
-            return str(again.get(f"{RUN_ATTRIBUTE}.{number}", trial.run_id))
-
-        return [replace(trial, run_id=run_of(trial)) for trial in trials]
+        found = []
+        for place, stored in enumerate(self._planner.recorded()):
+            trial = FinishedTrial.from_optuna(stored, self.spec)
+            number = place if self.spec.search.appends else trial.number
+            written = number if trial.repeats is None else trial.repeats
+            run_id = str(again.get(f"{RUN_ATTRIBUTE}.{written}", trial.run_id))
+            found.append(replace(trial, number=number, run_id=run_id))
+        return found
 
     def cohorts(self) -> list[list[PlannedTrial]]:
         """Return all trials planned so far, in the cohorts that were asked for together, without
         those that are not trained because they repeat another one."""
-        if self.spec.search.sampler == "grid":
-            return [[PlannedTrial(*each) for each in enumerate(grid(self.spec))]]
-        trials = self._study.get_trials(deepcopy=False)
-        repeats = self._repeats(trials)
-        asked = [
-            self._asker.planned(trial)
-            for trial in trials
-            if self._asker.is_asked(trial) and trial.number not in repeats
-        ]
-        known = self._starts
-        earlier = range(0, known[0] if known else len(trials), self.spec.search.cohort)
-        starts = [*earlier, *known]
-        cohorts = itertools.groupby(asked, lambda trial: bisect.bisect(starts, trial.number))
-        return [list(cohort) for _, cohort in cohorts]
+        return self._planner.cohorts()
 
     def next_cohort(self) -> list[PlannedTrial]:
         """Return the trials to be trained together next, with those that are already finished.
 
-        The list is empty if the budget is spent.
+        The list is empty if the budget is spent. Raises LockstepError if trials that somebody else
+        has added are in the way.
         """
-        return self._asker.grid() if self.spec.search.sampler == "grid" else self._asked_cohort()
+        if self.spec.search.sampler == "grid":
+            return self._planner.grid()
+        return self._asked_cohort()
 
     def _asked_cohort(self) -> list[PlannedTrial]:
         """Return the current cohort, after asking for those of its trials that are still missing.
 
-        Its first and last trial are stored before it is asked for. Trials that repeat an earlier
-        one are recorded once that is finished, and are not returned.
+        Trials that repeat an earlier one are recorded once that is finished, and are not returned.
         """
         done: tuple[int, int] | None = None
-        while (current := self._current_cohort()) != done:
-            self._asker.ask(*current)
+        while (current := self._planner.current(self._next_size)) != done:
+            self._planner.ask(*current)
             self._record_repeats(*current)
-            trials = self._study.get_trials(deepcopy=False)
-            repeats = self._repeats(trials)
-            cohort = [
-                trial
-                for trial in trials[slice(*current)]
-                if trial.number not in repeats
-                and self._asker.is_asked(trial)
-                and (not trial.state.is_finished() or is_ours(trial))
-            ]
-            if any(not trial.state.is_finished() for trial in cohort):
-                return [self._asker.planned(trial) for trial in cohort]
+            if cohort := self._planner.unfinished_cohort(*current):
+                return cohort
             done = current  # All of it repeats what is known, or was finished before.
         return []
 
-    def _current_cohort(self) -> tuple[int, int]:
-        """Return the number of the first trial of the current cohort, and one more than that of its
-        last; begin the next cohort if all trials are finished. It is empty if the budget is spent.
-        """
-        trials = self._study.get_trials(deepcopy=False)
-        first, end = self._study.user_attrs.get(COHORT_ATTRIBUTE, (0, len(trials)))
-        if len(trials) >= end and all(trial.state.is_finished() for trial in trials):
-            first = len(trials)
-            end = first + self._next_size(first)
-            if first < end:
-                starts = sorted({*self._starts, first})
-                self._study.set_user_attr(STARTS_ATTRIBUTE, starts)
-                self._study.set_user_attr(COHORT_ATTRIBUTE, [first, end])
-        return first, end
-
-    def _repeats(self, trials: Sequence[FrozenTrial]) -> dict[int, int]:
-        """Return the trials that repeat another one, by number, with the number of that one."""
-        starts = self._starts
-        return self._asker.repeats(trials, since=starts[0] if starts else len(trials))
-
-    @property
-    def _starts(self) -> list[int]:
-        """The numbers of the first trials of the cohorts; see `STARTS_ATTRIBUTE`."""
-        return list(self._study.user_attrs.get(STARTS_ATTRIBUTE, []))
-
     def _record_repeats(self, first: int, end: int) -> None:
         """Record those trials of a cohort that repeat a finished one, with the result of that."""
-        trials = self._study.get_trials(deepcopy=False)
-        repeats = self._repeats(trials)
+        repeats = self._planner.repeats()
         finished = {trial.number: trial for trial in self.finished()}
         for number in range(first, end):
             known = finished.get(repeats.get(number, -1))
             if known is not None and number not in finished:
-                run_url = trials[known.number].user_attrs.get(URL_ATTRIBUTE, "")
+                run_url = self._planner.run_url(known.number)
                 self.record(replace(known, number=number, repeats=known.number), run_url)
 
     def _next_size(self, asked: int) -> int:
@@ -245,14 +225,14 @@ class SearchStudy:
                 optuna.trial.create_trial(
                     state=state,
                     value=value,
-                    params=self._asker.params(trial.hyperparameters),
-                    distributions=self._distributions,
+                    params=self._planner.params(trial.hyperparameters),
+                    distributions=self._planner.distributions,
                     user_attrs=attributes,
                     intermediate_values=values,
                 )
             )
             return
-        trial_id = self._asker.id_of(trial.number)
+        trial_id = self._planner.id_of(trial.number)
         for key, attribute in attributes.items():
             self._storage.set_trial_user_attr(trial_id, key, attribute)
         if state is TrialState.PRUNED and value is not None:

@@ -8,17 +8,61 @@ from pathlib import Path
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from search.errors import LockstepError, NothingToShowError, first_line
 from search.home import JOURNAL
 from search.postgres import connect_args, is_postgres
 from search.redact import hidden, redacted
 from search.settings import Settings
+from search.study.database import has_optuna_tables
+from search.study.foreign import place
 from search.study.postgres_storage import leased_storage
+from search.study.sqlite_storage import leased_sqlite, sqlite_file, waiting
+
+_KNOWN = (
+    "name a SQLite file (sqlite:///study.db) or a PostgreSQL database "
+    "(postgresql+psycopg://user@host/database)"
+)
+
+
+def check_storage(settings: Settings) -> None:
+    """Raise LockstepError if --storage is no URL of a database that can keep a second driver away.
+
+    Nothing is opened.
+    """
+    url = settings.storage
+    if url is None or is_postgres(url):
+        return
+    try:
+        kind = make_url(url).get_backend_name()
+        file = sqlite_file(url) if kind == "sqlite" else None
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        raise LockstepError(
+            f"--storage {redacted(url)} is no URL of a database that is known here: {_KNOWN}"
+        ) from None
+    if kind != "sqlite":
+        raise LockstepError(
+            f"--storage {redacted(url)}: {kind} would not keep a second launch away: {_KNOWN}"
+        )
+    if file is None:
+        raise LockstepError(
+            f"--storage {redacted(url)} is in memory, where nothing is kept: {_KNOWN}"
+        )
 
 
 def check_launched(study: str, settings: Settings) -> None:
-    """Raise NothingToShowError if the journal of the study is not in the home."""
+    """Raise NothingToShowError if the study is not in the home, or its SQLite file is not there.
+
+    Raises LockstepError if --storage cannot be used at all.
+    """
+    check_storage(settings)
+    url = settings.storage
+    if url is not None and not is_postgres(url):
+        file = sqlite_file(url)
+        if file is not None and file.parent.is_dir() and not file.exists():
+            raise NothingToShowError(not_launched(study, settings))
     if settings.storage is None and not _journal(study, settings).is_file():
         raise NothingToShowError(not_launched(study, settings))
 
@@ -27,7 +71,7 @@ def not_launched(study: str, settings: Settings) -> str:
     """Return the error message for a study that was never launched."""
     return (
         f"study {study} has not been launched: run `lockstep launch` on its file first "
-        f"(home is {settings.place})"
+        f"(looked for in {place(settings)})"
     )
 
 
@@ -40,16 +84,11 @@ def open_storage(study: str, settings: Settings, *, repair: bool) -> BaseStorage
     """Return the database of --storage or, without one, the journal in the home.
 
     repair: remove what a killed driver may have left in the journal; only the holder of the lease
-    may ask for it. Raises LockstepError if the database cannot be opened.
+    may ask for it. Raises LockstepError if the database cannot be opened. A database is opened for
+    reading.
     """
     if settings.storage is not None:
-        try:
-            if is_postgres(settings.storage):
-                arguments = {"connect_args": connect_args(settings.storage), "pool_pre_ping": True}
-                return RDBStorage(settings.storage, engine_kwargs=arguments)
-            return RDBStorage(settings.storage)
-        except Exception as error:
-            raise _unusable(settings, error) from error
+        return _database(study, settings.storage, settings)
     path = _journal(study, settings)
     if repair:
         _repair(path)
@@ -61,27 +100,46 @@ def open_storage(study: str, settings: Settings, *, repair: bool) -> BaseStorage
 def driver_storage(study: str, settings: Settings) -> Iterator[BaseStorage]:
     """Yield the storage for the study's only driver, which already holds the lease of the home.
 
-    Several homes can share a PostgreSQL database, so there the driver takes a second lease. Raises
+    Several homes can share a database, so there the driver takes a second lease. Raises
     LockstepError if the database cannot be opened, and StudyBusyError if another driver has the
     lease.
     """
     url = settings.storage
-    if url is None or not is_postgres(url):
+    if url is None:
         yield open_storage(study, settings, repair=True)
         return
+    leased = leased_storage if is_postgres(url) else leased_sqlite
     with contextlib.ExitStack() as stack:
         try:
-            storage = stack.enter_context(leased_storage(url, study, settings.patience))
-        except LockstepError:
+            storage = stack.enter_context(leased(url, study, settings.patience))
+        except (LockstepError, OSError):
             raise
         except Exception as error:
             raise _unusable(settings, error) from error
         yield storage
 
 
+def _database(study: str, url: str, settings: Settings) -> BaseStorage:
+    """Return the database of --storage for reading.
+
+    Raises NothingToShowError if it has no tables of Optuna: only a driver makes them.
+    """
+    arguments = connect_args(url) if is_postgres(url) else {}
+    try:
+        if not has_optuna_tables(url, arguments):
+            raise NothingToShowError(not_launched(study, settings))
+        options = {"connect_args": arguments, "pool_pre_ping": is_postgres(url)}
+        storage = RDBStorage(url, engine_kwargs=options)
+    except LockstepError:
+        raise
+    except Exception as error:
+        raise _unusable(settings, error) from error
+    return storage if is_postgres(url) else waiting(storage, url, settings.patience)
+
+
 def remove_study(study: str, settings: Settings, storage: BaseStorage) -> None:
     """Remove a study from its storage. The caller must hold the lease."""
-    if settings.storage is None:
+    if settings.storage is None and len(storage.get_all_studies()) == 1:
         _journal(study, settings).unlink()
     else:
         storage.delete_study(storage.get_study_id_from_name(study))

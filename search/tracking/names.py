@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from search.trials.attributes import DATA_ATTRIBUTE
+from search.trials.attributes import DATA_ATTRIBUTE, STUDY_ID_ATTRIBUTE
 from search.trials.finals import Finalist
 from search.trials.finished_trial import Spread
 
@@ -18,7 +18,10 @@ PARENT_TAG = "mlflow.parentRunId"
 SOURCE_TAG = "mlflow.source.name"
 COLOUR_TAG = "mlflow.runColor"  # the run's colour in the UI, which might repeat its own
 
-# Lockstep defines these tags.
+# Lockstep defines these tags. The first two say whose an experiment, a run, a registered model or a
+# version of it is, and, for people, where that study was last driven from.
+STUDY_TAG = STUDY_ID_ATTRIBUTE
+OWNER_TAG = "lockstep.owner"
 ROLE_TAG = "lockstep.role"  # "study", "trial" or "retrain"
 TRIAL_TAG = "lockstep.trial"  # the trial's number
 STATUS_TAG = "lockstep.status"

@@ -65,7 +65,8 @@ def read_result(tracker: Tracker, run_id: str) -> Result | None:
 
 
 def present(tracker: Tracker, trials: Sequence[FinishedTrial], most: int) -> list[FinishedTrial]:
-    """Return the first ``most`` of these trials whose runs are not deleted in MLflow."""
+    """Return the first ``most`` of these trials whose runs are in the study's experiment, and not
+    deleted there."""
     from mlflow.exceptions import MlflowException
 
     found: list[FinishedTrial] = []
@@ -73,6 +74,8 @@ def present(tracker: Tracker, trials: Sequence[FinishedTrial], most: int) -> lis
         if len(found) == most:
             break
         with contextlib.suppress(MlflowException):  # the run is permanently deleted
-            if tracker.client.get_run(trial.run_id).info.lifecycle_stage == "active":
+            info = tracker.client.get_run(trial.run_id).info
+            here = str(info.experiment_id) == tracker.experiment_id
+            if here and info.lifecycle_stage == "active":
                 found.append(trial)
     return found

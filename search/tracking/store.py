@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from search.errors import LockstepError
@@ -16,14 +16,24 @@ from search.redact import redacted
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.system_errors import is_network
+from search.tracking.experiment import check_experiment, claim_experiment
 from search.tracking.explanations import explained
-from search.tracking.names import NOTE_TAG, PARENT_TAG, ROLE_TAG, SOURCE_TAG, TRIAL_TAG
+from search.tracking.names import NOTE_TAG, PARENT_TAG, ROLE_TAG, SOURCE_TAG
+from search.tracking.own_runs import (
+    known_runs,
+    mirrored_identity,
+    own_parent,
+    own_runs,
+    tag_own,
+)
+from search.tracking.owner import owner_tags
 from search.tracking.sqlite_file import make_store
 from search.tracking.tracker import KnownRuns, RunLocation, Tracker
+from search.trials.identity import Identity
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment, Run
+    from mlflow.entities import Experiment
 
 QUIET_SECONDS = 60.0  # A failure is shown if there was none for so long before it.
 LAUNCH = "lockstep launch"  # the source that the UI shows for a study's runs
@@ -103,18 +113,6 @@ class _OneLine(logging.Filter):
         return first
 
 
-def delete_strays(tracker: Tracker, recorded: Mapping[int, str]) -> None:
-    """Delete the trial runs that no recorded trial refers to.
-
-    If a server restarts after it created a run, its answer is lost and the client asks for another
-    run; the first one is then never used.
-    """
-    known = set(recorded.values())
-    for run in _find(tracker.client, tracker.experiment_id, f"tags.`{ROLE_TAG}` = 'trial'"):
-        if run.info.run_id not in known:
-            tracker.client.delete_run(run.info.run_id)
-
-
 @contextlib.contextmanager
 def _reachable(settings: Settings) -> Iterator[None]:
     """Turn any error while opening MLflow or its database into a LockstepError, within seconds."""
@@ -134,61 +132,43 @@ def _reachable(settings: Settings) -> Iterator[None]:
         ) from error
 
 
-def open_tracker(spec: StudySpec, settings: Settings, recorded: Mapping[int, str]) -> Tracker:
+def open_tracker(
+    spec: StudySpec,
+    settings: Settings,
+    identity: Identity,
+    before_writing: Callable[[], None] = lambda: None,
+) -> Tracker:
     """Find or create the study's experiment and parent run, and return a tracker that writes to
     them.
 
-    recorded: run ids of the recorded trials, by trial number. Trial runs with other numbers were
-    written by a driver that was killed before it could record them; they will be replaced.
+    identity: the study's, with the run ids of the recorded trials. The study's own runs of other
+    trials were written by a driver that was killed before it could record them; they will be
+    replaced. Runs of others are left alone. before_writing: called before anything is written.
 
-    Raises LockstepError if MLflow cannot be used.
+    Raises LockstepError if MLflow cannot be used, or has something of that name that is somebody
+    else's.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", str(_retries(settings.patience)))
     with _reachable(settings):
         client = _client(settings)
-        experiment = _experiment(client, spec, settings)
+        experiment = claim_experiment(client, spec.name, settings, identity, before_writing)
         experiment_id = str(experiment.experiment_id)
-        parent = _parent(client, experiment_id)
-        if parent is not None:
-            run_id = str(parent.info.run_id)
-            client.update_run(run_id, status="RUNNING")
-        else:
-            run_id = str(
-                client.create_run(
-                    experiment_id,
-                    run_name=f"{spec.name} (study)",
-                    tags={
-                        ROLE_TAG: "study",
-                        SOURCE_TAG: LAUNCH,
-                        NOTE_TAG: spec.description,
-                    },
-                ).info.run_id
-            )
-        location = RunLocation(experiment_id, _artifacts(experiment), run_id, LAUNCH)
-        known = _known_runs(client, experiment_id, recorded)
+        trials, retrains = (
+            own_runs(client, experiment_id, identity, role) for role in ("trial", "retrain")
+        )
+        known = known_runs(client, trials, identity.trials)
+        parent = _parent(client, experiment_id, identity)
+        run_id = parent or _new_parent(client, experiment_id, spec, identity)
+        location = RunLocation(experiment_id, _artifacts(experiment), run_id, LAUNCH, identity)
         tracker = Tracker(client, spec, settings, location, known)
         if parent is None:
             flat = _flat(spec.defining()).items()
             params = {key: value[:MAX_PARAMETER] for key, value in flat}
             tracker.log_values(run_id, metrics={}, params=params)
-            for orphan in _find(client, experiment_id, f"tags.`{PARENT_TAG}` != '{run_id}'"):
+            for orphan in (*trials, *retrains):
                 client.set_tag(orphan.info.run_id, PARENT_TAG, run_id)
+        tag_own(client, (*trials, *retrains), identity)
         return tracker
-
-
-def _known_runs(client: MlflowClient, experiment_id: str, recorded: Mapping[int, str]) -> KnownRuns:
-    """Return the trial runs in the store, and delete repeated runs that were never recorded."""
-    active: set[str] = set()
-    leftovers: dict[int, str] = {}
-    for run in _find(client, experiment_id, f"tags.`{ROLE_TAG}` = 'trial'"):
-        number, run_id = int(run.data.tags[TRIAL_TAG]), str(run.info.run_id)
-        if number not in recorded:
-            leftovers[number] = run_id
-        elif recorded[number] == run_id:
-            active.add(run_id)
-        else:  # rewritten by a driver that was killed before recording it
-            client.delete_run(run_id)
-    return KnownRuns(frozenset(active), leftovers)
 
 
 def _artifacts(experiment: Experiment) -> str:
@@ -196,42 +176,62 @@ def _artifacts(experiment: Experiment) -> str:
     return str(experiment.artifact_location).rstrip("/")
 
 
-def _parent(client: MlflowClient, experiment_id: str) -> Run | None:
-    """Return the study's own run, restored if it was deleted in the UI; None if there is none."""
-    from mlflow.entities import ViewType
+def _parent(client: MlflowClient, experiment_id: str, identity: Identity) -> str | None:
+    """Return the id of the study's own run, which is then running; None if there is none.
 
-    condition = f"tags.`{ROLE_TAG}` = 'study'"
-    if active := _find(client, experiment_id, condition):
-        return active[0]
-    deleted = client.search_runs([experiment_id], condition, ViewType.DELETED_ONLY, max_results=1)
-    if not deleted:
-        return None
-    client.restore_run(deleted[0].info.run_id)
-    return deleted[0]
+    One that was deleted in the UI is restored.
+    """
+    parent = own_parent(client, experiment_id, identity)
+    if parent is None:
+        parent = own_parent(client, experiment_id, identity, "deleted_only")
+        if parent is None:
+            return None
+        client.restore_run(parent.info.run_id)
+    tag_own(client, [parent], identity)
+    client.update_run(parent.info.run_id, status="RUNNING")
+    return str(parent.info.run_id)
 
 
-def load_tracker(spec: StudySpec, settings: Settings, source: str) -> Tracker:
+def _new_parent(
+    client: MlflowClient, experiment_id: str, spec: StudySpec, identity: Identity
+) -> str:
+    """Create the study's own run, and return its id."""
+    tags = {
+        ROLE_TAG: "study",
+        SOURCE_TAG: LAUNCH,
+        NOTE_TAG: spec.description,
+        **owner_tags(identity),
+    }
+    run = client.create_run(experiment_id, run_name=f"{spec.name} (study)", tags=tags)
+    return str(run.info.run_id)
+
+
+def load_tracker(
+    spec: StudySpec, settings: Settings, source: str, identity: Identity | None = None
+) -> Tracker:
     """Return a tracker for a study that was launched, leaving its parent run as it is.
 
-    source: the command that writes, as the UI shows it. Raises LockstepError if MLflow cannot be
-    used or has no runs of the study.
+    source: the command that writes, as the UI shows it. identity: the study's, None to take the
+    study that MLflow has under this name.
+
+    Raises LockstepError if MLflow cannot be used, has no runs of the study, or has something of its
+    name that is somebody else's.
     """
     if settings.tracking_uri is None and not settings.mlflow_file.is_file():
         raise LockstepError(_no_runs(spec, settings))
     with _reachable(settings):
         client = _client(settings)
         experiment = client.get_experiment_by_name(spec.name)
-        parent = experiment and _find(
-            client, experiment.experiment_id, f"tags.`{ROLE_TAG}` = 'study'"
-        )
-        if experiment is None or not parent:
+        if experiment is None:
             raise LockstepError(_no_runs(spec, settings))
-        location = RunLocation(
-            str(experiment.experiment_id),
-            _artifacts(experiment),
-            str(parent[0].info.run_id),
-            source,
-        )
+        identity = identity or mirrored_identity(client, experiment)
+        check_experiment(client, experiment, settings, identity)
+        experiment_id = str(experiment.experiment_id)
+        parent = own_parent(client, experiment_id, identity)
+        if parent is None:
+            raise LockstepError(_no_runs(spec, settings))
+        run_id = str(parent.info.run_id)
+        location = RunLocation(experiment_id, _artifacts(experiment), run_id, source, identity)
         return Tracker(client, spec, settings, location, KnownRuns())
 
 
@@ -242,35 +242,6 @@ def _no_runs(spec: StudySpec, settings: Settings) -> str:
         "the server that it was launched with (--tracking-uri), or, if they are lost, `lockstep "
         "sync` it"
     )
-
-
-def _experiment(client: MlflowClient, spec: StudySpec, settings: Settings) -> Experiment:
-    """Find or create the study's experiment. Raises LockstepError if it was deleted."""
-    experiment = client.get_experiment_by_name(spec.name)
-    if experiment is None:
-        owned = settings.tracking_uri is None
-        location = (settings.artifacts / spec.name).as_uri() if owned else None
-        return client.get_experiment(
-            client.create_experiment(spec.name, artifact_location=location)
-        )
-    if experiment.lifecycle_stage != "active":
-        raise LockstepError(
-            f"MLflow experiment {spec.name} was deleted, which keeps its name: restore it "
-            f"(`mlflow experiments restore -x {experiment.experiment_id}`) or rename the study"
-        )
-    return experiment
-
-
-def _find(client: MlflowClient, experiment_id: str, condition: str) -> list[Run]:
-    """Return all active runs that fulfil a condition, read page by page."""
-    runs: list[Run] = []
-    token: str | None = None
-    while True:
-        page = client.search_runs([experiment_id], condition, max_results=1000, page_token=token)
-        runs += page
-        token = page.token
-        if not token:
-            return runs
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

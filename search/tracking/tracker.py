@@ -31,6 +31,7 @@ from search.tracking.names import (
     TEMPLATES,
     TRIAL_TAG,
 )
+from search.tracking.owner import owner_tags
 from search.tracking.run_content import (
     curve_points,
     dataset_input,
@@ -41,6 +42,7 @@ from search.tracking.run_content import (
     summary_metrics,
 )
 from search.trials.finished_trial import FinishedTrial
+from search.trials.identity import Identity
 from search.trials.outcome import Outcome
 from search.trials.trial import PlannedTrial
 
@@ -67,12 +69,14 @@ class RunLocation:
 
     artifacts: the address of a folder that holds one folder per run.
     source: the command that writes, as the UI shows it.
+    identity: the study's.
     """
 
     experiment_id: str
     artifacts: str
     parent_run_id: str
     source: str
+    identity: Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +104,16 @@ class Tracker:
         known: KnownRuns,
     ) -> None:
         self.client = client
+        self.settings = settings
         self.uri = settings.mlflow_uri
         self.artifacts = location.artifacts
         self.experiment_id = location.experiment_id
         self.parent_run_id = location.parent_run_id
+        self.identity = location.identity
         self.known = known
-        self._every_epoch = settings.every_epoch
         self._spec = spec
         self._source = location.source
+        self._own = owner_tags(location.identity)
         self._datasets: list[DatasetInput] = []
 
     @property
@@ -174,6 +180,7 @@ class Tracker:
                 PARENT_TAG: self.parent_run_id,
                 SOURCE_TAG: self._source,
                 ROLE_TAG: role,
+                **self._own,
                 **tags,
             },
         )
@@ -203,7 +210,7 @@ class Tracker:
         from mlflow.entities import Metric, Param, RunTag
 
         now = int(time.time() * 1000)
-        points = [] if curves is None else curve_points(curves, now, self._every_epoch)
+        points = [] if curves is None else curve_points(curves, now, self.settings.every_epoch)
         points += [Metric(key, value, now, 0) for key, value in metrics.items()]
         for start in range(0, max(len(points), 1), MAX_METRICS):
             first = start == 0

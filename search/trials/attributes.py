@@ -9,6 +9,7 @@ URL_ATTRIBUTE = "mlflow.run"
 REPEATS_ATTRIBUTE = "lockstep.repeats"  # of a trial that was not trained: whose result it has
 
 # Of a study
+STUDY_ID_ATTRIBUTE = "lockstep.study_id"  # what the study has in MLflow has a tag of the same name
 SPEC_ATTRIBUTE = "lockstep.spec"
 DATA_ATTRIBUTE = "lockstep.data_digest"  # a registered model has a tag of the same name
 SCALE_ATTRIBUTE = "lockstep.scale"  # studies that were stored without it scale nothing

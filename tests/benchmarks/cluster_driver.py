@@ -182,11 +182,12 @@ def written(
     from search.settings import Settings
     from search.spec.study_file import load
     from search.tracking.store import open_tracker
+    from search.trials.identity import Identity
 
     study = write_study(problem, f"{problem.name}-clients", 20, folder)
     spec, settings = load(study), Settings(home=folder, tracking_uri=up.mlflow)
     # As a launch does, and so that no two clients make the same experiment or data set.
-    tracker = open_tracker(spec, settings, {})
+    tracker = open_tracker(spec, settings, Identity("benchmark"))
     tracker.log_study_data(load_data(spec, settings, lambda text: None))
     found = []
     with ProcessPoolExecutor(

@@ -6,10 +6,10 @@ import re
 
 import pytest
 from small_study import small_spec
+from tracked import opened
 
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
-from search.tracking.store import open_tracker
 from search.tracking.tracker import Tracker
 
 
@@ -27,4 +27,4 @@ def spec(request: pytest.FixtureRequest) -> StudySpec:
 
 @pytest.fixture
 def tracker(spec: StudySpec, store: Settings) -> Tracker:
-    return open_tracker(spec, store, {})
+    return opened(spec, store)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from small_study import small_spec
-from tracked import runs_of
+from tracked import opened, runs_of
 
 from core.datasets.splits import Splits
 from search.errors import LockstepError
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
-from search.tracking.store import load_tracker, open_tracker
+from search.tracking.store import load_tracker
 from search.tracking.tracker import (
     Tracker,
 )
@@ -29,14 +29,14 @@ def sentence(caught: pytest.ExceptionInfo[LockstepError]) -> str:
 def test_a_deleted_experiment(spec: StudySpec, tracker: Tracker, store: Settings) -> None:
     tracker.client.delete_experiment(tracker.experiment_id)
     with pytest.raises(LockstepError) as caught:
-        open_tracker(spec, store, {})
+        opened(spec, store)
     assert f"experiment {spec.name} was deleted" in sentence(caught)
     assert f"mlflow experiments restore -x {tracker.experiment_id}" in sentence(caught)
     with pytest.raises(LockstepError) as caught:
         load_tracker(spec, store, "lockstep compare")
     sentence(caught)
     tracker.client.restore_experiment(tracker.experiment_id)
-    assert open_tracker(spec, store, {}).parent_run_id == tracker.parent_run_id
+    assert opened(spec, store).parent_run_id == tracker.parent_run_id
 
 
 def test_reading_a_study_that_was_never_launched(
@@ -79,7 +79,7 @@ def test_a_server_that_cannot_be_used(
     settings = Settings(home=tmp_path / "runs", tracking_uri=uri)
     started = time.monotonic()
     for use in (
-        lambda: open_tracker(spec, settings, {}),
+        lambda: opened(spec, settings),
         lambda: load_tracker(spec, settings, "here"),
     ):
         with pytest.raises(LockstepError) as caught:
@@ -95,5 +95,5 @@ def test_a_store_that_is_not_one(spec: StudySpec, tmp_path: Path) -> None:
     home.mkdir()
     (home / "mlflow.db").write_text("this is no database, though it is long enough to be one" * 9)
     with pytest.raises(LockstepError) as caught:
-        open_tracker(spec, Settings(home=home), {})
+        opened(spec, Settings(home=home))
     assert "mlflow.db" in sentence(caught)

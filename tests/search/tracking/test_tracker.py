@@ -13,7 +13,7 @@ import pytest
 from made_up import make_result
 from PIL import Image
 from small_study import small_spec
-from tracked import artifact, planned, runs_of
+from tracked import artifact, opened, planned, runs_of
 
 from core.datasets.splits import Splits
 from core.trainer.result import Curves, Hyperparameters, Status
@@ -21,7 +21,6 @@ from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.tracking.results import read_result
 from search.tracking.run_content import logged_epochs, run_name
-from search.tracking.store import open_tracker
 from search.tracking.tracker import (
     MAX_METRICS,
     RESULT,
@@ -50,7 +49,7 @@ def test_opening_makes_an_experiment_and_a_parent_run(
     assert parent.data.params["space.batch_size"] == "[16, 8]"
     tracker.stop()
     assert runs_of(tracker, "study")[0].info.status == "KILLED"
-    again = open_tracker(spec, store, {})
+    again = opened(spec, store)
     assert (again.experiment_id, again.parent_run_id) == (
         tracker.experiment_id,
         tracker.parent_run_id,
@@ -78,7 +77,7 @@ def test_finishing_writes_note_data_figures_and_metrics(
 
 def test_a_parameter_longer_than_mlflow_takes(store: Settings) -> None:
     spec = small_spec(name="long-parameter", batch_size=list(range(1, 3000)))
-    (parent,) = runs_of(open_tracker(spec, store, {}), "study")
+    (parent,) = runs_of(opened(spec, store), "study")
     assert parent.data.params["space.batch_size"].startswith("[1, 2, 3, 4")
 
 
@@ -198,7 +197,7 @@ def test_more_points_than_one_call_takes(spec: StudySpec, tracker: Tracker, spli
 
 def test_thinned_curves(spec: StudySpec, store: Settings, splits: Splits) -> None:
     """MLflow gets some epochs, the run's file all of them."""
-    tracker = open_tracker(spec, replace(store, every_epoch=False), {})
+    tracker = opened(spec, replace(store, every_epoch=False))
     trial = planned(spec, 0)
     result = make_result(trial.hyperparameters, epochs=22)
     run_id = tracker.log_trial(trial, Outcome(result), splits)
@@ -234,7 +233,7 @@ def test_a_trial_of_mlflow_and_of_optuna_has_one_name() -> None:
 def test_runs_that_were_never_committed_are_replaced(
     spec: StudySpec, store: Settings, splits: Splits
 ) -> None:
-    first = open_tracker(spec, store, {})
+    first = opened(spec, store)
     trials = [planned(spec, number) for number in range(3)]
     results = [make_result(trial.hyperparameters) for trial in trials]
     whole = [
@@ -244,7 +243,7 @@ def test_runs_that_were_never_committed_are_replaced(
     # Number 0 was committed; 1 is whole but was not; 2 was killed in the middle.
     half = first.start_run(run_name(trials[2], spec, results[2]), "trial", {"lockstep.trial": "2"})
 
-    second = open_tracker(spec, store, {0: whole[0]})
+    second = opened(spec, store, {0: whole[0]})
     assert second.known.leftovers == {1: whole[1], 2: half}
     written = [
         second.log_trial(trial, Outcome(result), splits)
@@ -255,7 +254,7 @@ def test_runs_that_were_never_committed_are_replaced(
     assert sorted(run.data.tags["lockstep.trial"] for run in found) == ["0", "1", "2"]
     assert {run.info.status for run in found} == {"FINISHED"}
     committed = dict(enumerate([whole[0], *written]))
-    assert open_tracker(spec, store, committed).known.leftovers == {}
+    assert opened(spec, store, committed).known.leftovers == {}
 
 
 def test_an_aborted_run_is_failed(tracker: Tracker) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from made_up import make_result, make_splits
 from stored import preset, preset_runs
-from tracked import planned
+from tracked import opened, planned
 
 from core.datasets.splits import Splits
 from core.trainer.result import Status
@@ -23,7 +23,6 @@ from search.settings import Settings
 from search.spec.objective import Objective
 from search.spec.study_spec import StudySpec
 from search.tracking.links import BEST_VIEW, SEARCH_VIEW, SIDE_VIEW, TABLE_VIEW, charts_url
-from search.tracking.store import open_tracker
 from search.tracking.tracker import (
     Tracker,
 )
@@ -83,7 +82,7 @@ def test_weight_images_are_logged_once(spec: StudySpec, tracker: Tracker) -> Non
     log_weight_images(tracker, [finished], weight_pictures(splits.train), [result.weights])
     files = [file.path for file in tracker.client.list_artifacts(run_id, "images")]
     assert len(image_keys(tracker, run_id)) == len(ODD_NAMES)
-    for again in (tracker, open_tracker(spec, store_of(tracker), {0: run_id})):
+    for again in (tracker, opened(spec, store_of(tracker), {0: run_id})):
         log_weight_images(again, [finished], weight_pictures(splits.train), [2 * result.weights])
         assert [file.path for file in again.client.list_artifacts(run_id, "images")] == files
     assert tracker.client.get_run(run_id).info.status == "FINISHED"

@@ -1,0 +1,245 @@
+"""Plan a study's trials in cohorts: those of the grid, or what the sampler suggests."""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from core.trainer.result import Hyperparameters
+from search.settings import Settings
+from search.spec.space import grid
+from search.spec.study_spec import StudySpec
+from search.study.distributions import distributions, plain
+from search.study.foreign import foreign_trials, is_asked_for, is_recorded
+from search.study.samplers import sampler_for
+from search.trials.attributes import COHORT_ATTRIBUTE, STARTS_ATTRIBUTE, URL_ATTRIBUTE
+from search.trials.trial import PlannedTrial
+
+
+class Planner:
+    """What a study tries, and in which cohorts.
+
+    distributions: those of the hyperparameters that are searched, by name.
+    """
+
+    def __init__(
+        self, study: optuna.Study, storage: BaseStorage, spec: StudySpec, settings: Settings
+    ) -> None:
+        self.distributions: dict[str, BaseDistribution] = distributions(spec)
+        self._study = study
+        self._storage = storage
+        self._spec = spec
+        self._settings = settings
+        self._study_id = storage.get_study_id_from_name(study.study_name)
+
+    def recorded(self) -> list[FrozenTrial]:
+        """Return the trials that were recorded, as Optuna has them."""
+        return list(filter(is_recorded, self._trials()))
+
+    def is_unused(self) -> bool:
+        """Return whether nothing has been recorded, and nobody else has added trials."""
+        search, trials = self._spec.search, self._trials()
+        if search.sampler == "grid":
+            end = 0 if search.appends else self._spec.combinations()
+        else:
+            _, end = self._study.user_attrs.get(COHORT_ATTRIBUTE, (0, 0))
+        asked = (is_asked_for(trial, self.distributions) for trial in trials)
+        return len(trials) <= end and all(asked)
+
+    def params(self, tried: Hyperparameters) -> dict[str, Any]:
+        """Return the hyperparameters that are searched, as Optuna stores them."""
+        return {name: plain(getattr(tried, name)) for name in self.distributions}
+
+    def id_of(self, number: int) -> int:
+        """Return the id under which the storage has the trial with this number."""
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+    def cohorts(self) -> list[list[PlannedTrial]]:
+        """Return all trials planned so far, in the cohorts that were asked for together, without
+        those that are not trained because they repeat another one."""
+        if self._spec.search.sampler == "grid":
+            return [self._grid_cohort()]
+        repeats = self.repeats()
+        asked = [
+            self._planned(trial)
+            for trial in self._trials()
+            if self._is_asked(trial) and trial.number not in repeats
+        ]
+        known = self._starts()
+        earlier = range(0, known[0] if known else len(self._trials()), self._spec.search.cohort)
+        starts = [*earlier, *known]
+        cohorts = itertools.groupby(asked, lambda trial: bisect_right(starts, trial.number))
+        return [list(cohort) for _, cohort in cohorts]
+
+    def grid(self) -> list[PlannedTrial]:
+        """Return the whole grid as one cohort, or nothing if all of it is finished.
+
+        Raises LockstepError if somebody else has taken one of its numbers.
+        """
+        cohort = self._grid_cohort()
+        if self._spec.search.appends:
+            return cohort if len(self.recorded()) < len(cohort) else []
+        trials = self._check_grid(cohort)
+        if len(trials) == len(cohort) and all(map(is_recorded, trials)):
+            return []
+        # With pruning, trials finish in any order, so each one takes its number now.
+        for trial in cohort[len(trials) :]:
+            self._study.add_trial(
+                optuna.trial.create_trial(
+                    state=TrialState.RUNNING,
+                    params=self.params(trial.hyperparameters),
+                    distributions=self.distributions,
+                )
+            )
+        self._check_grid(cohort)
+        return cohort
+
+    def current(self, size_after: Callable[[int], int]) -> tuple[int, int]:
+        """Return the number of the first trial of the current cohort, and one more than that of its
+        last.
+
+        If all of it is finished, the next cohort begins, which is empty if the budget is spent.
+        size_after: returns the size of a cohort that follows on so many recorded trials.
+
+        Raises LockstepError if somebody else has added trials.
+        """
+        trials = self._trials()
+        first, end = self._study.user_attrs.get(COHORT_ATTRIBUTE, (0, len(trials)))
+        if len(trials) >= end and all(trial.state.is_finished() for trial in trials[first:end]):
+            first, size = len(trials), size_after(len(self.recorded()))
+            end = first + size
+            if size:
+                self._check_own(end)
+                self._study.set_user_attr(STARTS_ATTRIBUTE, sorted({*self._starts(), first}))
+                self._study.set_user_attr(COHORT_ATTRIBUTE, [first, end])
+        return first, end
+
+    def ask(self, first: int, end: int) -> None:
+        """Ask for those trials with numbers from ``first`` to ``end - 1`` that are missing.
+
+        Trials that a killed driver left running keep their numbers and hyperparameters; training
+        them again gives the same results. Raises LockstepError if somebody else has added trials.
+        """
+        if first == end:
+            return
+        self._check_own(end)
+        trials = self._trials()
+        for number in range(first, end):
+            if number >= len(trials):
+                self._study.sampler = sampler_for(self._spec, number)
+                self._study.ask(self.distributions)
+            elif not trials[number].state.is_finished() and not self._is_asked(trials[number]):
+                self._study.sampler = sampler_for(self._spec, number)
+                self._ask_on(trials[number])
+        self._check_own(end)
+
+    def unfinished_cohort(self, first: int, end: int) -> list[PlannedTrial]:
+        """Return the trials of a cohort that are trained, or nothing if all of them are finished."""
+        repeats = self.repeats()
+        cohort = [
+            trial
+            for trial in self._trials()[first:end]
+            if self._is_asked(trial) and trial.number not in repeats
+        ]
+        if all(trial.state.is_finished() for trial in cohort):
+            return []
+        return [self._planned(trial) for trial in cohort]
+
+    def repeats(self) -> dict[int, int]:
+        """Return the trials that repeat a configuration, by number, with the number of the first
+        trial of that configuration.
+
+        Trials before the first of `STARTS_ATTRIBUTE` do not count as repeats, since they were
+        trained. Those of somebody else have no result, so they neither repeat nor are repeated.
+        """
+        trials, starts = self._trials(), self._starts()
+        since = starts[0] if starts else len(trials)
+        first: dict[frozenset[tuple[str, Any]], int] = {}
+        found = {}
+        for trial in filter(self._is_asked, trials):
+            number = first.setdefault(frozenset(trial.params.items()), trial.number)
+            if number < trial.number >= since:
+                found[trial.number] = number
+        return found
+
+    def run_url(self, number: int) -> str:
+        """Return the address of a recorded trial's run, empty if it has none."""
+        return str(self._trials()[number].user_attrs.get(URL_ATTRIBUTE, ""))
+
+    def _trials(self) -> list[FrozenTrial]:
+        """Return all trials as Optuna has them, those of somebody else among them."""
+        return self._study.get_trials(deepcopy=False)
+
+    def _grid_cohort(self) -> list[PlannedTrial]:
+        """Return the grid as trials."""
+        return [PlannedTrial(*numbered) for numbered in enumerate(grid(self._spec))]
+
+    def _check_grid(self, cohort: Sequence[PlannedTrial]) -> list[FrozenTrial]:
+        """Return the trials that have the numbers of a grid, as far as they are there.
+
+        Raises LockstepError if somebody else has taken one of these numbers.
+        """
+        trials = self._trials()[: len(cohort)]
+        others = [
+            trial
+            for trial, planned in zip(trials, cohort, strict=False)
+            if not self._is_asked(trial) or trial.params != self.params(planned.hyperparameters)
+        ]
+        if others:
+            raise foreign_trials(self._spec.name, self._settings, others)
+        return trials
+
+    def _check_own(self, end: int) -> None:
+        """Raise LockstepError if somebody else has added trials from which a sampler would learn.
+
+        Samplers do not look at failed trials, so that these do no harm. end: one more than the
+        number of the last trial of the current cohort.
+        """
+        others = [
+            trial
+            for trial in self._trials()
+            if not is_recorded(trial)
+            and trial.state is not TrialState.FAIL
+            and not (trial.number < end and is_asked_for(trial, self.distributions))
+        ]
+        if others:
+            raise foreign_trials(self._spec.name, self._settings, others)
+
+    def _starts(self) -> list[int]:
+        """Return the numbers of the first trials of the cohorts; see `STARTS_ATTRIBUTE`."""
+        return list(self._study.user_attrs.get(STARTS_ATTRIBUTE, []))
+
+    def _is_asked(self, trial: FrozenTrial) -> bool:
+        """Return whether a trial is the study's own and has all hyperparameters that are searched.
+
+        If a driver was killed while it asked for a trial, some are missing until it is asked for
+        again.
+        """
+        own = is_recorded(trial) or is_asked_for(trial, self.distributions)
+        return own and trial.params.keys() == self.distributions.keys()
+
+    def _planned(self, trial: FrozenTrial) -> PlannedTrial:
+        """Return a trial of Optuna that has all its hyperparameters as a planned trial."""
+        return PlannedTrial(trial.number, self._spec.hyperparameters(trial.params))
+
+    def _ask_on(self, trial: FrozenTrial) -> None:
+        """Ask for the missing hyperparameters of a trial whose driver was killed while it asked."""
+        # Optuna advises against creating a Trial directly, but offers no other way to continue one
+        # that was asked for before.
+        live = optuna.trial.Trial(self._study, self.id_of(trial.number))
+        for name, distribution in self.distributions.items():
+            drawn = name in trial.params and name not in live.relative_params
+            if drawn and not distribution.single():
+                # Draw it again, so that the sampler's random generator has the same state as then.
+                self._study.sampler.sample_independent(self._study, trial, name, distribution)
+            if isinstance(distribution, FloatDistribution):
+                live.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
+            elif isinstance(distribution, CategoricalDistribution):
+                live.suggest_categorical(name, distribution.choices)
