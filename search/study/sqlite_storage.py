@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -26,6 +27,8 @@ def sqlite_file(address: str) -> Path | None:
     if database.startswith("file:") and str(url.query.get("uri", "")).lower() in ("true", "1"):
         in_memory = url.query.get("mode") == "memory"
         database = "" if in_memory else unquote(urlsplit(database).path)
+    else:  # SQLAlchemy goes back over a `..` before it follows links
+        database = os.path.normpath(database) if database else ""
     return None if database in ("", ":memory:") else Path(database).resolve()
 
 
@@ -36,13 +39,11 @@ def leased_sqlite(url: str, study: str, patience: float) -> Iterator[PatientStor
     The lease is a lock on a file beside the database, so that it keeps drivers of all homes away.
 
     Raises StudyBusyError, which names the holder, if another driver has the lease. Raises
-    LockstepError if there is no such folder, or if the database is that of another program.
+    LockstepError if the database is in memory, or is that of another program.
     """
     file = sqlite_file(url)
-    if file is None or not file.parent.is_dir():
-        raise LockstepError(
-            f"--storage {redacted(url)}: there is no folder {file and file.parent}: make it first"
-        )
+    if file is None:
+        raise LockstepError(f"--storage {redacted(url)} is in memory, where nothing is kept")
     lock = file.with_name(f"{file.name}.{study}.lock")
     with file_lease(lock, study):
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError
 
 from search.errors import LockstepError, NothingToShowError, first_line
 from search.home import JOURNAL
@@ -21,14 +21,9 @@ from search.study.foreign import place
 from search.study.postgres_storage import leased_storage
 from search.study.sqlite_storage import leased_sqlite, sqlite_file, waiting
 
-_KNOWN = (
-    "name a SQLite file (sqlite:///study.db) or a PostgreSQL database "
-    "(postgresql+psycopg://user@host/database)"
-)
-
 
 def check_storage(settings: Settings) -> None:
-    """Raise LockstepError if --storage is no URL of a database that can keep a second driver away.
+    """Raise LockstepError if --storage is no database that can keep a second driver away.
 
     Nothing is opened.
     """
@@ -36,19 +31,18 @@ def check_storage(settings: Settings) -> None:
     if url is None or is_postgres(url):
         return
     try:
-        kind = make_url(url).get_backend_name()
-        file = sqlite_file(url) if kind == "sqlite" else None
-    except (ArgumentError, NoSuchModuleError, ValueError):
-        raise LockstepError(
-            f"--storage {redacted(url)} is no URL of a database that is known here: {_KNOWN}"
-        ) from None
-    if kind != "sqlite":
-        raise LockstepError(
-            f"--storage {redacted(url)}: {kind} would not keep a second launch away: {_KNOWN}"
-        )
+        file = sqlite_file(url) if make_url(url).get_backend_name() == "sqlite" else None
+    except (ArgumentError, ValueError):  # for example, the port is not a number
+        file = None
     if file is None:
         raise LockstepError(
-            f"--storage {redacted(url)} is in memory, where nothing is kept: {_KNOWN}"
+            f"--storage {redacted(url)} is neither a SQLite file (sqlite:///study.db) nor a "
+            "PostgreSQL database (postgresql+psycopg://user@host/database): name one, because "
+            "nothing else keeps a study and a second launch of it away"
+        )
+    if not file.parent.is_dir():
+        raise LockstepError(
+            f"--storage {redacted(url)}: there is no folder {file.parent}: make it first"
         )
 
 
@@ -61,7 +55,7 @@ def check_launched(study: str, settings: Settings) -> None:
     url = settings.storage
     if url is not None and not is_postgres(url):
         file = sqlite_file(url)
-        if file is not None and file.parent.is_dir() and not file.exists():
+        if file is not None and not file.exists():
             raise NothingToShowError(not_launched(study, settings))
     if settings.storage is None and not _journal(study, settings).is_file():
         raise NothingToShowError(not_launched(study, settings))
