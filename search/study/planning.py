@@ -141,7 +141,7 @@ class Planner:
         self._check_own(end)
 
     def unfinished_cohort(self, first: int, end: int) -> list[PlannedTrial]:
-        """Return the trials of a cohort that are trained, or nothing if all of them are finished."""
+        """Return the trials of a cohort that are trained, or nothing if all are finished."""
         repeats = self.repeats()
         cohort = [
             trial

@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import optuna
@@ -242,3 +243,38 @@ def test_a_server_that_stays_away(postgres: Services, url: str) -> None:
         ):
             study.add_trial(finished(0.1))
         postgres.start("postgres")
+
+
+@pytest.fixture
+def new_database(postgres: Services) -> str:
+    """The address of an empty database."""
+    name = f"empty{time.monotonic_ns()}"
+    address = postgres.url("optuna").replace("+psycopg", "")
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return postgres.url(name)
+
+
+def test_studies_that_start_at_once_in_a_new_database(new_database: str) -> None:
+    """Each makes the tables."""
+    count = 4
+    ready = threading.Barrier(count)
+
+    def start(n: int) -> int:
+        ready.wait()
+        with driven(new_database, f"study {n}") as study:
+            study.add_trial(finished(0.5))
+            return len(study.trials)
+
+    with ThreadPoolExecutor(count) as pool:
+        assert list(pool.map(start, range(count))) == [1] * count
+
+
+def test_the_database_of_another_program(new_database: str) -> None:
+    with psycopg.connect(new_database.replace("+psycopg", "")) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num varchar(32))")
+    with pytest.raises(LockstepError, match="database of another program"):
+        driven(new_database, "small").__enter__()
+    with psycopg.connect(new_database.replace("+psycopg", "")) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        assert tables.fetchall() == [("alembic_version",)], "nothing is made"
