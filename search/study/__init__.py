@@ -3,7 +3,7 @@
 `opening.py` opens a study for its only driver, `search_study.py` records results, `planning.py`
 plans cohorts and finds repeats, `samplers.py` chooses Optuna's samplers, and `foreign.py` tells
 what somebody else has put into the same storage. `storage.py` says where Optuna keeps a study: in a
-journal, or in a database (`database.py`, `sqlite_storage.py`, `postgres_storage.py`), where
+journal, or in a database (`making.py`, `sqlite_storage.py`, `postgres_storage.py`), where
 `file_lease.py` and `postgres_lease.py` keep a second driver away. No other package imports Optuna,
 except that `search.findings.importances` computes with it.
 

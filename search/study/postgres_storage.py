@@ -10,10 +10,11 @@ from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from search.database import OPTUNA, has_tables
 from search.errors import first_line
 from search.postgres import connect_args
 from search.redact import redacted
-from search.study.database import has_optuna_tables, made_patiently
+from search.study.making import made_patiently
 from search.study.patient_storage import ConnectionLostError, PatientStorage
 from search.study.postgres_lease import PostgresLease
 
@@ -30,7 +31,7 @@ def leased_storage(url: str, study: str, patience: float) -> Iterator[PatientSto
     after the connection was lost. Raises LockstepError if the server does not come back.
     """
     options = {"connect_args": connect_args(url)}
-    has_optuna_tables(url, connect_args(url))
+    has_tables(url, f"--storage {redacted(url)}", OPTUNA, connect_args(url))
     # To create its tables and check their version, Optuna needs a second connection.
     made_patiently(lambda: RDBStorage(url, engine_kwargs=dict(options))).engine.dispose()
     storage = RDBStorage(

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from optuna.storages import RDBStorage
 from sqlalchemy import event
-from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import OperationalError
 
+from search.database import OPTUNA, has_tables, sqlite_file
 from search.errors import LockstepError, first_line
 from search.redact import redacted
-from search.study.database import has_optuna_tables, made_patiently
 from search.study.file_lease import file_lease
+from search.study.making import made_patiently
 from search.study.patient_storage import ConnectionLostError, PatientStorage
-
-
-def sqlite_file(address: str) -> Path | None:
-    """Return the file of a SQLite URL, without links on its way; None if it is in memory only."""
-    url = make_url(address)
-    database = url.database or ""
-    if database.startswith("file:") and str(url.query.get("uri", "")).lower() in ("true", "1"):
-        in_memory = url.query.get("mode") == "memory"
-        database = "" if in_memory else unquote(urlsplit(database).path)
-    else:  # SQLAlchemy goes back over a `..` before it follows links
-        database = os.path.normpath(database) if database else ""
-    return None if database in ("", ":memory:") else Path(database).resolve()
 
 
 @contextlib.contextmanager
@@ -48,7 +34,7 @@ def leased_sqlite(url: str, study: str, patience: float) -> Iterator[PatientStor
     with file_lease(lock, study):
         try:
             if file.exists():
-                has_optuna_tables(url, {})
+                has_tables(url, f"--storage {redacted(url)}", OPTUNA, {})
             storage = made_patiently(lambda: RDBStorage(url))
             try:
                 yield waiting(storage, url, patience)

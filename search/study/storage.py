@@ -11,15 +11,15 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from search.database import OPTUNA, has_tables, sqlite_file
 from search.errors import LockstepError, NothingToShowError, first_line
 from search.home import JOURNAL
 from search.postgres import connect_args, is_postgres
 from search.redact import hidden, redacted
 from search.settings import Settings
-from search.study.database import has_optuna_tables
 from search.study.foreign import place
 from search.study.postgres_storage import leased_storage
-from search.study.sqlite_storage import leased_sqlite, sqlite_file, waiting
+from search.study.sqlite_storage import leased_sqlite, waiting
 
 
 def check_storage(settings: Settings) -> None:
@@ -120,7 +120,7 @@ def _database(study: str, url: str, settings: Settings) -> BaseStorage:
     """
     arguments = connect_args(url) if is_postgres(url) else {}
     try:
-        if not has_optuna_tables(url, arguments):
+        if not has_tables(url, place(settings), OPTUNA, arguments):
             raise NothingToShowError(not_launched(study, settings))
         options = {"connect_args": arguments, "pool_pre_ping": is_postgres(url)}
         storage = RDBStorage(url, engine_kwargs=options)

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from search.database import MLFLOW, has_tables, sqlite_file
 from search.errors import LockstepError
-from search.postgres import check_reachable, is_postgres
+from search.postgres import check_reachable, connect_args, is_postgres
 from search.redact import redacted
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
@@ -55,7 +56,23 @@ def _client(settings: Settings) -> MlflowClient:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if settings.tracking_uri is None:
         make_store(settings)
+    else:
+        _check_database(settings.tracking_uri)
     return MlflowClient(settings.mlflow_uri, registry_uri=settings.mlflow_uri)
+
+
+def _check_database(uri: str) -> None:
+    """Raise LockstepError if a URI names a database of another program, such as Optuna.
+
+    MLflow would make its tables there.
+    """
+    if is_postgres(uri):
+        arguments = connect_args(uri)
+    elif uri.startswith("sqlite:") and (file := sqlite_file(uri)) is not None and file.exists():
+        arguments = {}
+    else:
+        return
+    has_tables(uri, f"--tracking-uri {redacted(uri)}", MLFLOW, arguments)
 
 
 def _retries(patience: float) -> int:

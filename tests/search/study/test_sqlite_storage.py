@@ -16,13 +16,15 @@ import pytest
 from command import HUNG
 from driving import DIGEST, drive
 from mlflow import MlflowClient
+from optuna.storages import RDBStorage
 from small_study import small_spec, write_study
 from sqlalchemy import create_engine, text
+from tracked import opened
 
+from search.database import sqlite_file
 from search.errors import LockstepError, NothingToShowError, StudyBusyError
 from search.settings import Settings
 from search.study.opening import load_study, open_study
-from search.study.sqlite_storage import sqlite_file
 
 REPOSITORY = Path(__file__).parents[3]
 HOLDER = """
@@ -223,13 +225,19 @@ def test_the_database_of_another_program(tmp_path: Path) -> None:
     before = file.read_bytes()
     (place,) = places(tmp_path, f"sqlite:///{file}")
     with (
-        pytest.raises(LockstepError, match="database of another program"),
+        pytest.raises(LockstepError, match="database of MLflow"),
         open_study(SPEC, place, DIGEST),
     ):
         pass
-    with pytest.raises(LockstepError, match="database of another program"):
+    with pytest.raises(LockstepError, match="database of MLflow"):
         load_study(SPEC, place)
     assert file.read_bytes() == before
+    optunas = tmp_path / "o.db"
+    RDBStorage(f"sqlite:///{optunas}")
+    before = optunas.read_bytes()
+    with pytest.raises(LockstepError, match="database of Optuna"):
+        opened(SPEC, replace(place, tracking_uri=f"sqlite:///{optunas}"))
+    assert optunas.read_bytes() == before
 
 
 def test_readers_make_nothing(tmp_path: Path) -> None:
