@@ -1,11 +1,13 @@
-"""Open a storage whose tables other processes may be making at the same moment."""
+"""Make Optuna's tables, which other processes may be making at the same moment."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from typing import Any
+
+from optuna.storages import RDBStorage
+from sqlalchemy.pool import NullPool
 
 MAKING_SECONDS = 20.0  # how long others may take to make the tables
 # What databases say when another process makes the same tables at the same moment.
@@ -13,18 +15,18 @@ _MADE_BY_ANOTHER = re.compile(
     "already exists|duplicate key|UNIQUE constraint|locked", re.IGNORECASE
 )
 
-T = TypeVar("T")
 
+def make_tables(url: str, connect_args: dict[str, Any]) -> None:
+    """Make Optuna's tables in a database where they are missing, and check their version.
 
-def made_patiently(make: Callable[[], T]) -> T:
-    """Return what ``make`` returns, which is called again if another process is in its way.
-
-    It opens a storage, whose tables several processes may want to make at the same moment.
+    If another process is in the way, it is tried again.
     """
+    options = {"connect_args": connect_args, "poolclass": NullPool}  # no connection stays open
     deadline = time.monotonic() + MAKING_SECONDS
     while True:
         try:
-            return make()
+            RDBStorage(url, engine_kwargs=dict(options))
+            return
         except Exception as error:
             if time.monotonic() > deadline or not _MADE_BY_ANOTHER.search(_reasons(error)):
                 raise

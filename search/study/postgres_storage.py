@@ -14,7 +14,7 @@ from search.database import OPTUNA, has_tables
 from search.errors import first_line
 from search.postgres import connect_args
 from search.redact import redacted
-from search.study.making import made_patiently
+from search.study.making import make_tables
 from search.study.patient_storage import ConnectionLostError, PatientStorage
 from search.study.postgres_lease import PostgresLease
 
@@ -33,7 +33,7 @@ def leased_storage(url: str, study: str, patience: float) -> Iterator[PatientSto
     options = {"connect_args": connect_args(url)}
     has_tables(url, f"--storage {redacted(url)}", OPTUNA, connect_args(url))
     # To create its tables and check their version, Optuna needs a second connection.
-    made_patiently(lambda: RDBStorage(url, engine_kwargs=dict(options))).engine.dispose()
+    make_tables(url, connect_args(url))
     storage = RDBStorage(
         url,
         engine_kwargs=options

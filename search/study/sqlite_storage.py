@@ -14,7 +14,7 @@ from search.database import OPTUNA, has_tables, sqlite_file
 from search.errors import LockstepError, first_line
 from search.redact import redacted
 from search.study.file_lease import file_lease
-from search.study.making import made_patiently
+from search.study.making import make_tables
 from search.study.patient_storage import ConnectionLostError, PatientStorage
 
 
@@ -35,7 +35,8 @@ def leased_sqlite(url: str, study: str, patience: float) -> Iterator[PatientStor
         try:
             if file.exists():
                 has_tables(url, f"--storage {redacted(url)}", OPTUNA, {})
-            storage = made_patiently(lambda: RDBStorage(url))
+            make_tables(url, {})
+            storage = RDBStorage(url, skip_compatibility_check=True, skip_table_creation=True)
             try:
                 yield waiting(storage, url, patience)
             finally:
