@@ -74,9 +74,10 @@ def exempt_loopback(environment: MutableMapping[str, str]) -> None:
 def _keep_warnings_harmless() -> None:
     """Let no warning of a package end a command, as PYTHONWARNINGS=error asks for one's own code.
 
-    What a user should know is told in sentences, never as a warning.
+    What a user should know is told in sentences, never as a warning. With PYTHONOPTIMIZE=2, under
+    which packages miss their docstrings, MLflow's warnings are silenced.
     """
-    if any(option.startswith("error") for option in sys.warnoptions):
+    if sys.flags.optimize > 1 or any(each.startswith("error") for each in sys.warnoptions):
         sys.warnoptions.clear()  # which processes that are started would be given
         os.environ.pop("PYTHONWARNINGS", None)
         warnings.resetwarnings()

@@ -43,6 +43,7 @@ OTHERS = {
     # A notebook's kernel exports its own; and what else there is on somebody's machine.
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "PYTHONWARNINGS": "error",
+    "PYTHONOPTIMIZE": "2",
     "OMP_NUM_THREADS": "abc",
     "COLUMNS": "40",
     "TZ": "Pacific/Apia",
