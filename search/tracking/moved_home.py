@@ -19,7 +19,7 @@ from urllib.request import url2pathname
 
 from search.home import ARTIFACTS, MLFLOW_FILE
 from search.settings import Settings
-from search.tracking.names import ROLE_TAG
+from search.tracking.names import OWNER_TAG, ROLE_TAG
 
 WAIT_SECONDS = 20.0  # for another process that writes; MLflow waits as long
 
@@ -32,6 +32,7 @@ _ADDRESSES = (
     ("model_versions", "storage_location"),
     ("trace_tags", "value"),
 )
+_DESCRIBED = ("experiment_tags", "registered_model_tags")  # which say in words where the home is
 
 # The experiments that have a run of ours, or none at all because their first launch was killed.
 _EXPERIMENTS = """
@@ -156,6 +157,12 @@ def _move(store: sqlite3.Connection, former: dict[str, Path], artifacts: Path) -
                 f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
                 f"WHERE substr({column}, 1, ?) = ?",
                 (new, len(old) + 1, len(old) + 1, f"{old}/"),
+            )
+    for table in tables.intersection(_DESCRIBED):
+        for path in former.values():
+            store.execute(
+                f"UPDATE {table} SET value = replace(value, ?, ?) WHERE key = ?",
+                (f"{path.parent} on ", f"{artifacts.parent} on ", OWNER_TAG),
             )
 
 

@@ -154,7 +154,8 @@ def test_a_full_disk_behind_standard_output() -> None:
 
 def test_a_terminal_that_is_closed_stops_a_launch(tmp_path: Path) -> None:
     """The kernel sends SIGHUP to all processes of the terminal, and what is printed is lost."""
-    write_study(tmp_path, small_study(epochs=500, batch_size=[1, 2]))
+    # So many trials that the launch cannot be over before it is told, however busy the machine is.
+    write_study(tmp_path, small_study(sampler="random", trials=4_000, cohort=4))
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(tmp_path)
@@ -174,7 +175,7 @@ def test_a_terminal_that_is_closed_stops_a_launch(tmp_path: Path) -> None:
     assert b"Traceback" not in shown
     (parent,) = runs(tmp_path / "runs", "small", "study")
     assert parent.info.status == "KILLED"
-    assert 0 < len(optuna_trials(tmp_path / "runs", "small")) < SMALL_TRIALS
+    assert optuna_trials(tmp_path / "runs", "small")
 
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
