@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from small_study import small_spec
+from small_study import Options, small_spec
 
 from core.trainer.result import Hyperparameters
 from search.errors import LockstepError
@@ -26,12 +26,13 @@ from search.spec.study_spec import StudySpec
 from search.study.distributions import distributions
 from search.study.opening import load_study, open_study
 
-TRIALS = 12
+TRIALS, COHORT = 6, 4
+TWO_RATES: Options = {"learning_rate": [0.1, 0.3], "batch_size": [16]}
 SPECS = {
-    "grid": small_spec(batch_size=[16]),
-    "pruned grid": small_spec(batch_size=[16], pruner="halving", min_epochs=1),
-    "random": sampled("random", TRIALS),
-    "tpe": sampled("tpe", TRIALS),
+    "grid": small_spec(**TWO_RATES),
+    "pruned grid": small_spec(**TWO_RATES, pruner="halving", min_epochs=1),
+    "random": small_spec(sampler="random", trials=TRIALS, cohort=COHORT),
+    "tpe": small_spec(sampler="tpe", trials=TRIALS, cohort=COHORT),
 }
 
 
@@ -207,14 +208,20 @@ ADDED: dict[str, Callable[[optuna.Study, StudySpec], None]] = {
 Tried = list[tuple[int, Hyperparameters]]
 
 
-def undisturbed(spec: StudySpec, folder: Path) -> Tried:
-    with open_study(spec, Settings(home=folder / "undisturbed"), DIGEST) as study:
-        drive(study)
-        return sequence(study.finished())
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tried]:
+    """What each study tries if nobody else is there."""
+    found = {}
+    for name, spec in SPECS.items():
+        place = Settings(home=tmp_path_factory.mktemp("undisturbed"))
+        with open_study(spec, place, DIGEST) as study:
+            drive(study)
+            found[name] = sequence(study.finished())
+    return found
 
 
-@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
-@settings(max_examples=12)
+@pytest.mark.parametrize("name", SPECS)
+@settings(max_examples=8)
 @given(
     steps=st.lists(
         st.tuples(st.integers(0, TRIALS), st.sampled_from(list(ADDED)), st.booleans()),
@@ -223,13 +230,13 @@ def undisturbed(spec: StudySpec, folder: Path) -> Tried:
     )
 )
 def test_trials_of_somebody_else_change_none_of_ours(
-    spec: StudySpec, steps: list[tuple[int, str, bool]]
+    undisturbed: dict[str, Tried], name: str, steps: list[tuple[int, str, bool]]
 ) -> None:
     """Added between two launches or while one runs: the study goes on and has what it would have
     had without them, or it is refused in a sentence; what it had stays right."""
+    spec, expected = SPECS[name], undisturbed[name]
     with tempfile.TemporaryDirectory() as folder:
         place = Settings(home=Path(folder, "runs"))
-        expected = undisturbed(spec, Path(folder))
         theirs: dict[int, FrozenTrial] = {}
         refusal = ""
         try:
