@@ -16,8 +16,8 @@ from core.datasets.mnist import DATA_DIR_VARIABLE
 settings.register_profile("lockstep", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("lockstep")
 
-# A suite in the background inherits that Ctrl-C, or the end of its terminal, is ignored; the programs
-# that it tests shall not.
+# A suite in the background inherits that Ctrl-C, or the end of its terminal, is ignored; what it
+# tests shall not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
