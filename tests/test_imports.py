@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import HUNG
 
 ROOT = Path(__file__).parents[1]
 FILES = {package: sorted((ROOT / package).rglob("*.py")) for package in ("core", "search")}
@@ -27,7 +28,7 @@ def loaded_after(*modules: str) -> set[str]:
     )
     # -S and -P would change what can be imported; -I keeps the user's settings out of it.
     command = [sys.executable, "-I", "-c", code]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=HUNG, cwd=ROOT)
     assert run.returncode == 0, run.stderr
     return {name.partition(".")[0] for name in json.loads(run.stdout)}
 
@@ -37,7 +38,7 @@ def test_imports_run_one_way() -> None:
     Optuna, two for MLflow."""
     lint = Path(sys.executable).with_name("lint-imports")
     run = subprocess.run(
-        [lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        [lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=HUNG, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr
 

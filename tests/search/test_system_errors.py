@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from command import HUNG
 from sqlalchemy import create_engine, text
 
 from search import sqlite_errors
@@ -165,6 +166,6 @@ def test_a_user_without_a_home() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parents[2],
-        env=variables, capture_output=True, text=True, timeout=300, check=True,
+        env=variables, capture_output=True, text=True, timeout=HUNG, check=True,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("/\n", "")
