@@ -84,8 +84,8 @@ def test_without_a_proxy_nothing_changes(given: dict[str, str]) -> None:
     assert set(changed) <= {*given, "NO_PROXY"}
 
 
-@pytest.mark.parametrize("what", ["core/__init__.py", "core.py"])
-def test_a_package_that_hides_core_is_named(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("what", ["core/__init__.py", "core.py", "search/__init__.py"])
+def test_a_package_that_hides_ours_is_named(tmp_path: Path, what: str) -> None:
     hiding = tmp_path / "project" / what
     hiding.parent.mkdir(parents=True)
     hiding.touch()
