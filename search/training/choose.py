@@ -32,7 +32,7 @@ def where_trained(settings: Settings) -> str:
     """Describe where stacks are trained."""
     processes = counted(settings.workers, "training process", "es")
     if settings.cluster is None:
-        return processes
+        return f"up to {processes}"  # none for small work
     return (
         f"{processes} of Dask"
         if settings.cluster == LOCAL
