@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from search.errors import LockstepError
 from search.redact import redacted
 from search.settings import Settings
-from search.tracking.names import OWNER_TAG, STUDY_TAG
+from search.tracking.names import STUDY_TAG
 from search.tracking.own_runs import own_runs
-from search.tracking.owner import owner_tags
+from search.tracking.owner import owner_in_words, owner_tags
 from search.tracking.registered_model import check_registered_model
 from search.trials.identity import Identity
 
@@ -102,8 +102,7 @@ def check_experiment(
     elif owner == identity.study_id:
         return
     else:
-        home = experiment.tags.get(OWNER_TAG, "an unknown place")
-        whose = f"belongs to another study of that name, in {home}"
+        whose = owner_in_words(experiment.tags)
     raise LockstepError(
         f"experiment {name} in MLflow at {redacted(settings.mlflow_uri)} {whose}, and is left as "
         "it is: give this study another name in its file, or name another --tracking-uri; or go on "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 
 from search.redact import redacted
 from search.settings import Settings
@@ -23,3 +24,8 @@ def owner_tags(identity: Identity, settings: Settings | None = None) -> dict[str
     if settings.storage is not None:
         place = f"{redacted(settings.storage)} (home {place})"
     return tags | {OWNER_TAG: place}
+
+
+def owner_in_words(tags: Mapping[str, str]) -> str:
+    """Return whose something is that has the tags of another study."""
+    return f"belongs to another study of that name, in {tags.get(OWNER_TAG, 'an unknown place')}"

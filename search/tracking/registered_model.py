@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from search.errors import LockstepError
 from search.redact import redacted
 from search.settings import Settings
-from search.tracking.names import OWNER_TAG, STUDY_TAG
-from search.tracking.owner import owner_tags
+from search.tracking.names import STUDY_TAG
+from search.tracking.owner import owner_in_words, owner_tags
 from search.trials.identity import Identity
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ def check_registered_model(
     elif owner == identity.study_id:
         return
     else:
-        home = model.tags.get(OWNER_TAG, "an unknown place")
-        whose = f"belongs to another study of that name, in {home}"
+        whose = owner_in_words(model.tags)
     raise LockstepError(
         f"registered model {name} in MLflow at {redacted(settings.mlflow_uri)} {whose}, and is "
         "left as it is: give this study another name in its file, name another --tracking-uri, "
