@@ -31,6 +31,7 @@ class Hyperparameters:
     momentum: μ of v ← μ v + ∂L/∂W, W ← W - η v, as in PyTorch; 0 is plain gradient descent.
     schedule, warmup_epochs: see `learning_rate.py`.
     bias: whether each class has a bias, which does not decay.
+    features: the name of the set of features, empty if there is only one.
     """
 
     learning_rate: float
@@ -40,11 +41,19 @@ class Hyperparameters:
     schedule: Schedule = Schedule.CONSTANT
     warmup_epochs: int = 0
     bias: bool = False
+    features: str = ""
 
     @property
-    def shared(self) -> tuple[int, float, Schedule, int, bool]:
+    def shared(self) -> tuple[int, float, Schedule, int, bool, str]:
         """What trials must have in common to be trained in one stack."""
-        return self.batch_size, self.momentum, self.schedule, self.warmup_epochs, self.bias
+        return (
+            self.batch_size,
+            self.momentum,
+            self.schedule,
+            self.warmup_epochs,
+            self.bias,
+            self.features,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,8 +77,8 @@ class Stack:
             raise ValueError("a stack needs at least one trial")
         if len({trial.shared for trial in self.trials}) > 1:
             raise ValueError(
-                "the trials of a stack must share their batch size, momentum, schedule, warm-up "
-                "and whether they have a bias"
+                "the trials of a stack must share their features, batch size, momentum, schedule, "
+                "warm-up and whether they have a bias"
             )
         self.penalty = Penalty(self.penalty)
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from core.datasets.splits import Splits
+from core.datasets.study_data import StudyData
 from core.trainer.result import Status
 from search.commands.home import readable
 from search.commands.session import results_of
@@ -54,7 +54,7 @@ class Comparison:
     scores: ValidationScores
     choice: Choice
     finals: Finals | None
-    data: Splits
+    data: StudyData
     compare_url: str | None
     charts_url: str | None
     heat_maps: str | None
@@ -108,12 +108,12 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
     data = load_data(spec, settings, console.say)
     if data.digest != study.data_digest:
         raise LockstepError(
-            f"study {spec.name} was launched with other data than {spec.data.source} holds now, "
+            f"study {spec.name} was launched with other data than {spec.data.origin} holds now, "
             "on which its trials cannot be scored: name the folder of the original data "
             "(--data-dir)"
         )
-    if data.scaling.scale is not study.scale:
-        change = scale_changed(study.scale, data.scaling.scale)
+    if data.scale is not study.scale:
+        change = scale_changed(study.scale, data.scale)
         raise LockstepError(f"study {spec.name} was started with another study file ({change})")
     with readable(settings, lambda sentence: console.say(f"note     {sentence}\n")) as places:
         tracker = load_tracker(spec, places, "lockstep compare", study.identity())
@@ -164,7 +164,7 @@ def summary(comparison: Comparison) -> str:
         rows.append([f"{rank}", *_cells(choice.one_se, choice, spec)])
     headings = [
         "", "trial", "learning rate", "weight decay", "batch",
-        *(name.replace("_", " ") for name in spec.model.searched()),
+        *(name.replace("_", " ") for name in spec.searched()),
         "val loss", "accuracy", "best epoch", "p", "",
     ]  # fmt: skip
     rest = [trial.status for trial in comparison.trials if trial.status is not Status.COMPLETED]

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from core.datasets.splits import Splits
+from core.datasets.study_data import StudyData
 from core.trainer.result import Status
 from search.commands.driver import Driver, Seconds
 from search.commands.report import write_report
@@ -94,7 +94,7 @@ def launch(spec: StudySpec, settings: Settings, console: Console) -> LaunchRepor
 
 def run_study(
     spec: StudySpec,
-    data: Splits,
+    data: StudyData,
     settings: Settings,
     console: Console,
     remarks: Sequence[str] = (),

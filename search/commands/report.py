@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.datasets.splits import Splits
+from core.datasets.study_data import StudyData
 from core.trainer.result import Status
 from search.commands.session import results_of
 from search.commands.study_data import described, scaling_in_words
@@ -29,7 +29,7 @@ FIGURES = "figures"  # the folder of the figures among the artifacts of the pare
 
 
 def write_report(
-    study: SearchStudy, tracker: Tracker, data: Splits, settings: Settings
+    study: SearchStudy, tracker: Tracker, data: StudyData, settings: Settings
 ) -> Choice | None:
     """Write the report of a study; return the choice of the best trial, None if none is completed.
 
@@ -79,7 +79,7 @@ def _markdown(
     trials: Sequence[FinishedTrial],
     found: Sequence[str],
     tracker: Tracker,
-    data: Splits,
+    data: StudyData,
 ) -> str:
     """Return the parent run's description in Markdown, with links to the views of the study.
 

@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from core.datasets.splits import Merged, Splits
+from core.datasets.splits import Merged
+from core.datasets.study_data import StudyData
 from core.trainer.result import Hyperparameters
 from search.commands.retrain_report import RetrainReport, uses_in_words
 from search.commands.retrain_run import Chosen, Models, RetrainRun
@@ -71,7 +72,7 @@ def retrain(
         results = results_of(tracker)
         trial = _choose(session.study, results, data, rule, number)
         validated, epochs = _validated(spec, results, trial, data)
-        merged = data.merged()
+        merged = data.of(trial.hyperparameters.features).merged()
         how = f"--rule {rule}" if number is None else "--trial"
         for line in uses_in_words(session.study.test_evaluations()):
             console.say(line)
@@ -124,7 +125,7 @@ def _models(
 
 
 def _choose(
-    study: SearchStudy, results: Results, data: Splits, rule: Rule, number: int | None
+    study: SearchStudy, results: Results, data: StudyData, rule: Rule, number: int | None
 ) -> FinishedTrial:
     """Return the trial that the rule or the number chooses.
 
@@ -153,7 +154,7 @@ def _choose(
 
 
 def _validated(
-    spec: StudySpec, results: Results, trial: FinishedTrial, data: Splits
+    spec: StudySpec, results: Results, trial: FinishedTrial, data: StudyData
 ) -> tuple[Validated, int]:
     """Return the validation scores of the trial, and the number of epochs to train for."""
     epochs = trial.stopped_epoch
@@ -214,7 +215,8 @@ def _judged(session: Session, chosen: Chosen, models: Models, data: Merged) -> R
     fit = models.chosen.judged(test)
     baseline: Fit | LbfgsFit | None = None
     if isinstance(models.baseline, LbfgsModel):
-        baseline = models.baseline.judged(session.data.raw_test)
+        features = models.chosen.result.hyperparameters.features
+        baseline = models.baseline.judged(session.data.of(features).raw_test)
     elif models.baseline is not None:
         baseline = models.baseline.judged(test)
     return RetrainReport(

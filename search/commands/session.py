@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from core.datasets.splits import Splits
+from core.datasets.study_data import StudyData
 from core.trainer.pruning import Schedule
 from search.commands.home import settle
 from search.commands.interrupts import StopRequest, stop_requests
@@ -35,7 +35,7 @@ class Session:
     """
 
     spec: StudySpec
-    data: Splits
+    data: StudyData
     settings: Settings
     console: Console
     study: SearchStudy
@@ -63,8 +63,13 @@ class Session:
         """Open an executor on the study's data, to train cohorts with. Raises LockstepError."""
         balanced = self.spec.search.objective is Objective.BALANCED_ACCURACY
         over = self.data.validation if balanced else None
-        folds = [self.spec.model.training_data(*fold, over) for fold in self.data.folds]
-        with open_executor(folds, self.settings, self.console.say) as executor:
+        model = self.spec.model
+        folds = {
+            name: [model.training_data(*fold, over) for fold in splits.folds]
+            for name, splits in self.data.by_features.items()
+        }
+        flat = [each for several in folds.values() for each in several]
+        with open_executor(flat, self.settings, self.console.say) as executor:
             yield Training(
                 penalty=self.spec.model.penalty,
                 objective=self.spec.search.objective,
@@ -113,7 +118,7 @@ class TrainingWatch:
 
 @contextlib.contextmanager
 def open_session(
-    spec: StudySpec, data: Splits, settings: Settings, console: Console
+    spec: StudySpec, data: StudyData, settings: Settings, console: Console
 ) -> Iterator[Session]:
     """Hold the study's lease and handle requests to stop.
 
@@ -122,7 +127,7 @@ def open_session(
     check_place(settings)
     with (
         stop_requests(console.say) as stop,
-        open_study(spec, settings, data.digest, data.scaling.scale) as study,
+        open_study(spec, settings, data.digest, data.scale) as study,
         contextlib.ExitStack() as stack,
     ):
         console.on_loss = stop.make_for

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from core.datasets.dataset import DataError
 from core.datasets.remarks import remarks
 from core.datasets.scaling import Scale, automatic
+from core.datasets.source import Source
 from core.datasets.sources import load_source
 from core.datasets.splits import Splits, prepare
+from core.datasets.study_data import StudyData
 from search.errors import LockstepError
 from search.settings import Settings
 from search.spec.study_spec import Baseline, StudySpec
@@ -19,7 +21,7 @@ def load_data(
     settings: Settings,
     announce: Callable[[str], None],
     tell: Callable[[str], None] | None = None,
-) -> Splits:
+) -> StudyData:
     """Load the data of a study and divide it into train, validation and test.
 
     announce: called with a sentence before data is fetched from the network. tell: called with each
@@ -28,36 +30,51 @@ def load_data(
     Raises LockstepError if the data is invalid or a batch would be larger than the training split.
     """
     try:
-        source, classes = spec.data_source(), spec.data.classes
-        loaded = load_source(source, classes, settings.data_dir, announce, tell or _unsaid)
-        data = prepare(
-            loaded.train,
-            loaded.test,
-            validation=loaded.validation,
-            groups=loaded.groups,
-            validation_fraction=spec.data.validation_fraction,
-            seed=spec.data.seed,
-            n_folds=spec.data.folds,
+        data = StudyData(
+            {
+                name: _splits(spec, source, settings, announce, tell)
+                for name, source in spec.data_sources().items()
+            }
         )
-        if loaded.validation and spec.data.folds:
-            raise DataError(
-                f"folds = {spec.data.folds}: {spec.data.source} has a validation part of its own; "
-                "leave folds out."
-            )
-        if loaded.validation and "validation_fraction" in spec.data.model_fields_set:
-            raise DataError(
-                f"validation_fraction = {spec.data.validation_fraction}: {spec.data.source} has a "
-                "validation part of its own; leave it out."
-            )
-        if tell is not None:
-            for remark in remarks(data, spec.data.source):
-                tell(remark)
-        scale = spec.data.scale
-        data = data.scaled(automatic(data.train) if scale == "auto" else Scale(scale))
     except DataError as error:
         raise LockstepError(f"{spec.file}: [data]: {error}") from error
-    _check_batch_sizes(spec, data)
+    _check_batch_sizes(spec, data.first)
     return data
+
+
+def _splits(
+    spec: StudySpec,
+    source: Source,
+    settings: Settings,
+    announce: Callable[[str], None],
+    tell: Callable[[str], None] | None,
+) -> Splits:
+    """Return the data of one source, divided and scaled. Raises DataError."""
+    loaded = load_source(source, spec.data.classes, settings.data_dir, announce, tell or _unsaid)
+    data = prepare(
+        loaded.train,
+        loaded.test,
+        validation=loaded.validation,
+        groups=loaded.groups,
+        validation_fraction=spec.data.validation_fraction,
+        seed=spec.data.seed,
+        n_folds=spec.data.folds,
+    )
+    if loaded.validation and spec.data.folds:
+        raise DataError(
+            f"folds = {spec.data.folds}: {spec.data.origin} has a validation part of its own; "
+            "leave folds out."
+        )
+    if loaded.validation and "validation_fraction" in spec.data.model_fields_set:
+        raise DataError(
+            f"validation_fraction = {spec.data.validation_fraction}: {spec.data.origin} has a "
+            "validation part of its own; leave it out."
+        )
+    if tell is not None:
+        for remark in remarks(data, spec.data.origin):
+            tell(remark)
+    scale = spec.data.scale
+    return data.scaled(automatic(data.train) if scale == "auto" else Scale(scale))
 
 
 def _unsaid(remark: str) -> None:
@@ -78,23 +95,26 @@ def _check_batch_sizes(spec: StudySpec, data: Splits) -> None:
             )
 
 
-def described(spec: StudySpec, data: Splits) -> str:
+def described(spec: StudySpec, data: StudyData) -> str:
     """Describe the data in one line: its source, classes, sizes of the splits, and features."""
     names = data.train.class_names
     classes = ", ".join(names) if len(names) <= 12 else f"{len(names)} classes"
     shape = data.train.image_shape
-    features = f"{data.train.X.shape[1]:,} features"
+    sizes = sorted({splits.train.X.shape[1] for splits in data.by_features.values()})
+    features = (
+        f"{sizes[0]:,} features" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,} features"
+    )
     if shape is not None:
         features = f"{shape[0]}×{shape[1]} images" + (" in colour" if len(shape) == 3 else "")
     parts = f"{len(data.train):,} train, {len(data.validation):,} validation"
     if spec.data.folds:
         parts = f"{len(data.train):,} in {spec.data.folds} folds"
-    return f"{spec.data.source}, classes {classes}: {parts}, {len(data.test):,} test, {features}"
+    return f"{spec.data.origin}, classes {classes}: {parts}, {len(data.test):,} test, {features}"
 
 
-def scaling_in_words(spec: StudySpec, data: Splits) -> str:
+def scaling_in_words(spec: StudySpec, data: StudyData) -> str:
     """Describe in one line what is done to the features."""
-    match data.scaling.scale:
+    match data.scale:
         case Scale.STANDARD:
             return (
                 "standardised (mean 0, standard deviation 1 on "

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from core.datasets.splits import Splits
+from core.datasets.study_data import StudyData
 from core.trainer.result import Status
 from search.figures.curves import learning_curves
 from search.figures.expected import expected_best_figure
@@ -33,7 +33,7 @@ def study_figures(
     trials: Sequence[FinishedTrial],
     ranking: Sequence[FinishedTrial],
     results: Results,
-    data: Splits,
+    data: StudyData,
 ) -> Iterator[Artifact]:
     """Yield the figures of a study, as PNG files.
 
@@ -102,7 +102,7 @@ def _pruning(
 
 
 def _contact_sheet(
-    spec: StudySpec, ranking: Sequence[FinishedTrial], results: Results, data: Splits
+    spec: StudySpec, ranking: Sequence[FinishedTrial], results: Results, data: StudyData
 ) -> bytes:
     """Draw weight images from the worst completed trial to the best, evenly spaced in rank."""
     objective = spec.search.objective

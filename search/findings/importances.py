@@ -105,7 +105,7 @@ def _position(spec: StudySpec, name: str, value: float) -> float:
     Optuna's fANOVA averages over the values themselves. On a logarithmic axis, the last decade
     alone would then be nine tenths of the space.
     """
-    axis: Any = spec.model.searched().get(name) or getattr(spec.space, name)
+    axis: Any = spec.searched().get(name) or getattr(spec.space, name)
     if isinstance(axis, Range):
         return math.log10(value) if axis.log else float(value)
     return float(axis.index(value))

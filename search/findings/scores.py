@@ -8,7 +8,8 @@ Notation: K trials, M validation examples, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from core.datasets.dataset import Dataset, Labels, Matrix
-from core.datasets.splits import Splits
+from core.datasets.study_data import StudyData
 from search.errors import LockstepError
 from search.spec.model_spec import ModelSpec
 from search.spec.objective import Objective
 from search.trials.finished_trial import FinishedTrial
-from search.trials.results import Results
+from search.trials.results import Result, Results
 
-_AT_ONCE = 64  # the number of trials whose weights and logits are in memory together
+_AT_ONCE = 64  # the number of trials whose weights are in memory together
+_LOGITS = 1 << 24  # the number of logits that are in memory together
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class ValidationScores:
 
 
 def validation_scores(
-    ranking: Sequence[FinishedTrial], results: Results, data: Splits, model: ModelSpec
+    ranking: Sequence[FinishedTrial], results: Results, data: StudyData, model: ModelSpec
 ) -> ValidationScores:
     """Return the scores of the trials on each validation example.
 
@@ -79,12 +81,7 @@ def validation_scores(
         found = [(trial, result) for trial, result in read if result is not None]
         if found:
             rows = slice(len(trials), len(trials) + len(found))
-            start_of_part = 0
-            for fold, (_, held_out) in enumerate(data.folds):
-                part = slice(start_of_part, start_of_part + len(held_out))
-                own = [each.by_fold[fold] for _, each in found]
-                losses[rows, part], errors[rows, part] = _scored(own, held_out)
-                start_of_part = part.stop
+            losses[rows], errors[rows] = _block(found, data)
             trials += [trial for trial, _ in found]
     if not trials:
         raise LockstepError(
@@ -98,19 +95,44 @@ def validation_scores(
     )
 
 
+def _block(
+    found: Sequence[tuple[FinishedTrial, Result]], data: StudyData
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Return losses and errors of k trials on all held-out examples, as two arrays (k, M)."""
+    losses = np.empty((len(found), len(data.validation)), np.float32)
+    errors = np.empty(losses.shape, np.bool_)
+    by_features: dict[str, list[int]] = defaultdict(list)
+    for index, (trial, _) in enumerate(found):
+        by_features[trial.hyperparameters.features].append(index)
+    for features, indices in by_features.items():
+        start = 0
+        for fold, (_, held_out) in enumerate(data.of(features).folds):
+            own = [found[index][1].by_fold[fold] for index in indices]
+            for rows, part_losses, part_errors in _scored(own, held_out):
+                part = slice(start + rows.start, start + rows.stop)
+                losses[indices, part], errors[indices, part] = part_losses, part_errors
+            start += len(held_out)
+    return losses, errors
+
+
 def _scored(
     models: Sequence[tuple[Matrix, Matrix]], data: Dataset
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Return losses and errors of k models, weights (D, C) and biases (C,), as two arrays (k, M).
+) -> Iterator[tuple[slice, npt.NDArray[np.float32], npt.NDArray[np.bool_]]]:
+    """Yield losses and errors of k models, weights (D, C) and biases (C,), for blocks of examples.
 
-    One matrix product computes the logits of all of them.
+    Each is (k, m) for the m examples in the slice. One matrix product computes the logits of all
+    models for a block.
     """
     k, C = len(models), len(data.class_names)
     W = np.concatenate([weights for weights, _ in models], axis=1)
     b = np.concatenate([bias for _, bias in models])
-    Z = (data.X @ W + b).reshape(len(data), k, C)
-    errors = Z.argmax(axis=2) != data.y[:, None]
-    Z -= Z.max(axis=2, keepdims=True)
-    own = np.take_along_axis(Z, data.y[:, None, None], axis=2)[:, :, 0]
-    losses = np.log(np.exp(Z).sum(axis=2)) - own
-    return losses.T, errors.T
+    step = max(1, _LOGITS // (k * C))
+    for start in range(0, len(data), step):
+        rows = slice(start, min(start + step, len(data)))
+        y = data.y[rows]
+        Z = (data.X[rows] @ W + b).reshape(len(y), k, C)
+        errors = Z.argmax(axis=2) != y[:, None]
+        Z -= Z.max(axis=2, keepdims=True)
+        own = np.take_along_axis(Z, y[:, None, None], axis=2)[:, :, 0]
+        losses = np.log(np.exp(Z, out=Z).sum(axis=2)) - own
+        yield rows, losses.T, errors.T

@@ -20,14 +20,15 @@ def configuration(tried: Hyperparameters, spec: StudySpec) -> str:
 
 
 def searched_values(tried: Hyperparameters, spec: StudySpec) -> list[str]:
-    """Return the values, in words, of those hyperparameters that [model] lists."""
+    """Return the values, in words, of those hyperparameters that are searched beside [space]."""
     words = method_in_words(tried)
-    return [words[name] for name in spec.model.searched()]
+    return [words[name] for name in spec.searched()]
 
 
 def method_in_words(tried: Hyperparameters) -> dict[str, str]:
-    """Return, by name, the values of the hyperparameters that [model] may list."""
+    """Return, by name, the values of the hyperparameters that a study may search beside [space]."""
     return {
+        "features": tried.features,
         "bias": "bias" if tried.bias else "no bias",
         "momentum": f"momentum {tried.momentum:g}",
         "schedule": f"{tried.schedule.value} rate",

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from core.datasets.source import suffix_of
 from core.datasets.tables import SUFFIXES
+from search.spec.feature_files import named_files
 from search.spec.fields import Integer, Label, Line, Number, Seed, Table, distinct
 
 FILES = (".npz", ".npy", *SUFFIXES)
 # These keys were added when studies had been stored already.
 _LATER: dict[str, Any] = {
+    "source": "",
+    "features": None,
     "label": None,
     "labels": None,
     "split": None,
@@ -23,12 +27,21 @@ _LATER: dict[str, Any] = {
 }
 
 Named = Annotated[Line, Field(min_length=1)]
+FOLDER = "folder"  # the key of the study file's folder in the context of a validation
+
+
+def _feature_files(given: object, info: ValidationInfo) -> object:
+    """Return the files of features by name; see `named_files`."""
+    folder = (info.context or {}).get(FOLDER, Path())
+    return None if given is None else named_files(given, folder)
 
 
 class DataSpec(Table):
     """The table [data].
 
-    source: a data set that is known, or the path of a file.
+    source: a data set that is known, or the path of a file; empty with ``features``.
+    features: the .npy files with several sets of features of the same examples, by name, in the
+        order of the study file. Which of them is best is searched, too.
     classes: the labels to tell apart.
     label, labels: the column of a table, and the .npy file, with the labels.
     split, groups: the column, the array of an .npz file or the .npy file that says which part a row
@@ -42,7 +55,8 @@ class DataSpec(Table):
         trained once for each fold, and scored on all examples that the folds hold out.
     """
 
-    source: Named
+    source: Named = ""
+    features: Annotated[dict[str, str], BeforeValidator(_feature_files)] | None = None
     classes: Annotated[tuple[Label, ...], Field(min_length=2), AfterValidator(distinct)] | None = (
         None
     )
@@ -59,7 +73,16 @@ class DataSpec(Table):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        if not self.source and self.features is None:
+            raise ValueError(
+                "source is missing: name a data set or a file, or give several files of features "
+                "of the same examples as features"
+            )
+        if self.source and self.features is not None:
+            raise ValueError("source and features are both given: give one of them")
         suffix = suffix_of(self.source) if suffix_of(self.source) in FILES else ""
+        if self.features is not None:
+            suffix = ".npy"
         is_table = suffix in SUFFIXES
         if is_table and self.label is None:
             raise ValueError(
@@ -90,8 +113,9 @@ class DataSpec(Table):
             if (value := getattr(self, key)) and not fits:
                 shown = list(value) if key == "ignore" else value
                 raise ValueError(
-                    f"{key} = {shown!r}: it is for {which.get(key, 'files')} only, and source is "
-                    f"{self.source!r}; leave {key} out"
+                    f"{key} = {shown!r}: it is for {which.get(key, 'files')} only, and "
+                    f"{'source' if self.source else 'features'} is {self.origin!r}; leave {key} "
+                    "out"
                 )
         if suffix == ".npy":
             for key in ("labels", "split", "groups"):
@@ -102,6 +126,14 @@ class DataSpec(Table):
         if twice := next((name for name in given if given.count(name) > 1), None):
             raise ValueError(f"{twice!r} is named for two purposes: give it one")
         return self
+
+    @property
+    def origin(self) -> str:
+        """What the data is read from, in one line: the source, or the files of features."""
+        if self.features is None:
+            return self.source
+        first, *others = self.features.values()
+        return f"{first} … {others[-1]} ({1 + len(others)} sets of features)" if others else first
 
     def defining(self) -> dict[str, Any]:
         """Return the keys that decide which examples there are, as plain JSON values.

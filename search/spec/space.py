@@ -34,11 +34,12 @@ def points(axis: Range | tuple[float, ...]) -> list[float]:
 def grid(spec: StudySpec) -> list[Hyperparameters]:
     """Return every combination.
 
-    They are ordered by batch size, then by what [model] lists, then by learning rate, then by
-    weight decay.
+    They are ordered by set of features, by batch size, by what [model] lists, by learning rate, and
+    then by weight decay.
     """
-    space, searched = spec.space, spec.model.searched()
+    space, searched = spec.space, spec.searched()
     axes = {
+        **{name: searched.pop(name) for name in ("features",) if name in searched},
         "batch_size": sorted(space.batch_size),
         **searched,
         "learning_rate": points(space.learning_rate),

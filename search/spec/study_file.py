@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from search.errors import StudyFileError
+from search.spec.data_spec import FOLDER
 from search.spec.messages import sentence, shortened
 from search.spec.study_spec import STUDIES, StudySpec
 from search.spec.toml_text import parsed
@@ -76,7 +77,7 @@ def load(path: Path) -> StudySpec:
 def validated(raw: bytes, path: Path) -> StudySpec:
     """Return the study that the bytes of a file describe. Raises StudyFileError as `load` does."""
     try:
-        spec = StudySpec.model_validate(parsed(raw, path))
+        spec = StudySpec.model_validate(parsed(raw, path), context={FOLDER: path.parent})
     except ValidationError as error:
         raise StudyFileError(sentence(path, error, StudySpec)) from error
     spec._file = path

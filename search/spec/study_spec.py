@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from core.datasets.source import Source, suffix_of
+from core.datasets.study_data import ONLY
 from core.trainer.learning_rate import Schedule
 from core.trainer.result import Hyperparameters
 from search.spec.axes import DecayAxis, Range, RateAxis, checked_list
@@ -138,7 +139,13 @@ class StudySpec(Table):
 
         space = self.space
         axes = (space.learning_rate, space.weight_decay, space.batch_size)
-        return prod(map(count, (*axes, *self.model.searched().values())))
+        return prod(map(count, (*axes, *self.searched().values())))
+
+    def searched(self) -> dict[str, tuple[Any, ...]]:
+        """Return the values of each hyperparameter outside [space] that is searched, by its name:
+        the sets of features if the data has several, and what [model] lists."""
+        features = {} if self.data.features is None else {"features": tuple(self.data.features)}
+        return features | self.model.searched()
 
     def configurations(self) -> int | None:
         """Return how many configurations there are to try; None if a sampler draws from a range."""
@@ -160,20 +167,25 @@ class StudySpec(Table):
             return self.combinations()
         return expected_trials(self.search, self.model.epochs)
 
-    def source(self) -> str:
-        """Return `data.source`, or its path in the study file's folder if that is a data file."""
-        return self._beside(self.data.source)
+    def data_sources(self) -> dict[str, Source]:
+        """Return what is to be read, by the names of the sets of features, `ONLY` without names.
 
-    def data_source(self) -> Source:
-        """Return what is to be read, with the paths of `source`."""
+        A data file that is in the study file's folder is named by its path there.
+        """
+        if self.data.features is None:
+            return {ONLY: self._source(self.data.source)}
+        return {name: self._source(file) for name, file in self.data.features.items()}
+
+    def _source(self, name: str) -> Source:
+        """Return what is to be read from a data set or file of this name."""
         data = self.data
-        is_array = suffix_of(data.source) == ".npy"
+        is_array = suffix_of(name) == ".npy"
         paths = (data.labels, data.split, data.groups)
         labels, split, groups = (
             self._beside(path) if path and is_array else path for path in paths
         )
         return Source(
-            name=self.source(),
+            name=self._beside(name),
             label=data.label,
             labels=labels,
             split=split,

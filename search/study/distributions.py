@@ -28,7 +28,7 @@ def distributions(spec: StudySpec) -> dict[str, BaseDistribution]:
         "batch_size": CategoricalDistribution(space.batch_size),
         **{
             name: CategoricalDistribution(tuple(map(plain, values)))
-            for name, values in spec.model.searched().items()
+            for name, values in spec.searched().items()
         },
     }
 

@@ -81,7 +81,7 @@ def parameters(tried: Hyperparameters, spec: StudySpec) -> dict[str, Any]:
         for value in [getattr(tried, name)]
         if value > 0
     }
-    names = ("learning_rate", "weight_decay", "batch_size", *spec.model.searched())
+    names = ("learning_rate", "weight_decay", "batch_size", *spec.searched())
     own = {name: getattr(tried, name) for name in names}
     return {**own, **logarithms, **(spec.model.defining() | own)}
 
@@ -117,7 +117,7 @@ def dataset_input(spec: StudySpec, context: str, data: Dataset) -> DatasetInput:
             name=f"{spec.name} {context}",
             digest=data.digest[:36],
             source_type="local",
-            source=json.dumps({"source": spec.data.source, "sha256": data.digest}),
+            source=json.dumps({"source": spec.data.origin, "sha256": data.digest}),
             profile=json.dumps(profile),
         ),
         [InputTag("mlflow.data.context", context)],

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.datasets.dataset import Dataset
-from core.datasets.splits import Splits
+from core.datasets.study_data import StudyData
 from core.trainer.result import Curves, Status
 from search.figures.picture_choice import weight_pictures
 from search.settings import Settings
@@ -114,7 +114,7 @@ class Tracker:
         self._spec = spec
         self._source = location.source
         self._own = owner_tags(location.identity)
-        self._datasets: list[DatasetInput] = []
+        self._datasets: dict[str, list[DatasetInput]] = {}  # by set of features
 
     @property
     def is_local(self) -> bool:
@@ -124,7 +124,7 @@ class Tracker:
     # Trials
 
     def log_trial(
-        self, trial: PlannedTrial, outcome: Outcome, data: Splits, replaces: str | None = None
+        self, trial: PlannedTrial, outcome: Outcome, data: StudyData, replaces: str | None = None
     ) -> str:
         """Write the complete run of a trial, and return its id.
 
@@ -138,7 +138,7 @@ class Tracker:
             self.client.delete_run(replaced)
         return again_if_broken_off(lambda: self._write_trial(trial, outcome, data))
 
-    def _write_trial(self, trial: PlannedTrial, outcome: Outcome, data: Splits) -> str:
+    def _write_trial(self, trial: PlannedTrial, outcome: Outcome, data: StudyData) -> str:
         """Write the complete run of a trial, and return its id."""
         result, spread = outcome.result, outcome.spread
         tags = {TRIAL_TAG: str(trial.number), STATUS_TAG: status_sentence(result)}
@@ -150,20 +150,22 @@ class Tracker:
             metrics=summary_metrics(summary, self._spec) | (asdict(spread) if spread else {}),
             params=parameters(trial.hyperparameters, self._spec),
         )
-        self.client.log_inputs(run_id, self._dataset_inputs(data))
+        self.client.log_inputs(run_id, self._dataset_inputs(data, trial.hyperparameters.features))
+        pictures = weight_pictures(data.of(trial.hyperparameters.features).train)
         self.log_files(
             run_id,
             [
-                Artifact(TEMPLATES, weight_pictures(data.train).one(result.weights)),
+                Artifact(TEMPLATES, pictures.one(result.weights)),
                 Artifact(RESULT, result_file(outcome)),
             ],
         )
         self.client.set_terminated(run_id, _RUN_STATUS[result.status])
         return run_id
 
-    def log_study_data(self, data: Splits) -> None:
+    def log_study_data(self, data: StudyData) -> None:
         """Log the data that the study uses, unless it is already logged."""
-        self.client.log_inputs(self.parent_run_id, self._dataset_inputs(data))
+        for features in data.names:
+            self.client.log_inputs(self.parent_run_id, self._dataset_inputs(data, features))
 
     def log_dataset(self, run_id: str, context: str, data: Dataset) -> None:
         """Log a dataset that a run uses; context: its purpose in a word or two."""
@@ -231,14 +233,16 @@ class Tracker:
                 path.write_bytes(file.content)
             self.client.log_artifacts(run_id, folder)
 
-    def _dataset_inputs(self, data: Splits) -> list[DatasetInput]:
-        """Return the training and validation data as MLflow's inputs, which are built only once."""
-        if not self._datasets:
-            self._datasets = [
-                dataset_input(self._spec, "train", data.train),
-                dataset_input(self._spec, "validation", data.validation),
+    def _dataset_inputs(self, data: StudyData, features: str) -> list[DatasetInput]:
+        """Return the training and validation data of a set of features as MLflow's inputs, which
+        are built only once."""
+        if features not in self._datasets:
+            splits, of = data.of(features), f" {features}" if features else ""
+            self._datasets[features] = [
+                dataset_input(self._spec, f"train{of}", splits.train),
+                dataset_input(self._spec, f"validation{of}", splits.validation),
             ]
-        return self._datasets
+        return self._datasets[features]
 
     # The parent run
 

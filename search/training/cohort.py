@@ -64,11 +64,15 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """The training that all cohorts of a study share: on which data, by what, watched by whom."""
+    """The training that all cohorts of a study share: on which data, by what, watched by whom.
+
+    folds: for each set of features, by its name, the data of each fold. The executor has those of
+        all sets one after another.
+    """
 
     penalty: Penalty
     objective: Objective
-    folds: Folds
+    folds: Mapping[str, Folds]
     executor: Executor
     watch: Watch
 
@@ -89,8 +93,10 @@ class CohortRun:
         self.seconds = 0.0
         self._schedule = cohort.schedule
         folds = training.folds
-        self._runs = [Run(seed, fold) for seed in cohort.seeds for fold in range(len(folds))]
-        self._held_out = [len(fold.y_val) for fold in folds]
+        first = next(iter(folds.values()))  # All sets of features have the same folds.
+        self._runs = [Run(seed, fold) for seed in cohort.seeds for fold in range(len(first))]
+        self._held_out = [len(fold.y_val) for fold in first]
+        self._place = {name: index * len(first) for index, name in enumerate(folds)}
         self._recorded = cohort.recorded
         self._objective = training.objective
         self._training = training
@@ -151,7 +157,7 @@ class CohortRun:
         needed = [trials for trials in cut if any(self._is_needed(each, rung) for each in trials)]
         self._cut = [(trials, run) for trials in needed for run in range(len(self._runs))]
         jobs = [
-            StackJob(self._stack(trials, run, rung), epochs, self._runs[run].fold)
+            StackJob(self._stack(trials, run, rung), epochs, self._index(trials[0], run))
             for trials, run in self._cut
         ]
         again = [each for trials in needed for each in trials if each.number in self._recorded]
@@ -159,6 +165,10 @@ class CohortRun:
         self._training.watch.repeated(len(self._runs) * sum(end - start for end in ends))
         self._seats = {}
         self._stacks = self._training.executor.run(jobs, self._training.watch)
+
+    def _index(self, trial: PlannedTrial, run: int) -> int:
+        """Return the index of the executor's data on which a trial is trained in this run."""
+        return self._place[trial.hyperparameters.features] + self._runs[run].fold
 
     def _is_needed(self, trial: PlannedTrial, rung: int) -> bool:
         """Return whether a trial needs its stack to be trained to this rung.
@@ -217,7 +227,7 @@ class CohortRun:
         compared_at = self._schedule.rung_epochs
         if len(compared_at) == 1:
             compared_at = ()  # A single rung is the full training, at which nothing is decided.
-        folds = self._training.folds
+        folds = self._training.folds[seats[0][0].trials[0].features]
         results = [
             stack.result(k, folds[run.fold])
             for (stack, k), run in zip(seats, self._runs, strict=True)
@@ -227,5 +237,5 @@ class CohortRun:
 
     def _by_seed(self, of_runs: Sequence[T]) -> list[Sequence[T]]:
         """Return what belongs to the runs, one for each, divided by seed."""
-        k = len(self._training.folds)
+        k = len(self._held_out)
         return [of_runs[start : start + k] for start in range(0, len(of_runs), k)]

@@ -15,7 +15,9 @@ from core.trainer.stack import Stack
 from core.trainer.training_data import TrainingData
 
 MAX_RESTARTS = 3  # how often a job that loses its worker is started again
-Folds = Sequence[TrainingData]  # what each fold is trained on; one if a part is held out instead
+# What each fold is trained on, one if a part is held out instead. With several sets of features, an
+# executor has those of all sets, one after another.
+Folds = Sequence[TrainingData]
 POLL_SECONDS = 0.2  # the time between two checks whether a job is done
 
 

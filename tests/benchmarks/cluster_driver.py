@@ -24,7 +24,7 @@ from profiled_launch import HTTP, OPTUNA, PNG, STEPS, TRIAL
 if TYPE_CHECKING:
     from services import Services
 
-    from core.datasets.splits import Splits
+    from core.datasets.study_data import StudyData
     from search.spec.study_spec import StudySpec
 
 HERE = Path(__file__).resolve().parent
@@ -37,7 +37,7 @@ class Problem:
     """A study file of the project, and its data."""
 
     spec: StudySpec
-    data: Splits
+    data: StudyData
 
     @property
     def name(self) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from core.datasets.dataset import Dataset
-    from core.datasets.splits import Splits
+    from core.datasets.study_data import StudyData
     from search.spec.study_spec import StudySpec
 
 # Heavy imports happen inside functions: training processes import this file too, as any program
@@ -54,10 +54,10 @@ def cases(quick: bool) -> list[Case]:
     return [case for case in every if not quick or case.trials * case.rows * case.classes < 1e7]
 
 
-def synthetic(case: Case) -> Splits:
+def synthetic(case: Case) -> StudyData:
     """Noisy class means in [0, 1]; a fifth as many rows held out again."""
     from core.datasets.dataset import Dataset
-    from core.datasets.splits import Splits
+    from core.datasets.study_data import StudyData
 
     rng = np.random.default_rng(0)
     means = rng.random((case.classes, FEATURES), dtype=np.float32)
@@ -70,7 +70,7 @@ def synthetic(case: Case) -> Splits:
         X += np.float32(0.3) * means[y]
         return Dataset.of(X, y.astype(np.intp), names, (28, 28))
 
-    return Splits.of(draw(case.rows), draw(case.rows // 5), draw(case.classes))
+    return XX.of(draw(case.rows), draw(case.rows // 5), draw(case.classes))
 
 
 def spec(case: Case) -> StudySpec:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from core.datasets.splits import Splits
+    from core.datasets.study_data import StudyData
     from core.trainer.result import Hyperparameters
     from search.spec.study_spec import StudySpec
 
@@ -58,12 +58,12 @@ def peers_spec(epochs: int) -> StudySpec:
     )
 
 
-def peers_split(peers: Path, folder: Path) -> Splits:
+def peers_split(peers: Path, folder: Path) -> StudyData:
     """The same rows for training and validation as the peers use; none for testing."""
     import numpy as np
 
     from core.datasets.dataset import Dataset
-    from core.datasets.splits import Splits
+    from core.datasets.study_data import StudyData
 
     sys.path.insert(0, str(peers))
     from peers_common import load_data
@@ -74,7 +74,7 @@ def peers_split(peers: Path, folder: Path) -> Splits:
         return Dataset.of(X, np.asarray(y, np.intp), ("3", "6"), (28, 28))
 
     train = dataset(X, y)
-    return Splits.of(train, dataset(X_val, y_val), train.take(np.arange(0)))
+    return StudyData.of(train, dataset(X_val, y_val), train.take(np.arange(0)))
 
 
 def chosen(spec: StudySpec, path: Path, count: int) -> list[Hyperparameters]:

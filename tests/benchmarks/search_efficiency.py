@@ -120,7 +120,7 @@ def outcomes(
     training = Training(
         penalty=study_spec.model.penalty,
         objective=study_spec.search.objective,
-        folds=[TrainingData.of(data.train, data.validation)],
+        folds={"": [TrainingData.of(data.train, data.validation)]},
         executor=executor,
         watch=Unwatched(),
     )

@@ -20,7 +20,7 @@ import numpy as np
 from measure import Unwatched, one_core, table
 
 if TYPE_CHECKING:
-    from core.datasets.splits import Splits
+    from core.datasets.study_data import StudyData
     from search.spec.study_spec import StudySpec
 
 QUICK = ("iris", "banknote")
@@ -77,7 +77,7 @@ def _both(spec: StudySpec, seed: int) -> tuple[Scores, Scores]:
     return _ours(divided, data), _peer(data)
 
 
-def _ours(spec: StudySpec, data: Splits) -> Scores:
+def _ours(spec: StudySpec, data: StudyData) -> Scores:
     """As a launch and a retrain do it: search, choose, train again on train + validation."""
     from core.trainer.pruning import Schedule
     from search.findings.scores import validation_scores
@@ -91,9 +91,9 @@ def _ours(spec: StudySpec, data: Splits) -> Scores:
     from search.trials.trial import PlannedTrial
 
     started = time.process_time()
-    folds = [spec.model.training_data(*fold) for fold in data.folds]
+    folds = [spec.model.training_data(*fold) for fold in data.first.folds]
     objective = spec.search.objective
-    training = Training(spec.model.penalty, objective, folds, InProcess(folds), Unwatched())
+    training = Training(spec.model.penalty, objective, {"": folds}, InProcess(folds), Unwatched())
     trials = [PlannedTrial(number, tried) for number, tried in enumerate(grid(spec))]
     full = Schedule((spec.model.epochs,), spec.search.reduction_factor, {})
     run = training.start(Cohort(trials, full, [spec.model.seed]))
@@ -109,7 +109,7 @@ def _ours(spec: StudySpec, data: Splits) -> Scores:
     results = Results(lambda several: [result_of(trial) for trial in several])
     losses = validation_scores([best], results, data, spec.model).losses[0]
     error = float(losses.std(ddof=1, dtype=np.float64)) / len(losses) ** 0.5
-    merged = data.merged()
+    merged = data.first.merged()
     fitter = Fitter(spec, merged.train, lambda trained: None)
     epochs = epochs_by_validation(best, error)
     fit = fitter.fit(best.hyperparameters, epochs, spec.model.seed).judged(merged.test)
@@ -117,12 +117,12 @@ def _ours(spec: StudySpec, data: Splits) -> Scores:
     return _scores(fit.predicted, merged.test.y, seconds)
 
 
-def _peer(data: Splits) -> Scores:
+def _peer(data: StudyData) -> Scores:
     from sklearn.linear_model import LogisticRegressionCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    train, test = data.merged().raw, (data.raw or (data.train, data.validation, data.test))[2]
+    train, test = data.first.merged().raw, data.first.raw_test
     # From 1.8 on, these two must be given for what is the default before.
     newer: dict[str, Any] = {"l1_ratios": (0.0,), "use_legacy_attributes": False}
     known = LogisticRegressionCV().get_params()

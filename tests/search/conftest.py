@@ -9,7 +9,7 @@ import pytest
 from made_up import make_splits
 from services import PASSWORD, Services, services
 
-from core.datasets.splits import Splits
+from core.datasets.study_data import ONLY, StudyData
 from search.settings import Settings
 
 
@@ -19,8 +19,8 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def splits() -> Splits:
-    return make_splits()
+def splits() -> StudyData:
+    return StudyData({ONLY: make_splits()})
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, log_loss
 from small_study import small_study, write_study
 
-from core.datasets.splits import Splits
+from core.datasets.study_data import StudyData
 from core.trainer import softmax
 from core.trainer.result import Hyperparameters
 from search.commands.compare import compare
@@ -45,7 +45,7 @@ class Unlike:
         )
         self.spec: StudySpec = load(write_study(folder, text))
         self.settings = Settings(home=folder / "runs", workers=1)
-        self.data: Splits = load_data(self.spec, self.settings, print)
+        self.data: StudyData = load_data(self.spec, self.settings, print)
         self.trials: list[FinishedTrial] = run_study(
             self.spec, self.data, self.settings, QUIET
         ).trials
@@ -57,7 +57,7 @@ class Unlike:
         assert result is not None
         logits = [
             softmax.logits(held.X, W, b)
-            for (_, held), (W, b) in zip(self.data.folds, result.by_fold, strict=True)
+            for (_, held), (W, b) in zip(self.data.first.folds, result.by_fold, strict=True)
         ]
         return softmax.predictions(np.concatenate(logits))
 

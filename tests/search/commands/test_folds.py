@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_study import small_study, write_study
 
-from core.datasets.splits import Splits
+from core.datasets.study_data import StudyData
 from core.trainer import softmax
 from core.trainer.stack import train
 from search.commands.compare import compare
@@ -37,7 +37,7 @@ class Launched:
         )
         self.spec: StudySpec = load(write_study(folder, text))
         self.settings = Settings(home=folder / "runs", workers=1)
-        self.data: Splits = load_data(self.spec, self.settings, print)
+        self.data: StudyData = load_data(self.spec, self.settings, print)
         self.report: LaunchReport = run_study(self.spec, self.data, self.settings, QUIET)
 
 
@@ -48,12 +48,12 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Launched:
 
 def test_each_fold_is_scaled_by_what_it_is_trained_on(launched: Launched) -> None:
     data = launched.data
-    assert sum(len(held) for _, held in data.folds) == len(data.train) == 120
-    for kept, held in data.folds:
+    assert sum(len(held) for _, held in data.first.folds) == len(data.train) == 120
+    for kept, held in data.first.folds:
         assert len(kept) + len(held) == 120
         np.testing.assert_allclose(kept.X.mean(axis=0), 0, atol=1e-6)
         np.testing.assert_allclose(kept.X.std(axis=0), 1, atol=1e-6)
-    together = np.concatenate([held.X for _, held in data.folds])
+    together = np.concatenate([held.X for _, held in data.first.folds])
     np.testing.assert_array_equal(data.validation.X, together)
 
 
@@ -62,7 +62,7 @@ def test_a_trial_is_scored_on_what_its_folds_held_out(launched: Launched) -> Non
     spec = launched.spec
     for trial in launched.report.trials[::7]:
         losses, hits = [], []
-        for kept, held in launched.data.folds:
+        for kept, held in launched.data.first.folds:
             (result,) = train(
                 spec.model.training_data(kept, held),
                 [trial.hyperparameters],

@@ -38,7 +38,7 @@ def test_real_tables(tmp_path: Path, name: str) -> None:
     data = load_data(spec, Settings(), silent)
     facts = found.facts
     assert facts.sizes == tuple(map(len, (data.train, data.validation, data.test)))
-    assert facts.rows == min(len(kept) for kept, _ in data.folds)
+    assert facts.rows == min(len(kept) for kept, _ in data.first.folds)
     assert tuple(facts.classes) == data.train.class_names
     assert max(spec.space.batch_size) <= facts.rows // 2
     assert isinstance(spec.space.learning_rate, Range)

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from small_study import small_study, write_study
 
-from core.datasets.splits import Splits
+from core.datasets.study_data import StudyData
 from search.commands.compare import compare
 from search.commands.launch import LaunchReport, run_study
 from search.commands.predict import predict
@@ -41,7 +41,7 @@ class World:
 
     folder: Path
     spec: StudySpec
-    data: Splits
+    data: StudyData
 
     @property
     def ann(self) -> Settings:
@@ -210,7 +210,7 @@ def test_a_version_of_somebody_else_in_our_model(world: World, tmp_path: Path) -
     """It stays champion where somebody has made it so, and is not loaded as ours."""
     retrain(world.spec, world.ann, QUIET, seeds=0)
     rows = tmp_path / "rows.npy"
-    np.save(rows, world.data.raw_test.X[:3])
+    np.save(rows, world.data.first.raw_test.X[:3])
     assert len(predict(world.spec, world.ann, [rows]).classes) == 3
     elsewhere = replace(world.ann, home=tmp_path / "of-a-user-of-the-model")
     assert len(predict(world.spec, elsewhere, [rows]).classes) == 3, "MLflow alone is enough"

@@ -77,7 +77,7 @@ def test_files_beside_the_study_file(tmp_path: Path) -> None:
     path = write_study(tmp_path, small_study(data_keys(keys)))
     for name in ("X.npy", "y.npy"):
         (tmp_path / name).touch()
-    source = load(path).data_source()
+    source = load(path).data_sources()[""]
     assert (source.name, source.labels) == (str(tmp_path / "X.npy"), str(tmp_path / "y.npy"))
     assert source.groups == "g.npy", "not there: left to the working directory"
 
@@ -85,4 +85,4 @@ def test_files_beside_the_study_file(tmp_path: Path) -> None:
 def test_columns_are_no_files(tmp_path: Path) -> None:
     path = write_study(tmp_path, small_study(data_keys({"source": "a.npz", "split": "s.npy"})))
     (tmp_path / "s.npy").touch()
-    assert load(path).data_source().split == "s.npy"
+    assert load(path).data_sources()[""].split == "s.npy"

@@ -196,14 +196,16 @@ def test_a_data_file_beside_the_study_file(tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     path = write_study(folder, small_study(source="features.npz"))
-    assert load(path).source() == "features.npz", "not there: left to the working directory"
+    assert load(path).data_sources()[""].name == "features.npz", (
+        "not there: left to the working directory"
+    )
     (folder / "features.npz").touch()
-    assert load(path).source() == str(folder / "features.npz")
+    assert load(path).data_sources()[""].name == str(folder / "features.npz")
     write_study(folder, small_study(source=f"{folder}/features.npz"))
-    assert load(path).source() == str(folder / "features.npz")
+    assert load(path).data_sources()[""].name == str(folder / "features.npz")
     (folder / "digits").touch()
     write_study(folder)
-    assert load(path).source() == "digits", "a name of a data set is no file"
+    assert load(path).data_sources()[""].name == "digits", "a name of a data set is no file"
 
 
 def test_the_folder_of_a_study_file_does_not_define_it(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import optuna
 import pytest
 from small_study import Options, small_spec
 
-from core.datasets.splits import Splits
+from core.datasets.study_data import StudyData
 from search.commands.launch import run_study
 from search.console import Console
 from search.errors import LockstepError
@@ -49,7 +49,7 @@ def test_sobol_is_scrambled_by_the_seed() -> None:
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
-def test_samplers_learn(settings: Settings, splits: Splits, sampler: str) -> None:
+def test_samplers_learn(settings: Settings, splits: StudyData, sampler: str) -> None:
     """Later cohorts are better than the first, which is drawn at random."""
     spec = small_spec(
         {"space.learning_rate.low": 1e-6}, epochs=3, sampler=sampler, trials=48, cohort=12
@@ -60,13 +60,13 @@ def test_samplers_learn(settings: Settings, splits: Splits, sampler: str) -> Non
 
 
 @pytest.mark.skipif(not TORCH, reason="PyTorch is not installed")
-def test_gp_works(settings: Settings, splits: Splits) -> None:
+def test_gp_works(settings: Settings, splits: StudyData) -> None:
     report = run_study(GP, splits, settings, Console(as_json=True))
     assert len(report.trials) == 24
 
 
 @pytest.mark.skipif(TORCH, reason="PyTorch is installed")
-def test_gp_says_what_to_install(settings: Settings, splits: Splits) -> None:
+def test_gp_says_what_to_install(settings: Settings, splits: StudyData) -> None:
     with pytest.raises(LockstepError, match="needs PyTorch: pip install torch"):
         run_study(GP, splits, settings, Console(as_json=True))
     assert not settings.home.exists(), "nothing is written"

@@ -9,7 +9,7 @@ import pytest
 from small_study import small_spec
 from tracked import opened, runs_of
 
-from core.datasets.splits import Splits
+from core.datasets.study_data import StudyData
 from search.errors import LockstepError
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
@@ -54,7 +54,7 @@ def test_reading_a_study_that_was_never_launched(
 
 
 def test_reading_leaves_the_parent_run_as_it_is(
-    spec: StudySpec, tracker: Tracker, store: Settings, splits: Splits
+    spec: StudySpec, tracker: Tracker, store: Settings, splits: StudyData
 ) -> None:
     tracker.finish("done", [], {})
     load_tracker(spec, store, "lockstep compare")

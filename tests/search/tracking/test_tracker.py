@@ -15,7 +15,7 @@ from PIL import Image
 from small_study import small_spec
 from tracked import artifact, opened, planned, runs_of
 
-from core.datasets.splits import Splits
+from core.datasets.study_data import StudyData
 from core.trainer.result import Curves, Hyperparameters, Status
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
@@ -58,7 +58,7 @@ def test_opening_makes_an_experiment_and_a_parent_run(
 
 
 def test_finishing_writes_note_data_figures_and_metrics(
-    spec: StudySpec, tracker: Tracker, splits: Splits, tmp_path: Path
+    spec: StudySpec, tracker: Tracker, splits: StudyData, tmp_path: Path
 ) -> None:
     for n in (1, 2):  # a launch that is repeated writes it all again
         figure = Artifact("figures/heat_maps.png", f"picture {n}".encode())
@@ -95,7 +95,7 @@ def test_a_parameter_longer_than_mlflow_takes(store: Settings) -> None:
 def test_a_trial_is_logged_whole(
     spec: StudySpec,
     tracker: Tracker,
-    splits: Splits,
+    splits: StudyData,
     tmp_path: Path,
     status: Status,
     shown: str,
@@ -158,7 +158,9 @@ def test_a_trial_is_logged_whole(
     assert {file.path for file in tracker.client.list_artifacts(run_id)} == {TEMPLATES, RESULT}
 
 
-def test_a_trial_that_diverged_at_once(spec: StudySpec, tracker: Tracker, splits: Splits) -> None:
+def test_a_trial_that_diverged_at_once(
+    spec: StudySpec, tracker: Tracker, splits: StudyData
+) -> None:
     """Not one finite value, in its curves or in its weights."""
     trial = planned(spec, 0)
     result = make_result(trial.hyperparameters, Status.DIVERGED, epochs=1)
@@ -172,7 +174,7 @@ def test_a_trial_that_diverged_at_once(spec: StudySpec, tracker: Tracker, splits
 
 
 def test_a_weight_decay_of_zero_has_no_logarithm(
-    spec: StudySpec, tracker: Tracker, splits: Splits
+    spec: StudySpec, tracker: Tracker, splits: StudyData
 ) -> None:
     trial = planned(spec, 0)
     assert trial.hyperparameters.weight_decay == 0
@@ -182,7 +184,9 @@ def test_a_weight_decay_of_zero_has_no_logarithm(
     assert "log10_weight_decay" not in run.data.params
 
 
-def test_more_points_than_one_call_takes(spec: StudySpec, tracker: Tracker, splits: Splits) -> None:
+def test_more_points_than_one_call_takes(
+    spec: StudySpec, tracker: Tracker, splits: StudyData
+) -> None:
     epochs = MAX_METRICS // 4 + 3
     trial = planned(spec, 0)
     result = make_result(trial.hyperparameters, epochs=epochs)
@@ -195,7 +199,7 @@ def test_more_points_than_one_call_takes(spec: StudySpec, tracker: Tracker, spli
     assert run.data.params["batch_size"] == "8"
 
 
-def test_thinned_curves(spec: StudySpec, store: Settings, splits: Splits) -> None:
+def test_thinned_curves(spec: StudySpec, store: Settings, splits: StudyData) -> None:
     """MLflow gets some epochs, the run's file all of them."""
     tracker = opened(spec, replace(store, every_epoch=False))
     trial = planned(spec, 0)
@@ -231,7 +235,7 @@ def test_a_trial_of_mlflow_and_of_optuna_has_one_name() -> None:
 
 
 def test_runs_that_were_never_committed_are_replaced(
-    spec: StudySpec, store: Settings, splits: Splits
+    spec: StudySpec, store: Settings, splits: StudyData
 ) -> None:
     first = opened(spec, store)
     trials = [planned(spec, number) for number in range(3)]

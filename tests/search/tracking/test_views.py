@@ -12,7 +12,7 @@ from made_up import make_result, make_splits
 from stored import preset, preset_runs
 from tracked import opened, planned
 
-from core.datasets.splits import Splits
+from core.datasets.study_data import StudyData
 from core.trainer.result import Status
 from search.figures.image_weights import ImageWeights
 from search.figures.picture_choice import weight_pictures
@@ -57,7 +57,7 @@ def test_weight_images_of_different_classes_are_apart(
     names: tuple[str, ...],
 ) -> None:
     """The preset names each class's images by a key: it must be the class's own."""
-    splits = make_splits(names)
+    splits = StudyData({"": make_splits(names)})
     trial = planned(spec, 0)
     result = make_result(trial.hyperparameters, n_classes=len(names))
     run_id = tracker.log_trial(trial, Outcome(result), splits)
@@ -74,7 +74,7 @@ def image_keys(tracker: Tracker, run_id: str) -> set[str]:
 
 
 def test_weight_images_are_logged_once(spec: StudySpec, tracker: Tracker) -> None:
-    splits = make_splits(ODD_NAMES)
+    splits = StudyData({"": make_splits(ODD_NAMES)})
     trial = planned(spec, 0)
     result = make_result(trial.hyperparameters, n_classes=len(ODD_NAMES))
     run_id = tracker.log_trial(trial, Outcome(result), splits)
@@ -130,7 +130,7 @@ def test_presets_of_the_chart_view(tracker: Tracker, objective: Objective) -> No
 
 
 def test_the_filters_of_the_presets_find_their_runs(
-    spec: StudySpec, tracker: Tracker, splits: Splits
+    spec: StudySpec, tracker: Tracker, splits: StudyData
 ) -> None:
     """MLflow's own search takes them."""
     run_ids = []
@@ -205,7 +205,7 @@ def image_cards(view: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_images_of_another_kind_are_logged_anew(spec: StudySpec, tracker: Tracker) -> None:
     """A study of an earlier version may have templates of what is not an image."""
-    splits = make_splits(("a", "b", "c"))
+    splits = StudyData({"": make_splits(("a", "b", "c"))})
     trial = planned(spec, 0)
     result = make_result(trial.hyperparameters, n_classes=3)
     run_id = tracker.log_trial(trial, Outcome(result), splits)

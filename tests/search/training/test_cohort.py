@@ -53,7 +53,7 @@ def training(executor: Executor | None = None, watch: Watching | None = None) ->
     return Training(
         penalty=Penalty.SQUARED,
         objective=Objective.LOSS,
-        folds=[PROBLEM.data],
+        folds={"": [PROBLEM.data]},
         executor=executor or InProcess([PROBLEM.data]),
         watch=watch or Watching(),
     )
