@@ -57,6 +57,7 @@ def cases(quick: bool) -> list[Case]:
 def synthetic(case: Case) -> StudyData:
     """Noisy class means in [0, 1]; a fifth as many rows held out again."""
     from core.datasets.dataset import Dataset
+    from core.datasets.splits import Splits
     from core.datasets.study_data import StudyData
 
     rng = np.random.default_rng(0)
@@ -70,7 +71,8 @@ def synthetic(case: Case) -> StudyData:
         X += np.float32(0.3) * means[y]
         return Dataset.of(X, y.astype(np.intp), names, (28, 28))
 
-    return XX.of(draw(case.rows), draw(case.rows // 5), draw(case.classes))
+    parts = draw(case.rows), draw(case.rows // 5), draw(case.classes)
+    return StudyData({"": Splits.of(*parts)})
 
 
 def spec(case: Case) -> StudySpec:

@@ -63,6 +63,7 @@ def peers_split(peers: Path, folder: Path) -> StudyData:
     import numpy as np
 
     from core.datasets.dataset import Dataset
+    from core.datasets.splits import Splits
     from core.datasets.study_data import StudyData
 
     sys.path.insert(0, str(peers))
@@ -74,7 +75,7 @@ def peers_split(peers: Path, folder: Path) -> StudyData:
         return Dataset.of(X, np.asarray(y, np.intp), ("3", "6"), (28, 28))
 
     train = dataset(X, y)
-    return StudyData.of(train, dataset(X_val, y_val), train.take(np.arange(0)))
+    return StudyData({"": Splits.of(train, dataset(X_val, y_val), train.take(np.arange(0)))})
 
 
 def chosen(spec: StudySpec, path: Path, count: int) -> list[Hyperparameters]:
