@@ -16,6 +16,10 @@ import click
 from search.errors import OutputLostError
 
 PLAIN_LINE_SECONDS = 10.0  # the time between progress lines if there is no terminal
+SHOWN_BYTES = 1 << 28  # of which the reading is shown; fewer are read in a moment
+
+# Shows that so many bytes are being read, and yields what is called with each number of bytes.
+Reading = Callable[[int], contextlib.AbstractContextManager[Callable[[int], object]]]
 
 
 class Console:
@@ -55,6 +59,17 @@ class Console:
         if self._as_json:
             with self.writing():
                 click.echo(json.dumps(value, allow_nan=False))
+
+    @contextlib.contextmanager
+    def reading(self, total: int) -> Iterator[Callable[[int], object]]:
+        """Show a bar on a terminal while so many bytes are read; yield what advances it."""
+        if not sys.stderr.isatty() or total < SHOWN_BYTES:
+            yield unshown_bytes
+            return
+        from tqdm import tqdm
+
+        with tqdm(total=total, desc="reading", unit="B", unit_scale=True, leave=False) as bar:
+            yield bar.update
 
     def progress(self, workload: Workload, done: int = 0, trained: int = 0) -> Progress:
         """Return a progress display to be entered; see `Progress`."""
@@ -153,6 +168,15 @@ class Progress:
     def _describe(self) -> None:
         """Write beside the bar what is done."""
         self._bar.set_description_str(self._text(), refresh=False)
+
+
+def unshown_bytes(advanced: int) -> None:
+    """Show nothing."""
+
+
+def unshown(total: int) -> contextlib.AbstractContextManager[Callable[[int], object]]:
+    """Read without showing it; see `Reading`."""
+    return contextlib.nullcontext(unshown_bytes)
 
 
 def table(headings: list[str], rows: list[list[str]]) -> str:

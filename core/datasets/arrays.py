@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from core.datasets.checks import check_finite, listed
 from core.datasets.dataset import DataError, ImageShape
+from core.datasets.file_rows import FileRows
 from core.datasets.images import SHAPES, as_rows, checked_shape, shape_of
 from core.datasets.labels import read_labels
-from core.datasets.npz import members, read_npy, read_npz
+from core.datasets.npz import map_npy, map_npz, members, read_npy, read_npz
 from core.datasets.raw import Part, Raw, divided
 from core.datasets.source import Source
 
@@ -53,10 +54,19 @@ _LOOKS_LIKE_A_PART = re.compile(r"(x|y|data|features?|labels?|targets?)(_.*)?", 
 
 
 class _Given(NamedTuple):
-    """An array of the user's, and what it is called in a message."""
+    """An array of the user's, and what it is called in a message.
+
+    rows: the same, if it stays in its file; ``array`` then has its shape alone, without memory.
+    """
 
     array: Array
     where: str
+    rows: FileRows | None = None
+
+    @classmethod
+    def in_file(cls, rows: FileRows, where: str) -> _Given:
+        """Return rows that stay in their file."""
+        return cls(np.broadcast_to(np.float32(0), rows.shape), where, rows)
 
 
 def read_npz_source(source: Source, announce: Callable[[str], None]) -> Raw:
@@ -86,8 +96,15 @@ def read_npz_source(source: Source, announce: Callable[[str], None]) -> Raw:
         )
     if others:
         announce(f"{path} also holds {listed(others)}, which is not used")
-    arrays = read_npz(path, found.values())
-    given = {role: _Given(arrays[name], f"{name} in {path}") for role, name in found.items()}
+    features = {name for role, name in found.items() if role.startswith("X")}
+    mapped = map_npz(path, features) or {}
+    arrays = read_npz(path, set(found.values()) - mapped.keys())
+    given = {
+        role: _Given.in_file(mapped[name], f"{name} in {path}")
+        if name in mapped
+        else _Given(arrays[name], f"{name} in {path}")
+        for role, name in found.items()
+    }
     return _raw(given, str(path))
 
 
@@ -97,12 +114,29 @@ def read_npy_source(source: Source) -> Raw:
     Raises DataError if they are not valid.
     """
     paths = {"X": source.name, "y": source.labels, "split": source.split, "groups": source.groups}
-    given = {
-        role: _Given(read_npy(Path(path).expanduser()), path)
-        for role, path in paths.items()
-        if path is not None
-    }
+    given = {role: _read(role, path, source) for role, path in paths.items() if path is not None}
     return _raw(given, source.name)
+
+
+def _read(role: str, name: str, source: Source) -> _Given:
+    """Return the array in an .npy file, which is mapped if it has many features.
+
+    Raises DataError if it is not valid, or must be mapped and cannot be.
+    """
+    path = Path(name).expanduser()
+    if role == "X" and (rows := map_npy(path, always=source.mapped)) is not None:
+        return _Given.in_file(rows, name)
+    array = read_npy(path)
+    if role == "X" and source.mapped:
+        order = "saved column by column (Fortran order): save np.ascontiguousarray(X)"
+        is_column_by_column = array.ndim == 2 and not array.flags.c_contiguous
+        raise DataError(
+            f"{path} is {order}."
+            if is_column_by_column
+            else f"{path} must be a matrix (N, D) of float16, float32 or float64, not {array.dtype}"
+            f" {array.shape}."
+        )
+    return _Given(array, name)
 
 
 def _roles(path: Path, held: list[str]) -> dict[str, str]:
@@ -165,7 +199,9 @@ def _raw(given: Mapping[str, _Given], source: str) -> Raw:
     else:
         image_shape = shape_of(X.array)
     for name, each in (("X", train), ("X_val", parts["val"]), ("X_test", parts["test"])):
-        if each is not None and image_shape is not None and each.X.dtype.kind in "iu":
+        if each is None or isinstance(each.X, FileRows):
+            continue
+        if image_shape is not None and each.X.dtype.kind in "iu":
             low, high = each.X.min(), each.X.max()
             if not 0 <= low <= high <= 255:
                 raise DataError(
@@ -199,8 +235,10 @@ def _part(X: _Given, y: _Given, groups: _Given | None) -> Part:
             f"{array.dtype} {array.shape}."
         )
     labels = read_labels(y.array, len(array), y.where, f"the rows of {X.where.split(' in ')[0]}")
-    check_finite(array, X.where)
     its = None if groups is None else _column(groups, len(array), "iuUSb", "integers or texts")
+    if X.rows is not None:  # It is checked when it is read through.
+        return Part(X.rows, labels, its)
+    check_finite(array, X.where)
     return Part(as_rows(array), labels, its)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.datasets.dataset import DataError, ImageShape
+from core.datasets.file_rows import FileRows
 
 Array = npt.NDArray[Any]
 
@@ -22,11 +23,11 @@ _SPELLINGS = {"training": "train", "val": "validation", "valid": "validation", "
 class Part(NamedTuple):
     """The train, validation or test part of a source.
 
-    X: (N, D), any integer or floating type. y: (N,), integers or strings. groups: (N,), integers or
-    strings, if rows belong to groups.
+    X: (N, D), any integer or floating type, or rows that stay in their file. y: (N,), integers or
+    strings. groups: (N,), integers or strings, if rows belong to groups.
     """
 
-    X: Array
+    X: Array | FileRows
     y: Array
     groups: Array | None = None
 
@@ -74,7 +75,8 @@ def divided(raw: Raw, split: Array | None, where: str) -> Raw:
     for part in PARTS:
         rows = of_row == part
         if rows.any():
-            parts[part] = Part(X[rows], y[rows], None if groups is None else groups[rows])
+            own = X.take(rows) if isinstance(X, FileRows) else X[rows]
+            parts[part] = Part(own, y[rows], None if groups is None else groups[rows])
     if "train" not in parts or len(parts) == 1:
         raise DataError(
             f"{where} puts rows only into {' and '.join(parts)}: some must be for training, and "

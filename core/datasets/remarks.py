@@ -13,6 +13,7 @@ import numpy as np
 
 from core.datasets.checks import listed
 from core.datasets.dataset import Dataset, Matrix
+from core.datasets.file_rows import FileRows
 from core.datasets.splits import Splits
 
 _SAMPLE = 64  # rows by which features are first compared
@@ -20,7 +21,10 @@ _SAMPLE = 64  # rows by which features are first compared
 
 def remarks(data: Splits, source: str) -> list[str]:
     """Return sentences about the unscaled data; source: what it is called in them."""
-    found = alike_classes(data.train.class_names) + repeated_rows(data)
+    found = alike_classes(data.train.class_names)
+    if isinstance(data.train.X, FileRows):  # To compare all rows or features would take too long.
+        return found + constant_features(data.train, source)
+    found += repeated_rows(data)
     if data.train.image_shape is None:  # pixels at the edge are often alike
         found += constant_features(data.train, source) + equal_features(data.train, source)
     return found
@@ -67,7 +71,11 @@ def repeated_rows(data: Splits) -> list[str]:
 
 def constant_features(train: Dataset, source: str) -> list[str]:
     """Return a sentence on features that have one value in training, if there are any."""
-    constant = np.flatnonzero(train.X.min(axis=0) == train.X.max(axis=0))
+    if isinstance(train.X, FileRows):
+        known = train.X.statistics
+        constant = np.flatnonzero(known.constant) if known else np.arange(0)
+    else:
+        constant = np.flatnonzero(train.X.min(axis=0) == train.X.max(axis=0))
     if not len(constant):
         return []
     one = len(constant) == 1
@@ -83,7 +91,7 @@ def equal_features(train: Dataset, source: str) -> list[str]:
 
     Constant ones are left out.
     """
-    X = train.X
+    X = train.X[:]
     varies = np.flatnonzero(X.min(axis=0) != X.max(axis=0))
     rows = np.linspace(0, len(X) - 1, min(_SAMPLE, len(X))).astype(np.intp)
     sample = np.ascontiguousarray(X[np.ix_(rows, varies)].T)
@@ -112,5 +120,5 @@ def _names(dataset: Dataset, places: Sequence[int]) -> str:
 
 def _rows(dataset: Dataset) -> list[bytes]:
     """Return a key for each row, the same for the same features."""
-    X: Matrix = dataset.X + np.float32(0)  # -0 becomes 0
+    X: Matrix = dataset.X[:] + np.float32(0)  # -0 becomes 0
     return [blake2b(row, digest_size=16).digest() for row in X]

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.datasets.dataset import DataError, Dataset, Matrix
+from core.datasets.file_rows import FileRows
 
 Statistics = npt.NDArray[np.float64]
 
@@ -52,6 +53,8 @@ class Scaling:
         if scale is not Scale.STANDARD:
             return cls(scale, np.empty(0), np.empty(0))
         X = train.X
+        if isinstance(X, FileRows):
+            return cls._of_file(X)
         mean = np.zeros(X.shape[1])
         for rows in _chunks(X):
             mean += rows.sum(axis=0)
@@ -67,6 +70,17 @@ class Scaling:
         mean[constant] = low[constant]
         deviation[constant | (deviation < _LEAST)] = 1
         return cls(scale, mean, deviation)
+
+    @classmethod
+    def _of_file(cls, X: FileRows) -> Self:
+        """Return the scaling to mean 0 and deviation 1 of rows in a file that was read through."""
+        known = X.statistics
+        if known is None:
+            raise ValueError("the statistics of these rows are not known")
+        mean, deviation = known.mean.copy(), known.deviation
+        mean[known.constant] = known.low[known.constant]
+        deviation[known.constant | (deviation < _LEAST)] = 1
+        return cls(Scale.STANDARD, mean, deviation)
 
     def rows(self, X: npt.NDArray[np.floating[Any]]) -> Matrix:
         """Return rows of raw features, (n, D), as scaled rows; float32, and X itself if unscaled.
@@ -96,7 +110,7 @@ class Scaling:
         """
         if self.scale is Scale.NONE:
             return dataset
-        X = self.rows(dataset.X)
+        X = self.rows(_extremes(dataset.X) if isinstance(dataset.X, FileRows) else dataset.X)
         if not np.isfinite(X).all():
             place = int((~np.isfinite(X)).any(axis=0).argmax())
             names = dataset.feature_names
@@ -104,6 +118,8 @@ class Scaling:
                 f"Feature {names[place] if names else place} lies too far from its mean on the "
                 "training part to be standardised: correct it, or leave it out."
             )
+        if isinstance(dataset.X, FileRows):
+            return replace(dataset, X=replace(dataset.X, scaling=self))
         X.flags.writeable = False
         return replace(dataset, X=X)
 
@@ -116,8 +132,17 @@ def automatic(train: Dataset) -> Scale:
 
     Pixels are images whose values lie between 0 and 1, as those of bytes do here.
     """
-    pixels = train.image_shape is not None and train.X.min() >= 0 and train.X.max() <= 1
+    X = _extremes(train.X) if isinstance(train.X, FileRows) else train.X
+    pixels = train.image_shape is not None and X.min() >= 0 and X.max() <= 1
     return Scale.NONE if pixels else Scale.STANDARD
+
+
+def _extremes(X: FileRows) -> Matrix:
+    """Return the smallest and the largest value of each feature, (2, D)."""
+    known = X.statistics
+    if known is None:
+        raise ValueError("the statistics of these rows are not known")
+    return np.stack((known.low, known.high))
 
 
 def _chunks(X: npt.NDArray[np.floating[Any]]) -> Iterator[Statistics]:

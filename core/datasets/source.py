@@ -24,6 +24,7 @@ class Source:
     groups: likewise, which rows belong together; no group is divided.
     categorical: "one-hot" if columns of texts are to be encoded.
     ignore: columns or arrays that are left out.
+    mapped: whether an .npy file is mapped however small it is, as one of several sets of features.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Source:
     groups: str | None = None
     categorical: str | None = None
     ignore: tuple[str, ...] = ()
+    mapped: bool = False
 
     @property
     def path(self) -> Path:

@@ -21,6 +21,7 @@ from core.datasets.checks import listed, shown_name
 from core.datasets.columns import read_columns
 from core.datasets.dataset import DataError, Dataset
 from core.datasets.embedded import TABLES, read_digits, read_embedded_table
+from core.datasets.file_rows import FileRows
 from core.datasets.mnist import OPENML_NAMES, read_mnist_like
 from core.datasets.raw import Part, Raw
 from core.datasets.source import Source, suffix_of
@@ -169,7 +170,10 @@ def _dataset(raw: Raw, part: Part, names: tuple[str, ...]) -> Dataset:
     y = np.array([class_of.get(str(label), -1) for label in labels], dtype=np.intp)[inverse]
     X = part.X
     if (y < 0).any():
-        X, y = X[y >= 0], y[y >= 0]
+        chosen = y >= 0
+        X, y = X.take(chosen) if isinstance(X, FileRows) else X[chosen], y[chosen]
+    if isinstance(X, FileRows):
+        return Dataset.of(X, y, names, raw.image_shape, raw.feature_names)
     if raw.white != 1:
         X = np.divide(X, raw.white, dtype=np.float32)
     return Dataset.of(X, y, names, raw.image_shape, raw.feature_names)

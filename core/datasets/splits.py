@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.datasets.dataset import DataError, Dataset, Labels, Seed, check_alike, concatenate
+from core.datasets.file_rows import FileRows
 from core.datasets.folds import folds
 from core.datasets.groups import Groups, assign
 from core.datasets.scaling import UNSCALED, Scale, Scaling
@@ -27,7 +28,8 @@ class Splits:
     """The parts of a study's data, scaled; ``digest`` is computed from the unscaled parts.
 
     train, validation, test: with folds, train has every example but those of test, and validation
-        has them too, in the order in which the folds hold them out, each scaled as in its fold.
+        has them too, in the order in which the folds hold them out, each scaled as in its fold
+        unless the rows stay in their file.
     scaling: what was done to all parts, with folds to train and test. raw: the parts before that.
     fold_parts: for each fold what it is trained on, and what it holds out; empty without folds.
     """
@@ -49,14 +51,12 @@ class Splits:
     @classmethod
     def of_folds(cls, everything: Dataset, rows: Sequence[Labels], test: Dataset) -> Self:
         """Return the splits of folds. rows: those of ``everything`` that each fold holds out."""
-        sha256 = hashlib.sha256(f"{everything.digest}\n{test.digest}".encode())
         parts = []
         for held in rows:
-            sha256.update(held.astype("<i8").tobytes())
             kept = np.setdiff1d(np.arange(len(everything)), held)
             parts.append((everything.take(kept), everything.take(held)))
         validation = everything.take(np.concatenate(rows))
-        digest = sha256.hexdigest()
+        digest = digest_of_folds(everything, rows, test)
         return cls(everything, validation, test, digest, fold_parts=tuple(parts))
 
     @property
@@ -77,8 +77,8 @@ class Splits:
         for kept, held in self.fold_parts:
             of_fold = Scaling.fit(scale, kept)
             folds.append((of_fold.apply(kept), of_fold.apply(held)))
-        if folds:
-            X = np.concatenate([held.X for _, held in folds])
+        if folds and not isinstance(validation.X, FileRows):
+            X = np.concatenate([held.X[:] for _, held in folds])
             X.flags.writeable = False
             validation = replace(validation, X=X)
         return Splits(train, validation, test, self.digest, scaling, parts, tuple(folds))
@@ -94,6 +94,14 @@ class Splits:
         everything = train if self.fold_parts else concatenate(train, validation)
         scaling = Scaling.fit(self.scaling.scale, everything)
         return Merged(scaling.apply(everything), scaling.apply(test), scaling, everything)
+
+
+def digest_of_folds(everything: Dataset, rows: Sequence[Labels], test: Dataset) -> str:
+    """Return the digest of folds. rows: those of ``everything`` that each fold holds out."""
+    sha256 = hashlib.sha256(f"{everything.digest}\n{test.digest}".encode())
+    for held in rows:
+        sha256.update(held.astype("<i8").tobytes())
+    return sha256.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ class Stack:
             raise ValueError("the data has no feature for a bias")
         if self.epoch == 0:
             self.weights = np.zeros(
-                (len(self.trials), data.n_classes - 1, data.X.shape[1]), np.float32
+                (len(self.trials), data.n_classes - 1, data.columns), np.float32
             )
             if self.trials[0].momentum:
                 self.velocity = np.zeros_like(self.weights)
@@ -199,12 +199,12 @@ class _Workspace:
         self.pack()
         B = stack.batch_size
         rows = max((len(tile.V) for tile in self.tiles), default=0)
-        self.X_batch = aligned_empty((B, data.X.shape[1]))
+        self.X_batch = aligned_empty((B, data.columns))
         self.logits = aligned_empty((rows * max(B, VALIDATION_CHUNK),))
         self.scratch = aligned_empty(self.logits.shape)
         self.validation = [
             (
-                data.X_val[start : start + VALIDATION_CHUNK],
+                slice(start, start + VALIDATION_CHUNK),
                 residual_for(
                     labels,
                     data.n_classes,
@@ -250,13 +250,17 @@ class _Workspace:
         steps: if given, the loss and accuracy of each batch are appended to it.
         """
         data, B = self.data, self.stack.batch_size
-        order = np.random.default_rng((self.stack.seed, epoch)).permutation(len(data.y))
+        data.check()
+        order = data.shuffle.rows(len(data.y), self.stack.seed, epoch)
+        windows, begun = data.shuffle.windows(order), 0
         factors = self._rate_factors(epoch)
         sums = [np.zeros((2, len(tile.members))) for tile in self.tiles]
         for step in range(self.n_steps):
             rows = order[step * B : (step + 1) * B]
-            # The indices are in range. "clip" only avoids NumPy's buffered, bounds-checked copy.
-            np.take(data.X, rows, axis=0, out=self.X_batch, mode="clip")
+            while (step + 1) * B > begun and (window := next(windows, None)) is not None:
+                data.expect(window)
+                begun += len(window)
+            data.gather(rows, self.X_batch)
             if data.bias and not self.stack.trials[0].bias:
                 self.X_batch[:, -1] = 0  # Other stacks have biases; here they stay zero.
             residual = residual_for(
@@ -304,8 +308,9 @@ class _Workspace:
         data = self.data
         n = 2 if data.hit_weights is None else 3
         sums = [np.zeros((n, len(tile.members))) for tile in self.tiles]
-        for tile, total in zip(self.tiles, sums, strict=True):
-            for X, residual in self.validation:
+        for rows, residual in self.validation:
+            X = data.held_out(rows)
+            for tile, total in zip(self.tiles, sums, strict=True):
                 total += residual(tile.logits(X, self.logits), None)
         M = len(data.y_val)
         weights = M if data.class_weights is None else data.class_weights[data.y_val].sum()

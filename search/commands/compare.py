@@ -105,7 +105,7 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
     ranking = ranked(different, spec.search.objective)
     if not ranking:
         raise NothingToShowError(none_completed(spec, finished))
-    data = load_data(spec, settings, console.say)
+    data = load_data(spec, settings, console.say, reading=console.reading)
     if data.digest != study.data_digest:
         raise LockstepError(
             f"study {spec.name} was launched with other data than {spec.data.origin} holds now, "

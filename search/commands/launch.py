@@ -88,7 +88,7 @@ class LaunchReport:
 def launch(spec: StudySpec, settings: Settings, console: Console) -> LaunchReport:
     """Run the study from where it stands to its end. Raises LockstepError."""
     remarks: list[str] = []
-    data = load_data(spec, settings, console.say, remarks.append)
+    data = load_data(spec, settings, console.say, remarks.append, console.reading)
     return run_study(spec, data, settings, console, remarks)
 
 

@@ -64,7 +64,7 @@ def retrain(
     Raises NothingToShowError if the study has no completed trial, LockstepError, and OSError.
     """
     check_launched(spec.name, settings)
-    data = load_data(spec, settings, console.say)
+    data = load_data(spec, settings, console.say, reading=console.reading)
     with open_session(spec, data, settings, console) as session:
         spec = session.spec
         tracker = load_tracker(spec, settings, "lockstep retrain", session.study.identity())
@@ -104,7 +104,7 @@ def _models(
             progress.trained(trained)
             return stop.made()
 
-        fitter = Fitter(spec, merged.train, on_epoch)
+        fitter = Fitter(spec, merged.train, on_epoch, session.study.order)
 
         def fitted(tried: Hyperparameters, epochs: int, extra_seed: int = 0) -> Trained:
             found = fitter.fit(tried, epochs, (spec.model.seed + extra_seed) % 2**32)

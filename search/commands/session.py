@@ -10,6 +10,7 @@ from core.datasets.study_data import StudyData
 from core.trainer.pruning import Schedule
 from search.commands.home import settle
 from search.commands.interrupts import StopRequest, stop_requests
+from search.commands.study_data import order_for
 from search.console import Console, Progress
 from search.settings import Settings
 from search.spec.objective import Objective
@@ -65,7 +66,7 @@ class Session:
         over = self.data.validation if balanced else None
         model = self.spec.model
         folds = {
-            name: [model.training_data(*fold, over) for fold in splits.folds]
+            name: [model.training_data(*fold, over, self.study.order) for fold in splits.folds]
             for name, splits in self.data.by_features.items()
         }
         flat = [each for several in folds.values() for each in several]
@@ -127,7 +128,7 @@ def open_session(
     check_place(settings)
     with (
         stop_requests(console.say) as stop,
-        open_study(spec, settings, data.digest, data.scale) as study,
+        open_study(spec, settings, data.digest, data.scale, order_for(spec, data)) as study,
         contextlib.ExitStack() as stack,
     ):
         console.on_loss = stop.make_for

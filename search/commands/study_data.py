@@ -11,7 +11,11 @@ from core.datasets.source import Source
 from core.datasets.sources import load_source
 from core.datasets.splits import Splits, prepare
 from core.datasets.study_data import StudyData
+from core.datasets.survey import bytes_in_files, surveyed
+from core.trainer.order import Order
+from search.console import Reading, unshown
 from search.errors import LockstepError
+from search.memory import memory_bytes
 from search.settings import Settings
 from search.spec.study_spec import Baseline, StudySpec
 
@@ -21,35 +25,41 @@ def load_data(
     settings: Settings,
     announce: Callable[[str], None],
     tell: Callable[[str], None] | None = None,
+    reading: Reading = unshown,
 ) -> StudyData:
     """Load the data of a study and divide it into train, validation and test.
 
+    Large matrices stay in their files, which are read through once.
+
     announce: called with a sentence before data is fetched from the network. tell: called with each
     remark on the data that a user should read once; without it, none is looked for.
+    reading: shows the progress of reading files through.
 
     Raises LockstepError if the data is invalid or a batch would be larger than the training split.
     """
     try:
-        data = StudyData(
-            {
-                name: _splits(spec, source, settings, announce, tell)
-                for name, source in spec.data_sources().items()
-            }
-        )
+        divided = {
+            name: _divided(spec, source, settings, announce, tell)
+            for name, source in spec.data_sources().items()
+        }
+        with reading(sum(map(bytes_in_files, divided.values()))) as advance:
+            data = StudyData(
+                {name: _scaled(spec, splits, advance, tell) for name, splits in divided.items()}
+            )
     except DataError as error:
         raise LockstepError(f"{spec.file}: [data]: {error}") from error
     _check_batch_sizes(spec, data.first)
     return data
 
 
-def _splits(
+def _divided(
     spec: StudySpec,
     source: Source,
     settings: Settings,
     announce: Callable[[str], None],
     tell: Callable[[str], None] | None,
 ) -> Splits:
-    """Return the data of one source, divided and scaled. Raises DataError."""
+    """Return the data of one source, divided. Raises DataError."""
     loaded = load_source(source, spec.data.classes, settings.data_dir, announce, tell or _unsaid)
     data = prepare(
         loaded.train,
@@ -70,6 +80,18 @@ def _splits(
             f"validation_fraction = {spec.data.validation_fraction}: {spec.data.origin} has a "
             "validation part of its own; leave it out."
         )
+    return data
+
+
+def _scaled(
+    spec: StudySpec,
+    data: Splits,
+    advance: Callable[[int], object],
+    tell: Callable[[str], None] | None,
+) -> Splits:
+    """Return divided data, scaled, after its files were read through. Raises DataError."""
+    if bytes_in_files(data):
+        data = surveyed(data, advance)
     if tell is not None:
         for remark in remarks(data, spec.data.origin):
             tell(remark)
@@ -79,6 +101,14 @@ def _splits(
 
 def _unsaid(remark: str) -> None:
     """Say nothing."""
+
+
+def order_for(spec: StudySpec, data: StudyData) -> Order:
+    """Return in which order a new study's epochs go through the examples."""
+    if spec.data.order != "auto":
+        return Order(spec.data.order)
+    largest = max(map(bytes_in_files, data.by_features.values()))
+    return Order.BLOCKS if largest > memory_bytes() / 2 else Order.EXACT
 
 
 def _check_batch_sizes(spec: StudySpec, data: Splits) -> None:

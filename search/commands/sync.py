@@ -54,7 +54,7 @@ def sync(spec: StudySpec, settings: Settings, console: Console) -> SyncReport:
     Raises NothingToShowError if no trial has finished, LockstepError and OSError.
     """
     check_launched(spec.name, settings)
-    data = load_data(spec, settings, console.say)
+    data = load_data(spec, settings, console.say, reading=console.reading)
     with open_session(spec, data, settings, console) as session:
         finished = {trial.number: trial for trial in trained(session.study.finished())}
         if not finished:

@@ -12,7 +12,9 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from core.datasets.dataset import Dataset
+from core.datasets.npz import HELD_BYTES
 from core.statistics.proportions import McNemar, mcnemar
+from core.trainer.order import Order
 from core.trainer.result import Hyperparameters, Status, TrainingResult
 from core.trainer.softmax import logits, predictions, probabilities
 from core.trainer.stack import Stack
@@ -41,7 +43,7 @@ class Fit(Judged):
 
     def probabilities(self, test: Dataset) -> npt.NDArray[np.float64]:
         """Return the probability of each class for each test example, (M, C)."""
-        Z = logits(test.X, self.result.weights, self.result.bias)
+        Z = logits(test.X[:], self.result.weights, self.result.bias)
         return np.asarray(probabilities(Z.astype(np.float64)))
 
 
@@ -64,7 +66,7 @@ class Trained:
     def judged(self, test: Dataset) -> Fit:
         """Predict the test set with the weights of the last epoch, and return the predictions."""
         with threadpool_limits(1):
-            predicted = predictions(logits(test.X, self.result.weights, self.result.bias))
+            predicted = predictions(logits(test.X[:], self.result.weights, self.result.bias))
         correct = predicted == test.y
         return Fit(predicted, correct, self.seconds, self.result, self.iterations)
 
@@ -75,9 +77,16 @@ class Fitter:
     on_epoch: called with 1 after each epoch; if it returns true, training stops there.
     """
 
-    def __init__(self, spec: StudySpec, train: Dataset, on_epoch: Callable[[int], object]) -> None:
+    def __init__(
+        self,
+        spec: StudySpec,
+        train: Dataset,
+        on_epoch: Callable[[int], object],
+        order: Order = Order.EXACT,
+    ) -> None:
         self._model = spec.model
-        self._data = spec.model.training_data(train)
+        data = spec.model.training_data(train, order=order)
+        self._data = data.in_memory() if data.nbytes <= HELD_BYTES else data
         self._on_epoch = on_epoch
 
     def fit(self, tried: Hyperparameters, epochs: int, seed: int) -> Trained:

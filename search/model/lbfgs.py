@@ -24,6 +24,7 @@ from search.model.judged import Judged
 LBFGS = "scikit-learn's StandardScaler + LogisticRegressionCV"
 STRENGTHS = 10  # values of C
 FOLDS = 5
+MAX_BYTES = 1 << 31  # of the features that scikit-learn is given
 MAX_ITERATIONS = 1000
 FITS = FOLDS * STRENGTHS + 1  # the last one on all examples
 
@@ -90,8 +91,8 @@ class LbfgsModel:
         P = np.zeros((len(test), self.weights.shape[1]))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of test examples that lie far from the others
-            predicted = self.pipeline.predict(test.X).astype(np.intp)
-            P[:, regression.classes_] = self.pipeline.predict_proba(test.X)
+            predicted = self.pipeline.predict(test.X[:]).astype(np.intp)
+            P[:, regression.classes_] = self.pipeline.predict_proba(test.X[:])
         return LbfgsFit(
             predicted=predicted,
             correct=predicted == test.y,
@@ -121,18 +122,24 @@ def fit_lbfgs(train: Dataset, iterations: int = MAX_ITERATIONS) -> LbfgsModel:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    if train.X.nbytes > MAX_BYTES:
+        raise LockstepError(
+            f"[baseline]: scikit-learn needs all features in memory, and these need "
+            f"{train.X.nbytes / 1e9:.0f} GB: give a configuration as the baseline"
+        )
+    X = train.X[:]
     pipeline = make_pipeline(StandardScaler(), _regression(iterations))
     started = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            pipeline.fit(train.X, train.y)
+            pipeline.fit(X, train.y)
         except ValueError as error:
             raise LockstepError(
                 f"[baseline]: scikit-learn cannot fit it to this data: {error}"
             ) from error
         seconds = time.perf_counter() - started
-        train_accuracy = float((pipeline.predict(train.X) == train.y).mean())
+        train_accuracy = float((pipeline.predict(X) == train.y).mean())
     regression = pipeline[-1]
     return LbfgsModel(
         pipeline=pipeline,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.datasets.dataset import Dataset
+from core.datasets.file_rows import FileRows
 from core.datasets.splits import Merged
 from core.trainer.result import TrainingResult
 from core.trainer.softmax import logits, predictions
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 EXAMPLES = 5  # rows of the input example
+BACKGROUND = 100_000  # rows whose edges are looked at, if they are images
 CHECKED = 1000  # rows that are predicted again to check the registered model
 _CODE = Path(__file__).with_name("served_model.py")
 
@@ -188,9 +190,17 @@ def _metadata(examples: Dataset) -> dict[str, Any]:
     return {
         "image_shape": list(shape),
         # Bytes were scaled to [0, 1] in training, and other data were left as they are.
-        "white": max(1.0, float(examples.X.max())),
-        "background": float(np.median(examples.X[:, edge_of(shape)])),
+        "white": max(1.0, _largest(examples)),
+        "background": float(np.median(examples.X[:BACKGROUND][:, edge_of(shape)])),
     }
+
+
+def _largest(examples: Dataset) -> float:
+    """Return the largest value of a feature."""
+    X = examples.X
+    if isinstance(X, FileRows):
+        return float(X.statistics.high.max()) if X.statistics else float(X[:BACKGROUND].max())
+    return float(X.max())
 
 
 def probability_column(class_name: str) -> str:

@@ -17,6 +17,7 @@ FILES = (".npz", ".npy", *SUFFIXES)
 _LATER: dict[str, Any] = {
     "source": "",
     "features": None,
+    "order": "auto",
     "label": None,
     "labels": None,
     "split": None,
@@ -51,6 +52,8 @@ class DataSpec(Table):
     scale: what is done to the features; see `scaling.py`. "auto": nothing to pixels, "standard" to
         everything else.
     validation_fraction: of the training examples, held out unless the source has its own part.
+    order: in which order an epoch goes through the examples; see `core/trainer/order.py`. "auto":
+        "exact" unless the features are in files that need more than half of the memory.
     folds: in how many folds the training examples are divided instead: each configuration is
         trained once for each fold, and scored on all examples that the folds hold out.
     """
@@ -69,6 +72,7 @@ class DataSpec(Table):
     scale: Literal["auto", "none", "standard", "l2"] = "auto"
     validation_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.2
     folds: Annotated[Integer, Field(ge=2, le=100)] | None = None
+    order: Literal["auto", "exact", "blocks"] = "auto"
     seed: Seed = 0
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from core.datasets.dataset import Dataset
 from core.trainer.learning_rate import Schedule
+from core.trainer.order import Order
 from core.trainer.result import Hyperparameters
 from core.trainer.softmax import Penalty, balanced_class_weights
 from core.trainer.training_data import TrainingData
@@ -94,14 +95,16 @@ class ModelSpec(Table):
         train: Dataset,
         validation: Dataset | None = None,
         balanced_over: Dataset | None = None,
+        order: Order = Order.EXACT,
     ) -> TrainingData:
-        """Return the arrays on which trials are trained. balanced_over: see `TrainingData.of`."""
+        """Return what trials are trained on. balanced_over, order: see `TrainingData.of`."""
         return TrainingData.of(
             train,
             validation,
             bias=self.bias not in (False, (False,)),
             balanced_classes=self.class_weight == "balanced",
             balanced_over=balanced_over,
+            order=order,
         )
 
     def example_weights(self, train: Dataset, examples: Dataset) -> npt.NDArray[np.float64] | None:

@@ -192,6 +192,7 @@ class StudySpec(Table):
             groups=groups,
             categorical=data.categorical,
             ignore=data.ignore,
+            mapped=data.features is not None,
         )
 
     def _beside(self, name: str) -> str:

@@ -11,6 +11,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 
 from core.datasets.scaling import Scale
+from core.trainer.order import Order
 from search.errors import LockstepError, NothingToShowError, StudyChangedError
 from search.settings import Settings
 from search.spec.study_spec import StudySpec, differences
@@ -28,6 +29,7 @@ from search.study.storage import (
 )
 from search.trials.attributes import (
     DATA_ATTRIBUTE,
+    ORDER_ATTRIBUTE,
     SCALE_ATTRIBUTE,
     SPEC_ATTRIBUTE,
     STUDY_ID_ATTRIBUTE,
@@ -37,11 +39,16 @@ from search.trials.identity import Identity, new_id
 
 @contextlib.contextmanager
 def open_study(
-    spec: StudySpec, settings: Settings, data_digest: str, scale: Scale = Scale.NONE
+    spec: StudySpec,
+    settings: Settings,
+    data_digest: str,
+    scale: Scale = Scale.NONE,
+    order: Order = Order.EXACT,
 ) -> Iterator[SearchStudy]:
     """Create or continue the study, as its only driver.
 
     data_digest, scale: of the data, and what is done to its features.
+    order: of the examples in a new study; an old one keeps its own.
 
     If the first launch of a new study fails before any trial has finished, the study is removed
     again, unless somebody else has added trials to it.
@@ -60,6 +67,8 @@ def open_study(
         spec = _as_started(study, spec)
         opened = SearchStudy(study, storage, spec, settings)
         new = is_made and not opened.finished()
+        if SPEC_ATTRIBUTE not in study.user_attrs and order is not Order.EXACT:
+            study.set_user_attr(ORDER_ATTRIBUTE, order.value)
         _check_unchanged(study, spec, data_digest, scale)
         check_is_no_copy(study, settings)
         try:

@@ -11,6 +11,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
 from core.datasets.scaling import Scale
+from core.trainer.order import Order
 from core.trainer.pruning import Schedule
 from core.trainer.result import Status
 from search.settings import Settings
@@ -21,6 +22,7 @@ from search.trials.attributes import (
     DATA_ATTRIBUTE,
     FINALISTS_ATTRIBUTE,
     MINUTES_ATTRIBUTE,
+    ORDER_ATTRIBUTE,
     RUN_ATTRIBUTE,
     SCALE_ATTRIBUTE,
     STUDY_ID_ATTRIBUTE,
@@ -81,6 +83,11 @@ class SearchStudy:
     def scale(self) -> Scale:
         """What the study does to the features."""
         return Scale(self._study.user_attrs.get(SCALE_ATTRIBUTE, Scale.NONE))
+
+    @property
+    def order(self) -> Order:
+        """In which order the study's epochs go through the examples."""
+        return Order(self._study.user_attrs.get(ORDER_ATTRIBUTE, Order.EXACT))
 
     def is_unused(self) -> bool:
         """Return whether the study can be removed without a loss.

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits
 
+from core.datasets.array_file import ArrayFile
 from core.trainer.stack import Stack
 from search.errors import LockstepError
 from search.training.executor import (
     MAX_RESTARTS,
     POLL_SECONDS,
+    Examples,
     Folds,
     Reporter,
     StackJob,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 TELL_SECONDS = 0.5  # the time between two progress messages of a task
 LOOK_SECONDS = 5.0  # the time between two checks whether there still are workers
 WORKER_SECONDS = 60.0  # how long to wait for a worker if there is none
+SENT_BYTES = 1 << 31  # the most examples that are sent to workers that do not see their files
 RESULT_SECONDS = 300.0  # how long one stack may take from its worker to the driver
 
 
@@ -56,12 +59,41 @@ class DaskExecutor:
         try:
             self._client.wait_for_workers(1, timeout=WORKER_SECONDS)
             # In a list, because the items of a list are scattered one by one.
-            (scattered,) = self._client.scatter([tuple(self._folds)], broadcast=True, hash=False)
+            folds = self._to_send()
+            (scattered,) = self._client.scatter([tuple(folds)], broadcast=True, hash=False)
             return scattered
+        except LockstepError:
+            raise
         except TimeoutError as error:
             raise self._failed(f"had no worker for {WORKER_SECONDS:.0f} s") from error
         except Exception as error:  # A lost scheduler raises errors of many types.
             raise self._failed("does not answer any more") from error
+
+    def _to_send(self) -> Folds:
+        """Return the data as the workers can use it: with files only if all workers see them.
+
+        Raises LockstepError if they do not, and there is too much to be sent.
+        """
+        files = {file.path: file for fold in self._folds for file in fold.files}
+        if not files:
+            return self._folds
+        seen: dict[str, list[bool]] = self._client.run(sees, list(files.values()))
+        blind = {
+            worker: path
+            for worker, each in seen.items()
+            for path, its in zip(files, each, strict=True)
+            if not its
+        }
+        if not blind:
+            return self._folds
+        if (size := sum(fold.nbytes for fold in self._folds)) > SENT_BYTES:
+            worker, path = next(iter(blind.items()))
+            raise LockstepError(
+                f"worker {worker} of the cluster at {self._address} does not see {path} as this "
+                f"machine does, and the examples are too many to be sent ({size / 1e9:.0f} GB): "
+                "put the files where all workers have them under the same path"
+            )
+        return [fold.in_memory() for fold in self._folds]
 
     def _failed(self, what: str) -> LockstepError:
         """Return the error that tells the user what happened to the cluster."""
@@ -166,6 +198,11 @@ class DaskExecutor:
         return result
 
 
+def sees(files: Sequence[ArrayFile]) -> list[bool]:
+    """Return whether this worker sees each of these files as the driver does."""
+    return [file.is_seen() for file in files]
+
+
 def train_on_worker(folds: Folds, job: StackJob, topic: str, index: int) -> tuple[Stack, int]:
     """Train a job, as a task on a worker; return its stack and the epochs, summed over trials.
 
@@ -194,7 +231,7 @@ def train_on_worker(folds: Folds, job: StackJob, topic: str, index: int) -> tupl
         task = worker.state.tasks.get(key)
         return task is not None and task.state != "cancelled"
 
-    stack = run_job(folds, job, on_epoch)
+    stack = run_job(Examples(folds), job, on_epoch)
     if not wanted():
         raise _GoneError
     return stack, trained

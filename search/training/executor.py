@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from core.datasets.dataset import DataError
+from core.datasets.npz import HELD_BYTES
 from core.trainer.stack import Stack
 from core.trainer.training_data import TrainingData
+from search.errors import LockstepError
 
 MAX_RESTARTS = 3  # how often a job that loses its worker is started again
 # What each fold is trained on, one if a part is held out instead. With several sets of features, an
@@ -59,15 +62,40 @@ class Executor(Protocol):
         """
 
 
+class Examples:
+    """What an executor's stacks are trained on in this process.
+
+    Examples in files are read into memory if they are few, once for all jobs in a row that are
+    trained on them. More of them stay in their files.
+    """
+
+    def __init__(self, folds: Folds) -> None:
+        self._folds = folds
+        self._read: tuple[int, TrainingData] | None = None  # a fold's index, and what was read
+
+    def of(self, fold: int) -> TrainingData:
+        """Return the examples of a fold. Raises DataError if a file of theirs has changed."""
+        data = self._folds[fold]
+        if data.nbytes > HELD_BYTES:
+            return data
+        if self._read is None or self._read[0] != fold:
+            self._read = None  # so that there is never memory for two
+            self._read = fold, data.in_memory()
+        return self._read[1]
+
+
 def run_job(
-    folds: Folds, job: StackJob, on_epoch: Callable[[int], object] = lambda trained: None
+    examples: Examples, job: StackJob, on_epoch: Callable[[int], object] = lambda trained: None
 ) -> Stack:
     """Return the trained stack of a job; the job's own stack does not change.
 
-    on_epoch: see `Stack.advance`.
+    on_epoch: see `Stack.advance`. Raises LockstepError if a file of the examples has changed.
     """
     stack = copy.deepcopy(job.stack)
-    stack.advance(folds[job.fold], job.epochs, on_epoch)
+    try:
+        stack.advance(examples.of(job.fold), job.epochs, on_epoch)
+    except DataError as error:
+        raise LockstepError(str(error)) from error
     return stack
 
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from threadpoolctl import threadpool_limits
 
 from core.trainer.stack import Stack
-from search.training.executor import Folds, StackJob, Watch, run_job
+from search.training.executor import Examples, Folds, StackJob, Watch, run_job
 
 
 class InProcess:
     """An executor that trains each stack when it is asked for, with one BLAS thread."""
 
     def __init__(self, folds: Folds) -> None:
-        self._folds = folds
+        self._examples = Examples(folds)
         self.training_seconds = 0.0
 
     def run(self, jobs: Sequence[StackJob], watch: Watch) -> Iterator[Stack]:
@@ -29,7 +29,7 @@ class InProcess:
         for job in jobs:
             started = time.perf_counter()
             with threadpool_limits(1):
-                stack = run_job(self._folds, job, on_epoch)
+                stack = run_job(self._examples, job, on_epoch)
             self.training_seconds += time.perf_counter() - started
             if watch.stopping():
                 return

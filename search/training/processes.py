@@ -19,6 +19,7 @@ from search.training.executor import (
     StackJob,
     Watch,
 )
+from search.training.shared_folds import SharedFolds
 from search.training.worker import Worker, WorkerDiedError, counters
 
 SLOTS = 4096  # the number of counters; if a run has more jobs, some of them share one
@@ -32,6 +33,7 @@ class Processes:
     def __init__(self, folds: Folds, workers: int) -> None:
         self._trained = counters(SLOTS)
         self._folds = folds
+        self._shared: SharedFolds | None = None  # made for the first worker
         self._threads = ThreadPoolExecutor(workers, "worker")
         self._of_thread = threading.local()  # Each thread has its own worker here.
         self._workers: set[Worker] = set()
@@ -108,7 +110,9 @@ class Processes:
             with self._lock:
                 if self._closed:
                     raise CancelledError
-                worker = Worker.start(self._folds, self._trained)
+                if self._shared is None:
+                    self._shared = SharedFolds.of(self._folds)
+                worker = Worker.start(self._shared, self._trained)
                 self._workers.add(worker)
             self._of_thread.worker = worker
         return worker
@@ -129,6 +133,8 @@ class Processes:
         self._threads.shutdown(wait=True, cancel_futures=True)
         for worker in self._workers:
             worker.close()
+        if self._shared is not None:
+            self._shared.close()
 
 
 @contextlib.contextmanager

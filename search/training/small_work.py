@@ -41,7 +41,7 @@ class SmallWorkFirst:
     def _estimate(self, job: StackJob) -> float:
         """Return about how many seconds a job trains."""
         data, trials = self._folds[job.fold], job.stack.trials
-        steps = data.X.shape[0] // trials[0].batch_size
-        products = 2 * data.X.size * data.n_classes * len(trials)
+        steps = len(data.y) // trials[0].batch_size
+        products = 2 * len(data.y) * data.columns * data.n_classes * len(trials)
         seconds: float = job.epochs * (steps * _STEP_SECONDS + products / _OPERATIONS)
         return seconds

@@ -26,7 +26,8 @@ from typing import Any, Self
 from threadpoolctl import threadpool_limits
 
 from core.trainer.stack import Stack
-from search.training.executor import Folds, StackJob, run_job
+from search.training.executor import Examples, StackJob, run_job
+from search.training.shared_folds import SharedFolds, received
 from search.training.shield import ignore_terminal, shielded
 
 _context = multiprocessing.get_context("spawn")
@@ -53,14 +54,14 @@ class Worker:
     rounding does not depend on the number of cores.
     """
 
-    def __init__(self, process: SpawnProcess, pipe: Connection, folds: Folds) -> None:
+    def __init__(self, process: SpawnProcess, pipe: Connection, folds: SharedFolds) -> None:
         self._process = process
         self._pipe = pipe
         self._folds = folds
         self._has_folds = False
 
     @classmethod
-    def start(cls, folds: Folds, trained: Any) -> Self:
+    def start(cls, folds: SharedFolds, trained: Any) -> Self:
         """Start a process.
 
         folds: what its stacks are trained on. trained: the counters of all jobs (see `counters`).
@@ -83,7 +84,7 @@ class Worker:
         """
         try:
             if not self._has_folds:
-                self._pipe.send(self._folds)
+                self._folds.send(self._pipe, self._process.pid or 0)
                 self._has_folds = True
             self._pipe.send((job, slot))
             outcome = self._pipe.recv()
@@ -112,16 +113,16 @@ def _serve(pipe: Connection, trained: Any) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     threadpool_limits(1)
     with contextlib.suppress(EOFError, OSError):  # raised if the driver is gone
-        folds = pipe.recv()
+        examples = Examples(received(pipe))
         while True:
             try:
                 job, slot = pipe.recv()
-                pipe.send(_outcome(folds, job, trained, slot))
+                pipe.send(_outcome(examples, job, trained, slot))
             except MemoryError:
                 pipe.send_bytes(_NO_MEMORY)
 
 
-def _outcome(folds: Folds, job: StackJob, trained: Any, slot: int) -> Stack | Exception:
+def _outcome(examples: Examples, job: StackJob, trained: Any, slot: int) -> Stack | Exception:
     """Return the stack of a job, or the error that it raised."""
     trained[slot] = 0  # A job that is run again counts anew.
 
@@ -129,7 +130,7 @@ def _outcome(folds: Folds, job: StackJob, trained: Any, slot: int) -> Stack | Ex
         trained[slot] += epochs
 
     try:
-        return run_job(folds, job, on_epoch)
+        return run_job(examples, job, on_epoch)
     except Exception as error:  # noqa: BLE001 - the driver raises it
         error.add_note(traceback.format_exc())
         return error

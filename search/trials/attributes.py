@@ -13,6 +13,7 @@ STUDY_ID_ATTRIBUTE = "lockstep.study_id"  # what the study has in MLflow has a t
 SPEC_ATTRIBUTE = "lockstep.spec"
 DATA_ATTRIBUTE = "lockstep.data_digest"  # a registered model has a tag of the same name
 SCALE_ATTRIBUTE = "lockstep.scale"  # studies that were stored without it scale nothing
+ORDER_ATTRIBUTE = "lockstep.order"  # of the examples; studies without it have the exact one
 PLACE_ATTRIBUTE = "lockstep.place"  # the home that last wrote to an MLflow server, and that server
 TEST_ATTRIBUTE = "lockstep.test_evaluations"
 FINALISTS_ATTRIBUTE = "lockstep.finalists"

@@ -1,0 +1,131 @@
+"""Rows of features that stay in their file until they are asked for.
+
+They can stand where an array of features stands: they have a shape and a length, and indexing by a
+slice or by row numbers returns an array. Nothing else is done with them as a whole.
+
+Notation: N rows, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from core.datasets.array_file import BLOCK_BYTES, ArrayFile
+from core.datasets.column_statistics import ColumnStatistics
+
+if TYPE_CHECKING:
+    from core.datasets.scaling import Scaling
+
+Matrix = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileRows:
+    """N rows of D features in files, as float32 and scaled when they are read.
+
+    files: the files, whose rows are counted one file after another.
+    rows: (N,) the numbers of the rows.
+    scaling: what is done to the rows when they are read; None for nothing.
+    statistics: those of the rows before they are scaled; None before the files were read through.
+    """
+
+    files: tuple[ArrayFile, ...]
+    rows: Indices = field(repr=False)
+    scaling: Scaling | None = None
+    statistics: ColumnStatistics | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, file: ArrayFile) -> FileRows:
+        """Return all rows of a file."""
+        return cls((file,), np.arange(len(file)))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape (N, D)."""
+        return len(self.rows), self.files[0].shape[1]
+
+    @property
+    def dtype(self) -> np.dtype[np.float32]:
+        """The type of the values when they are read."""
+        return np.dtype(np.float32)
+
+    @property
+    def nbytes(self) -> int:
+        """The size that the rows would have as an array, in bytes."""
+        return 4 * self.shape[0] * self.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, which: slice | Indices | npt.NDArray[np.bool_]) -> Matrix:
+        """Return these of the N rows, (n, D) float32, scaled."""
+        rows = self.rows[which]
+        if len(self.files) == 1:
+            with np.errstate(over="ignore"):
+                X = self.files[0].take(rows).astype(np.float32)
+        else:
+            X = np.empty((len(rows), self.shape[1]), np.float32)
+            start = 0
+            for file in self.files:
+                own = (rows >= start) & (rows < start + len(file))
+                X[own] = file.take(rows[own] - start)
+                start += len(file)
+        return X if self.scaling is None else self.scaling.rows(X)
+
+    def take(self, which: Indices | npt.NDArray[np.bool_]) -> FileRows:
+        """Return these of the N rows, still in the file. Their statistics are not known."""
+        return replace(self, rows=self.rows[which], statistics=None)
+
+    def joined(self, other: FileRows) -> FileRows:
+        """Return the rows of both, in order, unscaled."""
+        files, rows = self.files, other.rows
+        if other.files != self.files:
+            files = (*self.files, *other.files)
+            rows = rows + sum(map(len, self.files))
+        known = self.statistics and other.statistics and self.statistics.merged(other.statistics)
+        return FileRows(files, np.concatenate((self.rows, rows)), None, known or None)
+
+    def blocks(self) -> Iterator[tuple[slice, Matrix]]:
+        """Yield all rows in order, as many at a time as are worth holding in memory.
+
+        Raises DataError if a file changes meanwhile.
+        """
+        step = max(1, BLOCK_BYTES // max(1, 4 * self.shape[1]))
+        for start in range(0, len(self), step):
+            self.check()
+            which = slice(start, min(start + step, len(self)))
+            yield which, self[which]
+            self.release(which)
+
+    def check(self) -> None:
+        """Raise DataError if a file is not what it was when it was first seen."""
+        for file in self.files:
+            file.check()
+
+    def release(self, which: slice) -> None:
+        """Tell the system that these rows are not needed soon."""
+        self._advise(which, "release")
+
+    def expect(self, which: slice) -> None:
+        """Tell the system that these rows are needed next."""
+        self._advise(which, "expect")
+
+    def release_all(self) -> None:
+        """Tell the system that no row of the files is needed soon."""
+        for file in self.files:
+            file.release(0, len(file))
+
+    def _advise(self, which: slice, advice: str) -> None:
+        rows = self.rows[which]
+        start = 0
+        for file in self.files:
+            own = rows[(rows >= start) & (rows < start + len(file))] - start
+            if len(own):
+                getattr(file, advice)(int(own.min()), int(own.max()) + 1)
+            start += len(file)
