@@ -41,12 +41,13 @@ class ColumnStatistics:
         rest is added in float64.
         """
         n = len(X)
-        near = X.mean(axis=0, dtype=np.float64).astype(np.float32)
+        mean = X.mean(axis=0, dtype=np.float64)
+        near = mean.astype(np.float32)
+        rest = mean - near
         deviations = X - near
-        rest = deviations.mean(axis=0, dtype=np.float64)
         squares = np.square(deviations, out=deviations).sum(axis=0, dtype=np.float64)
         squares = np.maximum(squares - n * rest**2, 0)
-        return cls(n, near + rest, squares, X.min(axis=0), X.max(axis=0))
+        return cls(n, mean, squares, X.min(axis=0), X.max(axis=0))
 
     def merged(self, other: ColumnStatistics) -> ColumnStatistics:
         """Return the statistics of the rows of both."""

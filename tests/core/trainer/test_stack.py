@@ -257,7 +257,9 @@ def test_batches_larger_than_the_training_split_are_refused() -> None:
 )
 def test_what_trials_of_a_stack_share(other: dict[str, Any]) -> None:
     trials = stable_trials(2, 20)
-    with pytest.raises(ValueError, match="must share their features, batch size, momentum, schedule"):
+    with pytest.raises(
+        ValueError, match="must share their features, batch size, momentum, schedule"
+    ):
         Stack((trials[0], replace(trials[1], **other)), Penalty.NORM, 0)
 
 

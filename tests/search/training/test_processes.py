@@ -26,9 +26,17 @@ from core.trainer.training_data import TrainingData
 from search.errors import LockstepError
 from search.settings import Settings
 from search.training.choose import open_executor
-from search.training.executor import MAX_RESTARTS, POLL_SECONDS, Executor, StackJob, run_job
+from search.training.executor import (
+    MAX_RESTARTS,
+    POLL_SECONDS,
+    Examples,
+    Executor,
+    StackJob,
+    run_job,
+)
 from search.training.in_process import InProcess
 from search.training.processes import processes
+from search.training.shared_folds import SharedFolds
 from search.training.worker import Worker, counters
 
 REPOSITORY = Path(__file__).parents[3]
@@ -120,7 +128,7 @@ def workers() -> set[int]:
 def test_in_process_is_training(data: TrainingData) -> None:
     jobs = small_jobs()
     stacks = list(InProcess([data]).run(jobs, Watching()))
-    assert_same(stacks, [run_job([data], each) for each in jobs])
+    assert_same(stacks, [run_job(Examples([data]), each) for each in jobs])
     alone = train(data, jobs[3].stack.trials, penalty=Penalty.NORM, epochs=3, seed=2)
     trained = stacks[3].results(data)
     np.testing.assert_allclose(trained[0].weights, alone[0].weights, rtol=1e-5)
@@ -135,7 +143,7 @@ def test_a_job_leaves_its_stack_as_it_is_and_goes_on_from_there(
         (half,) = executor.run([StackJob(whole.stack, 3)], Watching())
         again = [StackJob(half, 4)] * 2
         for rest in executor.run(again, Watching()):
-            assert_same([rest], [run_job([data], whole)])
+            assert_same([rest], [run_job(Examples([data]), whole)])
         assert (half.epoch, whole.stack.epoch) == (3, 0)
 
 
@@ -264,7 +272,8 @@ def test_a_terminals_signals_do_not_reach_workers(
     data: TrainingData, number: signal.Signals, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """From the moment on that they are started: the driver alone decides when they end."""
-    worker = Worker.start([data], counters(1))
+    shared = SharedFolds.of([data])
+    worker = Worker.start(shared, counters(1))
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & {signal.SIGINT, signal.SIGHUP}
     try:
         pid = worker._process.pid
@@ -277,6 +286,7 @@ def test_a_terminals_signals_do_not_reach_workers(
         assert_same([stack], [worker.run(job(2, 3), 0)])
     finally:
         worker.close()
+        shared.close()
     assert capfd.readouterr().err == ""
 
 
