@@ -18,7 +18,13 @@ from core.trainer.softmax import Penalty
 from core.trainer.stack import Stack
 from search.spec.objective import Objective
 from search.training.executor import Executor, Folds, StackJob, Watch
-from search.training.stacks import MIN_STACK_TRIALS, MIN_SURVIVORS, stacks
+from search.training.stacks import (
+    MIN_STACK_TRIALS,
+    MIN_SURVIVORS,
+    least_trials,
+    most_trials,
+    stacks,
+)
 from search.trials.finished_trial import FinishedTrial, RungScores
 from search.trials.outcome import (
     FoldResults,
@@ -95,6 +101,7 @@ class CohortRun:
         folds = training.folds
         first = next(iter(folds.values()))  # All sets of features have the same folds.
         self._runs = [Run(seed, fold) for seed in cohort.seeds for fold in range(len(first))]
+        self._n_classes = first[0].n_classes
         self._held_out = [len(fold.y_val) for fold in first]
         self._place = {name: index * len(first) for index, name in enumerate(folds)}
         self._recorded = cohort.recorded
@@ -153,7 +160,8 @@ class CohortRun:
         """Start to train the trials that have not stopped, up to this rung."""
         start = self._schedule.rung_epochs[rung - 1] if rung else 0
         epochs = self._schedule.rung_epochs[rung] - start
-        cut = stacks(self._alive, MIN_SURVIVORS if rung else MIN_STACK_TRIALS)
+        least = least_trials(MIN_SURVIVORS if rung else MIN_STACK_TRIALS, self._n_classes)
+        cut = stacks(self._alive, least, self._most_trials)
         needed = [trials for trials in cut if any(self._is_needed(each, rung) for each in trials)]
         self._cut = [(trials, run) for trials in needed for run in range(len(self._runs))]
         jobs = [
@@ -169,6 +177,10 @@ class CohortRun:
     def _index(self, trial: PlannedTrial, run: int) -> int:
         """Return the index of the executor's data on which a trial is trained in this run."""
         return self._place[trial.hyperparameters.features] + self._runs[run].fold
+
+    def _most_trials(self, features: str) -> int:
+        """Return the most trials of a stack that is trained on these features."""
+        return most_trials(self._training.folds[features][0].n_features, self._n_classes)
 
     def _is_needed(self, trial: PlannedTrial, rung: int) -> bool:
         """Return whether a trial needs its stack to be trained to this rung.

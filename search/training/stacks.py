@@ -11,7 +11,7 @@ numbers.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from search.trials.trial import PlannedTrial
@@ -20,14 +20,29 @@ MIN_STACKS = 4  # With so many stacks, a few workers all have something to do.
 MIN_STACK_TRIALS = 32  # With fewer trials, a stack is hardly faster than separate trials.
 MIN_SURVIVORS = 8  # the same at later rungs, which have so few trials that workers would be idle
 MAX_STACK_TRIALS = 256  # More trials would not be faster, and progress would be reported rarely.
+MAX_STACK_BYTES = 1 << 28  # of a stack's weights; several stacks are in memory at the same time
+MANY_CLASSES = 64  # With so many, a few trials make products that are large enough.
+
+
+def least_trials(least: int, n_classes: int) -> int:
+    """Return how many trials make a stack worth its while. least: if there are few classes."""
+    return least if n_classes < MANY_CLASSES else max(1, least * MANY_CLASSES // n_classes)
+
+
+def most_trials(n_features: int, n_classes: int) -> int:
+    """Return the most trials of a stack, so that its weights fit into memory."""
+    return max(1, min(MAX_STACK_TRIALS, MAX_STACK_BYTES // (4 * n_features * n_classes)))
 
 
 def stacks(
-    cohort: Iterable[PlannedTrial], least: int = MIN_STACK_TRIALS
+    cohort: Iterable[PlannedTrial],
+    least: int = MIN_STACK_TRIALS,
+    most: Callable[[str], int] = lambda features: MAX_STACK_TRIALS,
 ) -> list[tuple[PlannedTrial, ...]]:
     """Cut a cohort into stacks, the slowest first: small batches need more steps per epoch.
 
     least: a stack of fewer than twice as many trials is not divided to keep more workers busy.
+    most: returns the most trials of a stack that is trained on these features.
     """
     alike: dict[Any, list[PlannedTrial]] = defaultdict(list)
     for trial in cohort:
@@ -35,7 +50,7 @@ def stacks(
     cut = []
     for _, trials in sorted(alike.items()):
         for_balance = min(-(-MIN_STACKS // len(alike)), len(trials) // least)
-        n_stacks = max(for_balance, -(-len(trials) // MAX_STACK_TRIALS))
+        n_stacks = max(for_balance, -(-len(trials) // most(trials[0].hyperparameters.features)))
         size = -(-len(trials) // n_stacks)
         cut += [tuple(trials[start : start + size]) for start in range(0, len(trials), size)]
     return cut

@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 
 from core.trainer.result import Hyperparameters
 from search.training.stacks import (
+    MAX_STACK_BYTES,
     MAX_STACK_TRIALS,
     MIN_STACK_TRIALS,
     MIN_STACKS,
+    least_trials,
+    most_trials,
     stacks,
 )
 from search.trials.trial import PlannedTrial
@@ -76,3 +79,16 @@ def test_sizes_of_stacks(counts: list[int], expected: list[int]) -> None:
 
 def test_nothing_to_plan() -> None:
     assert stacks([]) == []
+
+
+def test_stacks_of_many_classes_are_smaller() -> None:
+    """A few trials of a thousand classes fill the products, and their weights fill the memory."""
+    cohort = cohort_of([1024] * 8)
+    assert [len(stack) for stack in stacks(cohort)] == [8]
+    least = least_trials(MIN_STACK_TRIALS, 1000)
+    assert [len(stack) for stack in stacks(cohort, least)] == [2] * MIN_STACKS
+    assert least_trials(MIN_STACK_TRIALS, 10) == MIN_STACK_TRIALS
+    most = most_trials(4096, 21_000)
+    assert 1 <= most * 4096 * 21_000 * 4 <= MAX_STACK_BYTES * 2
+    assert most_trials(784, 10) == MAX_STACK_TRIALS
+    assert [len(stack) for stack in stacks(cohort, 1, lambda features: 1)] == [1] * 8
