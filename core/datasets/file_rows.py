@@ -8,9 +8,9 @@ Notation: N rows, D features.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -65,17 +65,28 @@ class FileRows:
 
     def __getitem__(self, which: slice | Indices | npt.NDArray[np.bool_]) -> Matrix:
         """Return these of the N rows, (n, D) float32, scaled."""
-        rows = self.rows[which]
+        return self._scaled(self._raw(self.rows[which]))
+
+    def held(self, which: Indices) -> HeldRows:
+        """Return these of the N rows as they are in the file, in memory."""
+        return HeldRows(np.array(self._raw(self.rows[which])), self)
+
+    def _raw(self, rows: Indices) -> npt.NDArray[Any]:
+        """Return rows of the files, as they are there; those of several files as float32."""
         if len(self.files) == 1:
-            with np.errstate(over="ignore"):
-                X = self.files[0].take(rows).astype(np.float32)
-        else:
-            X = np.empty((len(rows), self.shape[1]), np.float32)
-            start = 0
-            for file in self.files:
-                own = (rows >= start) & (rows < start + len(file))
-                X[own] = file.take(rows[own] - start)
-                start += len(file)
+            return self.files[0].take(rows)
+        X = np.empty((len(rows), self.shape[1]), np.float32)
+        start = 0
+        for file in self.files:
+            own = (rows >= start) & (rows < start + len(file))
+            X[own] = file.take(rows[own] - start)
+            start += len(file)
+        return X
+
+    def _scaled(self, values: npt.NDArray[Any]) -> Matrix:
+        """Return rows as they are in a file as float32, scaled."""
+        with np.errstate(over="ignore"):
+            X = values.astype(np.float32)
         return X if self.scaling is None else self.scaling.rows(X)
 
     def take(self, which: Indices | npt.NDArray[np.bool_]) -> FileRows:
@@ -101,31 +112,42 @@ class FileRows:
             self.check()
             which = slice(start, min(start + step, len(self)))
             yield which, self[which]
-            self.release(which)
+            self.release()
 
     def check(self) -> None:
         """Raise DataError if a file is not what it was when it was first seen."""
         for file in self.files:
             file.check()
 
-    def release(self, which: slice) -> None:
-        """Tell the system that these rows are not needed soon."""
-        self._advise(which, "release")
-
-    def expect(self, which: slice) -> None:
-        """Tell the system that these rows are needed next."""
-        self._advise(which, "expect")
-
-    def release_all(self) -> None:
+    def release(self) -> None:
         """Tell the system that no row of the files is needed soon."""
         for file in self.files:
             file.release(0, len(file))
 
-    def _advise(self, which: slice, advice: str) -> None:
-        rows = self.rows[which]
-        start = 0
-        for file in self.files:
-            own = rows[(rows >= start) & (rows < start + len(file))] - start
-            if len(own):
-                getattr(file, advice)(int(own.min()), int(own.max()) + 1)
-            start += len(file)
+    def expect(self, runs: Sequence[tuple[int, int]]) -> None:
+        """Tell the system that these of the N rows are needed next, so that it reads them ahead.
+
+        runs: the first of some neighbours, and the one after the last.
+        """
+        for first, end in runs:
+            low, high = int(self.rows[first]), int(self.rows[end - 1]) + 1
+            start = 0
+            for file in self.files:
+                if start <= low < start + len(file):
+                    file.expect(low - start, min(high - start, len(file)))
+                start += len(file)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldRows:
+    """Rows that were read, as they are in the file, which need less memory than float32.
+
+    values: (n, D). of: the rows that they are some of.
+    """
+
+    values: npt.NDArray[Any]
+    of: FileRows
+
+    def __getitem__(self, which: Indices) -> Matrix:
+        """Return these of the n rows, float32 and scaled."""
+        return self.of._scaled(self.values[which])

@@ -16,7 +16,6 @@ Notation: N rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -26,7 +25,7 @@ import numpy.typing as npt
 Indices = npt.NDArray[np.intp]
 
 BLOCK_BYTES = 1 << 18  # of a block: long enough for a disk, short enough for many in a window
-WINDOW_BYTES = 1 << 28  # of a window: 1024 blocks
+WINDOW_BYTES = 1 << 27  # of a window, which is held in memory: 512 blocks
 
 
 class Order(StrEnum):
@@ -67,12 +66,6 @@ class Shuffle:
         for start in range(0, n, self.window):
             rng.shuffle(order[start : start + self.window])
         return order
-
-    def windows(self, order: Indices) -> Iterator[Indices]:
-        """Yield the rows of each window of an order; nothing for the exact order."""
-        if self.window is not None:
-            for start in range(0, len(order), self.window):
-                yield order[start : start + self.window]
 
 
 EXACT = Shuffle()

@@ -32,6 +32,7 @@ import numpy.typing as npt
 
 from core.datasets.dataset import Labels, Matrix
 from core.trainer.aligned import aligned_empty
+from core.trainer.batches import batches
 from core.trainer.learning_rate import rate_factors
 from core.trainer.residual import residual_for
 from core.trainer.result import Curves, Floats, Hyperparameters, Status, TrainingResult
@@ -250,17 +251,9 @@ class _Workspace:
         steps: if given, the loss and accuracy of each batch are appended to it.
         """
         data, B = self.data, self.stack.batch_size
-        data.check()
-        order = data.shuffle.rows(len(data.y), self.stack.seed, epoch)
-        windows, begun = data.shuffle.windows(order), 0
         factors = self._rate_factors(epoch)
         sums = [np.zeros((2, len(tile.members))) for tile in self.tiles]
-        for step in range(self.n_steps):
-            rows = order[step * B : (step + 1) * B]
-            while (step + 1) * B > begun and (window := next(windows, None)) is not None:
-                data.expect(window)
-                begun += len(window)
-            data.gather(rows, self.X_batch)
+        for step, rows in enumerate(batches(data, B, self.stack.seed, epoch, self.X_batch)):
             if data.bias and not self.stack.trials[0].bias:
                 self.X_batch[:, -1] = 0  # Other stacks have biases; here they stay zero.
             residual = residual_for(

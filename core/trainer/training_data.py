@@ -124,7 +124,7 @@ class TrainingData:
     def gather(self, rows: npt.NDArray[np.intp], out: Matrix) -> None:
         """Write these training examples, (B, F), into ``out``."""
         if isinstance(self.X, FileRows):
-            self._arrange(self.X[rows], self.y[rows], out)
+            self.arrange(self.X[rows], self.y[rows], out)
         else:
             # The indices are in range. "clip" only avoids NumPy's buffered, bounds-checked copy.
             np.take(self.X, rows, axis=0, out=out, mode="clip")
@@ -135,7 +135,7 @@ class TrainingData:
             return self.X_val[which]
         y = self.y_val[which]
         out: Matrix = aligned_empty((len(y), self.columns))
-        self._arrange(self.X_val[which], y, out)
+        self.arrange(self.X_val[which], y, out)
         return out
 
     def in_memory(self) -> TrainingData:
@@ -144,7 +144,7 @@ class TrainingData:
             return self
         X: Matrix = aligned_empty((len(self.y), self.columns))
         for rows, values in self.X.blocks():
-            self._arrange(values, self.y[rows], X[rows])
+            self.arrange(values, self.y[rows], X[rows])
         return replace(self, X=X, X_val=self.held_out(slice(None)))
 
     def check(self) -> None:
@@ -153,16 +153,8 @@ class TrainingData:
             if isinstance(X, FileRows):
                 X.check()
 
-    def expect(self, rows: npt.NDArray[np.intp]) -> None:
-        """Tell the system that these training examples, and no others, are needed next."""
-        if isinstance(self.X, FileRows):
-            self.X.release_all()
-            ordered = np.sort(rows)
-            for run in np.split(ordered, np.flatnonzero(np.diff(ordered) != 1) + 1):
-                self.X.expect(slice(int(run[0]), int(run[-1]) + 1))
-
-    def _arrange(self, values: Matrix, y: Labels, out: Matrix) -> None:
-        """Write rows of all features, (n, D), into ``out`` (n, F)."""
+    def arrange(self, values: Matrix, y: Labels, out: Matrix) -> None:
+        """Write rows of all features, (n, D) with the labels y (n,), into ``out`` (n, F)."""
         if len(self.active) == values.shape[1]:
             out[:, : len(self.active)] = values
         else:

@@ -1,10 +1,10 @@
 """Linear heads in PyTorch on features in a file: what the table of feature files compares with.
 
-    TORCH_PYTHON torch_heads.py FEATURES.npy LABELS.npy ROWS BATCH CLASSES THREADS together|apart RATE…
+    torch_heads.py FEATURES.npy LABELS.npy ROWS BATCH CLASSES THREADS together|apart RATE…
 
 One epoch over the first ROWS rows. `together` is how DINOv2's linear evaluation trains: one list of
 heads, one loss that sums theirs, one optimiser, the same batches. `apart` trains one head after the
-other, each of which reads the file. Prints the seconds of training as JSON; imports are not counted.
+other, each of which reads the file. Prints the seconds of training as JSON, without imports.
 """
 
 from __future__ import annotations
