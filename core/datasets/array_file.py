@@ -18,7 +18,7 @@ from core.datasets.errors import DataError
 
 Array = npt.NDArray[Any]
 
-BLOCK_BYTES = 1 << 25  # of float32 that are converted at a time when a file is read through
+BLOCK_BYTES = 1 << 24  # of float32 that are converted at a time when a file is read through
 KINDS = ("<f2", "<f4", "<f8", ">f2", ">f4", ">f8")  # what is mapped; other types are read
 
 

@@ -69,7 +69,8 @@ class FileRows:
 
     def held(self, which: Indices) -> HeldRows:
         """Return these of the N rows as they are in the file, in memory."""
-        return HeldRows(np.array(self._raw(self.rows[which])), self)
+        values = self._raw(self.rows[which])
+        return HeldRows(values if values.flags.owndata else values.copy(), self)
 
     def _raw(self, rows: Indices) -> npt.NDArray[Any]:
         """Return rows of the files, as they are there; those of several files as float32."""

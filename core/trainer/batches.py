@@ -76,6 +76,7 @@ def _pieces(data: TrainingData, X: FileRows, order: Indices, B: int) -> Iterator
             if len(rows):
                 yield _Piece(rows, held[np.searchsorted(ordered, rows)], cut)
             before = cut
+        del held  # before the next window is read
 
 
 def _runs(rows: Indices) -> list[tuple[int, int]]:
