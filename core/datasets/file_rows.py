@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from core.datasets.array_file import BLOCK_BYTES, ArrayFile
 from core.datasets.column_statistics import ColumnStatistics
+from core.datasets.halves import as_float32
 
 if TYPE_CHECKING:
     from core.datasets.scaling import Scaling
@@ -86,9 +87,8 @@ class FileRows:
 
     def _scaled(self, values: npt.NDArray[Any]) -> Matrix:
         """Return rows as they are in a file as float32, scaled."""
-        with np.errstate(over="ignore"):
-            X = values.astype(np.float32)
-        return X if self.scaling is None else self.scaling.rows(X)
+        X = as_float32(values)
+        return X if self.scaling is None else self.scaling.in_place(X)
 
     def take(self, which: Indices | npt.NDArray[np.bool_]) -> FileRows:
         """Return these of the N rows, still in the file. Their statistics are not known."""

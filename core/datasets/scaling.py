@@ -103,6 +103,21 @@ class Scaling:
             start += len(rows)
         return scaled
 
+    def in_place(self, X: Matrix) -> Matrix:
+        """Scale rows of raw features, (n, D), and return them.
+
+        This is faster than `rows`, and agrees with it up to the rounding of float32: the mean is
+        subtracted in two parts, since its rounding could be as large as a small deviation.
+        """
+        if self.scale is not Scale.STANDARD:
+            return self.rows(X)
+        near = self.mean.astype(np.float32)
+        with np.errstate(over="ignore"):
+            X -= near
+            X -= (self.mean - near).astype(np.float32)
+            X *= (1 / self.deviation).astype(np.float32)
+        return X
+
     def apply(self, dataset: Dataset) -> Dataset:
         """Return a scaled copy of a dataset with the same digest, or itself if unscaled.
 

@@ -20,6 +20,7 @@ from core.datasets.array_file import ArrayFile
 from core.datasets.column_statistics import ColumnStatistics, merged
 from core.datasets.dataset import DataError, Dataset
 from core.datasets.file_rows import FileRows
+from core.datasets.halves import as_float32
 from core.datasets.npz import map_npy, map_npz
 from core.datasets.scaling import Scale, Scaling
 from core.datasets.splits import Splits, prepare
@@ -259,3 +260,21 @@ def test_a_file_keeps_its_place_when_it_is_sent(tmp_path: Path) -> None:
     sent: ArrayFile = pickle.loads(pickle.dumps(file))
     assert (sent.path, sent.shape, sent.stamp) == (file.path, file.shape, file.stamp)
     assert len(pickle.dumps(file)) < 1000, "no values are sent"
+
+
+def test_every_finite_float16_is_converted() -> None:
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = halves[np.isfinite(halves)]
+    found = as_float32(finite)
+    np.testing.assert_array_equal(found.view(np.uint32), finite.astype(np.float32).view(np.uint32))
+    np.testing.assert_array_equal(as_float32(finite.astype(">f2")), finite.astype(np.float32))
+
+
+@given(st.integers(0, 1000))
+def test_scaling_in_place_agrees_with_scaling_in_float64(seed: int) -> None:
+    """Also where the mean is much larger than the deviation."""
+    rng = np.random.default_rng(seed)
+    mean, deviation = rng.normal(0, 1000, 5), 10 ** rng.uniform(-2, 2, 5)
+    X = (mean + deviation * rng.normal(size=(20, 5))).astype(np.float32)
+    scaling = Scaling(Scale.STANDARD, mean, deviation)
+    np.testing.assert_allclose(scaling.in_place(X.copy()), scaling.rows(X), rtol=1e-6, atol=1e-6)
