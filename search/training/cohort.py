@@ -6,7 +6,6 @@ trial is returned as soon as it is known.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
@@ -129,9 +128,11 @@ class CohortRun:
             }
             for trial in self._arrivals():
                 if trial.number in self._recorded:
-                    continue
-                if self._diverged(trial) or last:
-                    yield trial, self._outcome(self._seats[trial.number])
+                    if last:
+                        del self._seats[trial.number]
+                elif self._diverged(trial) or last:
+                    # A stack is not kept longer than its trials are recorded.
+                    yield trial, self._outcome(self._seats.pop(trial.number))
                 else:
                     scores[trial.number] = self._objective.rank_key(self._scores(trial, rung))
             self.seconds += self._training.executor.training_seconds
@@ -213,12 +214,15 @@ class CohortRun:
 
     def _arrivals(self) -> Iterator[PlannedTrial]:
         """Yield each trial once its stacks of all seeds and folds are trained."""
-        seats: dict[int, list[Seat]] = defaultdict(list)
-        for (trials, _), stack in zip(self._cut, self._stacks, strict=False):
+        for trials, _ in self._cut:
+            stack = next(self._stacks, None)
+            if stack is None:
+                return
             for k, trial in enumerate(trials):
-                seats[trial.number].append((stack, k))
-                if len(seats[trial.number]) == len(self._runs):
-                    self._seats[trial.number] = seats[trial.number]
+                self._seats.setdefault(trial.number, []).append((stack, k))
+            del stack  # Only its trials' seats keep it.
+            for trial in trials:
+                if len(self._seats[trial.number]) == len(self._runs):
                     yield trial
 
     def _diverged(self, trial: PlannedTrial) -> bool:

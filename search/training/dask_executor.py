@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,9 @@ from search.training.executor import (
     Reporter,
     StackJob,
     Watch,
+    may_start,
     run_job,
+    weight_bytes,
 )
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ class DaskExecutor:
         self._client = client
         self._address = address
         self._scattered: Future | None = None  # the data, once it is on the cluster
+        self._n_threads = 1  # how many tasks the cluster runs at a time, as far as is known
         self.training_seconds = 0.0
 
     def _scatter(self) -> Future:
@@ -61,6 +65,7 @@ class DaskExecutor:
             # In a list, because the items of a list are scattered one by one.
             folds = self._to_send()
             (scattered,) = self._client.scatter([tuple(folds)], broadcast=True, hash=False)
+            self._n_threads = max(1, sum(self._client.nthreads().values()))
             return scattered
         except LockstepError:
             raise
@@ -113,28 +118,33 @@ class DaskExecutor:
             index, epochs = event[1]
             trained[index] = epochs
 
-        def submit(first: int) -> list[Future]:
+        sizes = [weight_bytes(self._folds, job) for job in jobs]
+
+        def submit(futures: deque[Future], released: int) -> None:
             if self._scattered is None:
                 self._scattered = self._scatter()
             data = self._scattered
-            futures = [
-                self._client.submit(train_on_worker, data, jobs[index], topic, index, pure=False)
-                for index in range(first, len(jobs))
-            ]
-            for future in futures:
-                future.add_done_callback(note_time)
-            return futures
+            first = released + len(futures)
+            for index in range(first, may_start(sizes, released, self._n_threads)):
+                futures.append(
+                    self._client.submit(
+                        train_on_worker, data, jobs[index], topic, index, pure=False
+                    )
+                )
+                futures[-1].add_done_callback(note_time)
 
         def note_time(_: object) -> None:
             self.training_seconds = time.perf_counter() - started
 
         self._client.subscribe_topic(topic, hear)
-        return self._results(submit, submit(0), trained, Reporter(trained, watch))
+        futures: deque[Future] = deque()  # those that are submitted and not yet used
+        submit(futures, 0)
+        return self._results(submit, futures, trained, Reporter(trained, watch))
 
     def _results(
         self,
-        submit: Callable[[int], list[Future]],
-        futures: list[Future],
+        submit: Callable[[deque[Future], int], None],
+        futures: deque[Future],
         trained: list[int],
         reporter: Reporter,
     ) -> Iterator[Stack]:
@@ -148,15 +158,18 @@ class DaskExecutor:
                 if restarts > MAX_RESTARTS:
                     raise self._failed(f"lost the same work {restarts} times") from error
                 self._scattered = None
-                futures = submit(done)
+                futures.clear()
+                submit(futures, done)
                 continue
             if result is None or reporter.stopping:
                 return
             stack, trained[done] = result
-            del futures[0]  # The worker need not keep it.
-            done, restarts = done + 1, 0
+            del result, futures[0]  # The worker need not keep it.
             reporter.tell()
             yield stack
+            del stack
+            done, restarts = done + 1, 0
+            submit(futures, done)
 
     def _result(self, future: Future, reporter: Reporter) -> tuple[Stack, int] | None:
         """Return the stack and its epochs, or None if the training should stop.
@@ -187,8 +200,8 @@ class DaskExecutor:
                 raise _GoneError
             if now - looked > LOOK_SECONDS:
                 looked = now
-                if self._client.nthreads():
-                    manned = now
+                if threads := sum(self._client.nthreads().values()):
+                    manned, self._n_threads = now, threads
                 elif now - manned > WORKER_SECONDS:
                     raise self._failed(f"had no worker for {WORKER_SECONDS:.0f} s")
         try:

@@ -22,6 +22,9 @@ MAX_RESTARTS = 3  # how often a job that loses its worker is started again
 # executor has those of all sets, one after another.
 Folds = Sequence[TrainingData]
 POLL_SECONDS = 0.2  # the time between two checks whether a job is done
+# The bytes of weights in stacks that are trained ahead of those that are recorded. Beyond it, only
+# as many stacks are trained ahead as there are workers, whatever their size.
+ROOM = 512 << 20
 
 
 class Watch(Protocol):
@@ -52,13 +55,18 @@ class Executor(Protocol):
     training_seconds: the time from the start of the last run to its last finished job.
     """
 
-    training_seconds: float
+    @property
+    def training_seconds(self) -> float:
+        """See above."""
 
     def run(self, jobs: Sequence[StackJob], watch: Watch) -> Iterator[Stack]:
         """Train the jobs, and yield their stacks in the order of ``jobs``.
 
         Progress is reported to the watch a few times per second. Once the watch asks to stop, no
         further stack is yielded.
+
+        A stack is released when the next one is asked for. If its user is slower than the training,
+        the training waits, so that stacks do not fill the memory: see `may_start`.
         """
 
 
@@ -82,6 +90,29 @@ class Examples:
             self._read = None  # so that there is never memory for two
             self._read = fold, data.in_memory()
         return self._read[1]
+
+
+def weight_bytes(folds: Folds, job: StackJob) -> int:
+    """Return the size of the weights of a job's stack, in bytes, with their velocity."""
+    data, trials = folds[job.fold], job.stack.trials
+    with_velocity = 2 if trials[0].momentum else 1
+    return 4 * with_velocity * len(trials) * data.n_features * (data.n_classes - 1)
+
+
+def may_start(sizes: Sequence[int], released: int, workers: int) -> int:
+    """Return how many jobs, the first ones, may have been started by now.
+
+    sizes: those of the weights of the jobs' stacks, in bytes. released: how many stacks were
+    trained, and are no longer needed. The others that are started, which wait for a worker, train,
+    wait for their turn, or are being recorded, have `ROOM`, or are one more than the workers.
+    """
+    started, held = released, 0
+    for size in sizes[released:]:
+        held += size
+        if started - released > workers and held > ROOM:
+            break
+        started += 1
+    return started
 
 
 def run_job(

@@ -34,3 +34,4 @@ class InProcess:
             if watch.stopping():
                 return
             yield stack
+            del stack  # The next one needs the memory.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, TimeoutError
 
 from core.trainer.stack import Stack
@@ -18,13 +19,15 @@ from search.training.executor import (
     Reporter,
     StackJob,
     Watch,
+    may_start,
+    weight_bytes,
 )
 from search.training.shared_folds import SharedFolds
 from search.training.worker import Worker, WorkerDiedError, counters
 
 SLOTS = 4096  # the number of counters; if a run has more jobs, some of them share one
 
-Futures = list[Future[Stack]]
+Futures = deque[Future[Stack]]
 
 
 class Processes:
@@ -34,6 +37,7 @@ class Processes:
         self._trained = counters(SLOTS)
         self._folds = folds
         self._shared: SharedFolds | None = None  # made for the first worker
+        self._n_workers = workers
         self._threads = ThreadPoolExecutor(workers, "worker")
         self._of_thread = threading.local()  # Each thread has its own worker here.
         self._workers: set[Worker] = set()
@@ -50,22 +54,35 @@ class Processes:
         def note_time(_: object) -> None:
             self.training_seconds = time.perf_counter() - started
 
-        futures = [
-            self._threads.submit(self._survive, job, index % SLOTS)
-            for index, job in enumerate(jobs)
-        ]
-        for future in futures:
-            future.add_done_callback(note_time)
-        return self._results(futures, Reporter(self._trained, watch))
+        sizes = [weight_bytes(self._folds, job) for job in jobs]
+        futures: Futures = deque()  # those that are started and not yet used
 
-    def _results(self, futures: Futures, reporter: Reporter) -> Iterator[Stack]:
-        """Yield the stacks in order, until the training should stop."""
+        def start(released: int) -> None:
+            first = released + len(futures)
+            for index in range(first, may_start(sizes, released, self._n_workers)):
+                futures.append(self._threads.submit(self._survive, jobs[index], index % SLOTS))
+                futures[-1].add_done_callback(note_time)
+
+        start(0)
+        return self._results(futures, start, Reporter(self._trained, watch))
+
+    def _results(
+        self, futures: Futures, start: Callable[[int], None], reporter: Reporter
+    ) -> Iterator[Stack]:
+        """Yield the stacks in order, until the training should stop.
+
+        start: starts further jobs, given how many stacks are no longer needed.
+        """
+        released = 0
         try:
-            for future in futures:
-                stack = self._wait(future, reporter)
+            while futures:
+                stack = self._wait(futures.popleft(), reporter)
                 if stack is None:
                     return
                 yield stack
+                del stack
+                released += 1
+                start(released)
         finally:
             for future in futures:
                 future.cancel()  # The rest is no longer wanted.

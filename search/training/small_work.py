@@ -28,15 +28,18 @@ class SmallWorkFirst:
         self._pool = pool
         self._here = InProcess(folds)
         self._spent = 0.0  # an estimate of the seconds of training in this process
-        self.training_seconds = 0.0
+        self._last: Executor = self._here
+
+    @property
+    def training_seconds(self) -> float:
+        """The time from the start of the last run to its last finished job."""
+        return self._last.training_seconds
 
     def run(self, jobs: Sequence[StackJob], watch: Watch) -> Iterator[Stack]:
         """Train the jobs; see `Executor.run`."""
         self._spent += sum(map(self._estimate, jobs))
-        executor: Executor = self._here if self._spent < START_SECONDS else self._pool
-        for stack in executor.run(jobs, watch):
-            self.training_seconds = executor.training_seconds
-            yield stack
+        self._last = self._here if self._spent < START_SECONDS else self._pool
+        return self._last.run(jobs, watch)  # The pool starts at once, before a stack is asked for.
 
     def _estimate(self, job: StackJob) -> float:
         """Return about how many seconds a job trains."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -221,6 +222,28 @@ def test_leavers_are_handed_on_while_the_others_train() -> None:
     statuses = [outcome.result.status for _, outcome in itertools.islice(seen, 2)]
     assert statuses == [Status.DIVERGED, Status.PRUNED]
     assert len(submitted) == 2
+
+
+@pytest.mark.parametrize("seeds", [(5,), (5, 6)])
+def test_a_stack_is_kept_until_its_trials_are_recorded(seeds: tuple[int, ...]) -> None:
+    """And not until the end of the cohort, which may be a whole grid."""
+    alive: list[weakref.ref[object]] = []
+
+    class Watched(InProcess):
+        def run(self, jobs, watch):  # type: ignore[no-untyped-def]
+            for stack in super().run(jobs, watch):
+                alive.append(weakref.ref(stack.curves[0]))
+                yield stack
+                del stack
+
+    trials = [
+        PlannedTrial(n, Hyperparameters(0.01 * (1 + n), 1e-4, 2 ** (1 + n))) for n in range(6)
+    ]
+    plan = Schedule.of(range(6), (3,), 3, hyperband=False, seed=(0, 0))
+    started = training(Watched([PROBLEM.data])).start(Cohort(trials, plan, seeds))
+    for n, _ in enumerate(started.outcomes()):
+        assert sum(each() is not None for each in alive) <= len(seeds), n
+    assert len(alive) == 6 * len(seeds)
 
 
 def test_replicates_are_means_over_seeds() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +30,13 @@ from search.training.choose import open_executor
 from search.training.executor import (
     MAX_RESTARTS,
     POLL_SECONDS,
+    ROOM,
     Examples,
     Executor,
     StackJob,
+    may_start,
     run_job,
+    weight_bytes,
 )
 from search.training.in_process import InProcess
 from search.training.processes import processes
@@ -435,3 +439,34 @@ def test_training_seconds_are_those_of_the_last_run(data: TrainingData, pool: Ex
         list(executor.run([job(1, 1)], Watching()))
         assert 0 < executor.training_seconds < longer
         assert math.isfinite(longer)
+
+
+def test_training_waits_for_a_slow_recorder(
+    data: TrainingData, open_pool: OpenPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that finished stacks do not fill the memory, and in the same order."""
+    monkeypatch.setattr("search.training.executor.ROOM", 0)
+    jobs = [job(2, 3, seed=n) for n in range(12)]
+    epochs = [0]
+    watch = Watching(lambda trained: epochs.__setitem__(0, epochs[0] + trained))
+    with open_pool(data, WORKERS) as executor:
+        stacks = executor.run(jobs, watch)
+        for released, expected in enumerate(jobs):
+            stack = next(stacks)
+            assert stack.trials == expected.stack.trials
+            time.sleep(0.05)
+            assert epochs[0] <= work(jobs[: released + WORKERS + 1])
+        assert next(stacks, None) is None
+
+
+def test_stacks_are_trained_ahead_while_there_is_room() -> None:
+    room, size = ROOM, ROOM // 4
+    assert may_start([size] * 10, 0, 2) == 4
+    assert may_start([size] * 10, 3, 2) == 7
+    assert may_start([room] * 10, 0, 2) == 3, "one is recorded while every worker trains"
+    assert may_start([room] * 10, 9, 2) == 10
+    assert may_start([1] * 10, 0, 2) == 10
+    assert may_start([], 0, 2) == 0
+    large = replace(job(3, 1, 8).stack, trials=(Hyperparameters(0.1, 0, 8, momentum=0.9),) * 3)
+    problem = make_problem(3).data
+    assert weight_bytes([problem], StackJob(large, 1)) == 2 * 4 * 3 * 2 * problem.n_features
