@@ -80,9 +80,15 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
+@lru_cache(maxsize=4096)
+def _length(text: str, size: int) -> float:
+    """Return the length of a text in pixels, which takes Pillow as long as to draw it."""
+    return font(size).getlength(text)
+
+
 def text_width(text: str, size: int = 12) -> int:
     """Return the width of a line of text in pixels."""
-    return ceil(font(size).getlength(text)) + 1
+    return ceil(_length(text, size)) + 1
 
 
 def printable(text: str) -> str:
@@ -96,10 +102,10 @@ def shown_names(names: Sequence[str], what: str = "class") -> list[str]:
     return [printable(name) or f"{what} {index}" for index, name in enumerate(names)]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def fitted(text: str, width: int, size: int) -> str:
     """Return as much of the text as fits into ``width`` pixels."""
-    if font(size).getlength(text) <= width:
+    if _length(text, size) <= width:
         return text
     return max(
         (f"{text[:end].rstrip()}..." for end in range(len(text))),
@@ -112,7 +118,7 @@ def wrapped(text: str, width: int, size: int) -> list[str]:
     lines: list[str] = []
     for word in printable(text).split(" "):
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and font(size).getlength(longer) <= width:
+        if lines and _length(longer, size) <= width:
             lines[-1] = longer
         else:
             lines.append(word)
@@ -125,12 +131,12 @@ def paragraphs(sentences: Sequence[str], width: int, size: int) -> list[Pixels]:
     return [text_line(line, size, MUTED) for line in lines]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def text_line(text: str, size: int, ink: int) -> Pixels:
     """Return a line of text, dark on white; all lines of one size have the same height."""
     letters = font(size)
     baseline = ceil(0.8 * size)
-    line = Image.new("L", (ceil(letters.getlength(text)) + 1, baseline + ceil(0.3 * size)), WHITE)
+    line = Image.new("L", (text_width(text, size), baseline + ceil(0.3 * size)), WHITE)
     ImageDraw.Draw(line).text((0, baseline), text, fill=ink, font=letters, anchor="ls")
     return np.asarray(line)[:, :, None].repeat(3, axis=2)
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from search.figures.colours import Reals, largest
 from search.figures.matrix import Cells, Matrix, colour_bar, matrices
-from search.figures.page import blank, paragraphs, png, shown_names, stacked
+from search.figures.page import blank, paragraphs, png, printable, stacked
 from search.figures.sheet import matrix_sheet
 from search.figures.weight_pictures import Entry, Grid, Kind
 
@@ -23,7 +23,7 @@ SHEET_CLASSES = 12  # in the picture of many trials
 GRID_CLASSES = 16  # in MLflow's image grid
 NUMBERED_CLASSES = 12  # the most whose cosines are also written as numbers
 GRID_NAME = "similarity"  # the only image in it
-COMPARED = 1000  # the most classes that are compared to find those that are most alike
+COMPARED = 400  # the most classes that are compared to find those that are most alike
 SAMPLED = 512  # the most features that are used for it
 _MEANING = "cosine between two classes' weights"
 _ORDER = "Classes whose weights are alike stand together."
@@ -179,8 +179,8 @@ class SimilarityWeights:
         C = len(self.class_names)
         among = f" of the {COMPARED:,} with the largest weights" if C > COMPARED else ""
         note = f"{most} of {C:,} classes: those that are most like another{among}."
-        names = shown_names(self.class_names)
-        return classes, [names[c] for c in classes], note if most < C else ""
+        names = [printable(self.class_names[c]) or f"class {c}" for c in classes]
+        return classes, names, note if most < C else ""
 
 
 def _scale(values: Sequence[npt.NDArray[np.float64]]) -> float:

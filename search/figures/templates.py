@@ -36,7 +36,9 @@ from search.figures.sheet import heading, listed
 ImageShape = tuple[int, int]
 
 PANEL = 112  # pixels; the longer side of an enlarged template, as near as integers allow
+PAGE = 900  # pixels; about the width of the templates of many classes
 SHEET = 1200  # pixels; the width of a contact sheet, unless one tile is wider
+ENLARGED = 10  # the most classes whose templates may be larger than PANEL, if the images are
 
 
 def template(column: Reals, image_shape: ImageShape, scale: float) -> Pixels:
@@ -66,7 +68,7 @@ def class_image(column: Reals, image_shape: ImageShape, scale: float) -> Pixels:
 
     Arguments and errors are those of `template`.
     """
-    return _resized(template(column, image_shape, scale), PANEL)
+    return _resized(template(column, image_shape, scale), PANEL, 2 * PANEL)
 
 
 def templates(
@@ -166,7 +168,10 @@ def _check(weights: Reals, class_names: Sequence[str]) -> None:
 
 def _panels(weights: Reals, image_shape: ImageShape, scale: float, target: int) -> list[Pixels]:
     """Return each class's template, enlarged and framed."""
-    return [framed(_resized(template(column, image_shape, scale), target)) for column in weights.T]
+    most = 2 * target if weights.shape[1] <= ENLARGED else target
+    return [
+        framed(_resized(template(column, image_shape, scale), target, most)) for column in weights.T
+    ]
 
 
 def _labelled(
@@ -174,8 +179,8 @@ def _labelled(
 ) -> Pixels:
     """Return the templates of all classes, each under the name of its class."""
     columns = _columns(len(class_names))
-    # With hundreds of classes, templates shrink, so that a browser can show the whole picture.
-    target = min(PANEL, max(1600 // columns, 16))
+    # With many classes, templates shrink, so that a picture is quick to draw and seen as a whole.
+    target = min(PANEL, max(PAGE // columns, 16))
     panels = _panels(weights, image_shape, scale, target)
     named = zip(panels, shown_names(class_names), strict=True)
     return tiled([captioned(panel, [name]) for panel, name in named], columns)
@@ -188,13 +193,13 @@ def _columns(count: int) -> int:
     return ceil(count / 2) if count <= 10 else isqrt(count - 1) + 1
 
 
-def _resized(image: Pixels, target: int) -> Pixels:
+def _resized(image: Pixels, target: int, most: int) -> Pixels:
     """Return an image enlarged by an integer, so that its longer side is nearest to ``target``.
 
-    An image of more than twice that size is reduced to twice that size.
+    An image that is longer than ``most`` is reduced by an integer to that or less.
     """
     longer = max(image.shape[:2])
-    if longer > 2 * target:
-        return np.asarray(Image.fromarray(image).reduce(ceil(longer / (2 * target))))
+    if longer > most:
+        return np.asarray(Image.fromarray(image).reduce(ceil(longer / most)))
     factor = max(round(target / longer), 1)
     return image.repeat(factor, axis=0).repeat(factor, axis=1)

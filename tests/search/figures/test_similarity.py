@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from drawn import decoded, holds, says
@@ -91,13 +93,26 @@ def test_all_of_few_classes_are_shown() -> None:
 
 
 def test_what_is_left_out_is_said() -> None:
-    pictures = SimilarityWeights([f"class {c}" for c in range(500)], 64)
-    weights = groups(500, 64, 5)
+    pictures = SimilarityWeights([f"class {c}" for c in range(300)], 64)
+    weights = groups(300, 64, 5)
     assert says(
-        pictures.one(weights), f"{CLASSES} of 500 classes: those that are most like another."
+        pictures.one(weights), f"{CLASSES} of 300 classes: those that are most like another."
     )
     sheet = pictures.sheet([(weights, "#1")] * 5)
-    assert says(sheet, f"{SHEET_CLASSES} of 500 classes: those that are most like another.")
+    assert says(sheet, f"{SHEET_CLASSES} of 300 classes: those that are most like another.")
+
+
+def test_a_picture_of_many_classes_takes_little_memory() -> None:
+    """Neither all cosines of C classes, nor another copy of all weights."""
+    D, C = 64, 10_000
+    weights = np.random.default_rng(0).normal(size=(D, C)).astype(np.float32)
+    pictures = SimilarityWeights([f"class {c}" for c in range(C)], D)
+    tracemalloc.start()
+    picture = pictures.one(weights)
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert taken < 2 * weights.nbytes + 8 * COMPARED**2 + (8 << 20)
+    assert len(picture) < 100_000
 
 
 @pytest.mark.parametrize(("D", "C"), [(64, 3), (1280, 10), (64, 500), (320, 26)])
