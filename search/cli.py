@@ -133,8 +133,14 @@ def _ask(what: str) -> None:
 @cli_options.study
 @cli_options.places
 @cli_options.training
+@click.option(
+    "--weights",
+    is_flag=True,
+    help="Make the weights of all trials again, where those of the best only are kept. A launch "
+    "does not remove them.",
+)
 @cli_options.as_json
-def sync(study: str, as_json: bool, **options: Any) -> None:
+def sync(study: str, as_json: bool, weights: bool, **options: Any) -> None:
     """Restore the runs of STUDY that are missing from MLflow.
 
     Their trials are still in Optuna's storage. They are trained again, which gives the same
@@ -145,7 +151,7 @@ def sync(study: str, as_json: bool, **options: Any) -> None:
 
     console, settings = Console(as_json), Settings(**options)
     spec = load(find(study))
-    report = action.sync(spec, settings, console)
+    report = action.sync(spec, settings, console, weights=weights)
     console.say(action.summary(report, spec))
     console.result(report.as_json())
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from search.commands.kept_weights import KeptWeights
 from search.commands.session import Session
 from search.console import Progress
 from search.tracking.links import run_url
+from search.tracking.names import Weights
 from search.tracking.results import present
 from search.tracking.tracker import Tracker
 from search.training.cohort import CohortRun, Training
@@ -37,14 +39,18 @@ class Driver:
     """The driver of a launch, which trains the trials that a study still lacks and records them.
 
     finished: the recorded trials, by number. seconds: the time spent. Both are kept up to date.
+    kept: whose weights are kept.
     """
 
-    def __init__(self, session: Session, training: Training, progress: Progress) -> None:
+    def __init__(
+        self, session: Session, training: Training, progress: Progress, kept: KeptWeights
+    ) -> None:
         self.finished = {trial.number: trial for trial in session.study.finished()}
         self.seconds = Seconds()
         self._session = session
         self._training = training
         self._progress = progress
+        self._kept = kept
         self._best = ranked(self.finished.values(), session.spec.search.objective)[:1]
         self._run: CohortRun | None = None
         self._started = 0.0
@@ -100,16 +106,18 @@ class Driver:
         """Write a trial to MLflow first, then to Optuna, where recording it is the commit.
 
         If the process is killed in between, the trial is trained again and its run is replaced.
+        Another trial may then lose its weights to this one.
         """
         clock = time.perf_counter()
         session, objective = self._session, self._session.spec.search.objective
-        run_id = tracker.log_trial(trial, outcome, session.data)
-        recorded = FinishedTrial.of(
-            trial.number, outcome.result, run_id, outcome.rungs, outcome.spread
-        )
+        planned = FinishedTrial.of(trial.number, outcome.result, "", outcome.rungs, outcome.spread)
+        weights = Weights.KEPT if self._kept.would_have(planned) else Weights.NOT_KEPT
+        run_id = tracker.log_trial(trial, outcome, session.data, weights=weights)
+        recorded = replace(planned, run_id=run_id)
         link = run_url(session.settings.ui_address, tracker.experiment_id, run_id)
         session.study.record(recorded, link)
         self.finished[trial.number] = recorded
+        self._kept.record(tracker, recorded)
         self.seconds.logging += time.perf_counter() - clock
         self._best = ranked([*self._best, recorded], objective)[:1]
         best = f"{objective.value} {objective.of(self._best[0]):.4g}" if self._best else ""

@@ -11,6 +11,7 @@ from typing import Any
 from core.datasets.study_data import StudyData
 from core.trainer.result import Status
 from search.commands.driver import Driver, Seconds
+from search.commands.kept_weights import KeptWeights
 from search.commands.report import write_report
 from search.commands.session import Session, open_session
 from search.commands.study_data import described, load_data, scaling_in_words
@@ -128,12 +129,15 @@ def _run(session: Session) -> LaunchReport:
         driver = None
         cohort = study.next_cohort()
         finished = {trial.number: trial for trial in study.finished()}
+        kept = KeptWeights(session.spec, session.data, finished.values())
+        if said := kept.described():
+            console.say(f"  weights {said}")
         if cohort or study.finalists_due():
             workload = Workload(study.budget, study.planned_epochs)
             bar = console.progress(workload, len(finished), study.epochs_trained)
             progress = stack.enter_context(bar)
             training = stack.enter_context(session.training(progress))
-            driver = Driver(session, training, progress)
+            driver = Driver(session, training, progress, kept)
             driver.start(cohort)  # The cohort trains while MLflow is opened, which takes seconds.
         tracker = stack.enter_context(session.tracker())
         runs = trained(finished.values())
@@ -143,6 +147,7 @@ def _run(session: Session) -> LaunchReport:
                 f"`lockstep sync {session.spec.argument}` writes them again"
             )
         share_table(tracker, session.spec.search.objective)
+        kept.tidy(tracker, finished.values(), console.say)
         seconds = Seconds()
         if driver is not None:
             driver.record_all(tracker)

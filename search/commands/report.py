@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from core.datasets.study_data import StudyData
 from core.trainer.result import Status
+from search.commands.kept_weights import KeptWeights
 from search.commands.session import results_of
 from search.commands.study_data import described, scaling_in_words
 from search.commands.study_figures import study_figures
@@ -43,15 +44,19 @@ def write_report(
     results = results_of(tracker)
     scores = validation_scores(ranking, results, data, spec.model) if ranking else None
     choice = None if scores is None else choose(scores, spec.search.objective, spec.search.seed)
-    files = list(study_figures(spec, different, scores.trials if scores else [], results, data))
+    lost = {trial.number for trial in scores.missing} if scores else set()
+    whole = [trial for trial in ranking if trial.number not in lost]
+    scored = scores.trials if scores else []
+    files = list(study_figures(spec, different, whole, scored, results, data))
     folder = settings.figures(spec.name)
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
         (folder / file.path).write_bytes(file.content)
-    best = present(tracker, scores.trials, BEST) if scores else []
+    best = present(tracker, scored, BEST)
     runs = [trial.run_id for trial in best]
     if best:
-        weights = [result.weights for result in results.of(best) if result is not None]
+        found = [result.weights for result in results.of(best) if result is not None]
+        weights = [each for each in found if each is not None]
         pictures = weight_pictures(data.train)
         log_weight_images(tracker, best, pictures, weights)
         share_views(tracker, runs, len(ranking), pictures, spec.search.objective)
@@ -59,8 +64,10 @@ def write_report(
     if ranking:
         first = ranking[0]
         metrics |= {"best_val_loss": first.val_loss, "best_val_accuracy": first.val_accuracy}
-    found = note(spec, trials, choice, study.finals())
-    text = _markdown(spec, trials, found, tracker, data)
+    told = note(spec, trials, choice, study.finals())
+    if kept := KeptWeights(spec, data).described():
+        told.append(f"weights  {kept}")
+    text = _markdown(spec, trials, told, tracker, data)
     tracker.log_study_data(data)
     tracker.finish(
         text, [Artifact(f"{FIGURES}/{file.path}", file.content) for file in files], metrics

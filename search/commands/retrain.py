@@ -18,14 +18,13 @@ from search.console import Console, Workload
 from search.errors import LockstepError, NothingToShowError
 from search.findings.choice import choose
 from search.findings.scores import validation_scores
-from search.findings.sentences import none_completed
+from search.findings.sentences import none_completed, weights_not_kept
 from search.model.fitting import Fit, Fitter, Trained, compared, epochs_by_validation
 from search.model.lbfgs import LBFGS, LbfgsFit, LbfgsModel, fit_lbfgs
 from search.model.registry import Candidate, Validated, register_model
 from search.settings import Settings
 from search.spec.solver_baseline import SolverBaseline
 from search.spec.study_spec import Baseline, StudySpec
-from search.study.search_study import SearchStudy
 from search.study.storage import check_launched
 from search.tracking.explanations import explained
 from search.tracking.links import run_url
@@ -70,7 +69,13 @@ def retrain(
         tracker = load_tracker(spec, settings, "lockstep retrain", session.study.identity())
         check_registered_model(tracker.client, spec.name, settings, tracker.identity)
         results = results_of(tracker)
-        trial = _choose(session.study, results, data, rule, number)
+        trial = _choose(session, results, rule, number)
+        known = results.get(trial)
+        if known is not None and not known.by_fold:
+            console.say(
+                f"The weights of trial #{trial.number} are not kept, so it is not known how sure "
+                "its best epoch is: it is trained for all its epochs"
+            )
         validated, epochs = _validated(spec, results, trial, data)
         merged = data.of(trial.hyperparameters.features).merged()
         how = f"--rule {rule}" if number is None else "--trial"
@@ -124,14 +129,12 @@ def _models(
     return Models(chosen, its, others)
 
 
-def _choose(
-    study: SearchStudy, results: Results, data: StudyData, rule: Rule, number: int | None
-) -> FinishedTrial:
+def _choose(session: Session, results: Results, rule: Rule, number: int | None) -> FinishedTrial:
     """Return the trial that the rule or the number chooses.
 
     Raises NothingToShowError if no trial is completed, LockstepError if none has this number.
     """
-    spec = study.spec
+    study, spec = session.study, session.spec
     finished = study.finished()
     ranking = ranked(finished, spec.search.objective)
     if not ranking:
@@ -149,8 +152,11 @@ def _choose(
         best = finals.winner.trial if finals else ranking[0].number
         return next(trial for trial in ranking if trial.number == best)
     different = ranked(distinct(ranking, spec.search.objective), spec.search.objective)
-    scores = validation_scores(different, results, data, spec.model)
-    return choose(scores, spec.search.objective, spec.search.seed).one_se.trial
+    scores = validation_scores(different, results, session.data, spec.model)
+    choice = choose(scores, spec.search.objective, spec.search.seed)
+    if choice.not_kept:
+        session.console.say(weights_not_kept(choice, spec))
+    return choice.one_se.trial
 
 
 def _validated(
@@ -160,7 +166,7 @@ def _validated(
     epochs = trial.stopped_epoch
     scored = RungScores(epochs, trial.val_loss, trial.val_accuracy, trial.val_balanced_accuracy)
     result = results.get(trial)
-    if result is not None:  # without it, the spread over examples is unknown
+    if result is not None and result.by_fold:  # else the spread over examples is unknown
         losses = validation_scores([trial], results, data, spec.model).losses[0]
         spread = float(losses.std(ddof=1, dtype=np.float64)) / len(losses) ** 0.5
         epochs = epochs_by_validation(trial, spread)

@@ -32,12 +32,14 @@ def study_figures(
     spec: StudySpec,
     trials: Sequence[FinishedTrial],
     ranking: Sequence[FinishedTrial],
+    scored: Sequence[FinishedTrial],
     results: Results,
     data: StudyData,
 ) -> Iterator[Artifact]:
     """Yield the figures of a study, as PNG files.
 
-    trials: all finished ones. ranking: the completed ones that have their weights, best first.
+    trials: all finished ones. ranking: the completed ones that have their curves, best first.
+    scored: those of them that have their weights.
     """
     objective = spec.search.objective
     yield Artifact("heat_maps.png", heat_maps(trials, objective))
@@ -52,7 +54,9 @@ def study_figures(
         yield Artifact("pruning.png", _pruning(spec, trials, ranking, results))
     if ranking:
         yield Artifact("learning_curves.png", _learning_curves(spec, trials, ranking, results))
-        yield Artifact("weights_worst_to_best.png", _contact_sheet(spec, ranking, results, data))
+    if scored:
+        sheet = _contact_sheet(spec, scored, len(ranking), results, data)
+        yield Artifact("weights_worst_to_best.png", sheet)
 
 
 def _learning_curves(
@@ -102,9 +106,16 @@ def _pruning(
 
 
 def _contact_sheet(
-    spec: StudySpec, ranking: Sequence[FinishedTrial], results: Results, data: StudyData
+    spec: StudySpec,
+    ranking: Sequence[FinishedTrial],
+    completed: int,
+    results: Results,
+    data: StudyData,
 ) -> bytes:
-    """Draw weight images from the worst completed trial to the best, evenly spaced in rank."""
+    """Draw weight images from the worst of these trials to the best, evenly spaced in rank.
+
+    completed: how many trials are ranked, with those whose weights are not kept.
+    """
     objective = spec.search.objective
     count = min(SHEET, len(ranking))
     ranks = np.unique(np.linspace(len(ranking) - 1, 0, count).round().astype(int))[::-1]
@@ -112,6 +123,8 @@ def _contact_sheet(
     sheet = [
         (result.weights, f"#{trial.number}: {objective.caption(trial.badness(objective))}")
         for trial, result in zip(shown, results.of(shown), strict=True)
-        if result is not None
+        if result is not None and result.weights is not None
     ]
-    return weight_pictures(data.train).sheet(sheet)
+    kept = f"The weights of the best {len(ranking):,} of {completed:,} trials are kept."
+    notes = [kept] if len(ranking) < completed else []
+    return weight_pictures(data.train).sheet(sheet, notes)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from core.trainer.result import TrainingResult
+from search.commands.kept_weights import KeptWeights
 from search.commands.report import write_report
 from search.commands.session import Session, open_session
 from search.commands.study_data import load_data
@@ -21,11 +22,15 @@ from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.study.search_study import SearchStudy
 from search.study.storage import check_launched
+from search.tracking.names import Weights
 from search.tracking.results import read_results
 from search.tracking.tracker import Tracker
+from search.tracking.weights import write_weights
 from search.trials.finished_trial import FinishedTrial
 from search.trials.repeats import trained
+from search.wording import counted
 
+AT_ONCE = 16  # the number of runs whose results are in memory together
 CLOSE = 1e-3  # the relative tolerance, because other machines may round differently
 
 
@@ -35,12 +40,14 @@ class SyncReport:
 
     trials: how many trained trials are finished. Those that repeat one of them share its run.
     written: how many runs were written again.
+    weights: to how many other runs their weights were given back.
     unlike: the numbers of the trials whose new scores differ from those in Optuna.
     """
 
     study: str
     trials: int
     written: int
+    weights: int
     unlike: list[int]
 
     def as_json(self) -> dict[str, Any]:
@@ -48,8 +55,12 @@ class SyncReport:
         return asdict(self)
 
 
-def sync(spec: StudySpec, settings: Settings, console: Console) -> SyncReport:
-    """Write again the runs that are missing from MLflow.
+def sync(
+    spec: StudySpec, settings: Settings, console: Console, *, weights: bool = False
+) -> SyncReport:
+    """Write again the runs that are missing from MLflow, and weights that should be there.
+
+    weights: whether the weights of all trials are made again, also of those that are not kept.
 
     Raises NothingToShowError if no trial has finished, LockstepError and OSError.
     """
@@ -63,57 +74,90 @@ def sync(spec: StudySpec, settings: Settings, console: Console) -> SyncReport:
                 f"`lockstep launch {spec.argument}`"
             )
         with session.tracker() as tracker:
-            lost = _lost(tracker, finished)
+            kept = KeptWeights(session.spec, data, finished.values())
+            missing = _missing(tracker, finished, kept, every=weights)
+            lost, bare = missing.lost, missing.bare
+            also = f", and {len(bare):,} lack their weights" if bare else ""
             console.say(
                 f"Study {spec.name}: {len(lost):,} of {len(finished):,} runs are missing from "
-                "MLflow or incomplete"
+                f"MLflow or incomplete{also}"
             )
-            unlike = _write(session, tracker, finished, lost) if lost else []
+            unlike = _write(session, tracker, finished, missing) if lost or bare else []
             _log_finals(session.study, tracker, lost)
             write_report(session.study, tracker, data, settings)
-    return SyncReport(spec.name, len(finished), len(lost), sorted(unlike))
+    return SyncReport(spec.name, len(finished), len(lost), len(bare), sorted(unlike))
 
 
-def _lost(tracker: Tracker, finished: Mapping[int, FinishedTrial]) -> set[int]:
-    """Return the numbers of the trials whose runs are not in MLflow or have no weights."""
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """What a study lacks in MLflow, by the numbers of its trials.
+
+    lost: those whose runs are not there or have no result.
+    bare: other ones, whose runs should have weights and do not.
+    weights: whether the weights of each trial that is written are kept.
+    """
+
+    lost: set[int]
+    bare: set[int]
+    weights: Mapping[int, Weights]
+
+
+def _missing(
+    tracker: Tracker, finished: Mapping[int, FinishedTrial], kept: KeptWeights, *, every: bool
+) -> _Missing:
+    """Return what a study lacks; every: whether all runs should have their weights."""
     trials = list(finished.values())
     there = [trial for trial in trials if trial.run_id in tracker.known.active]
-    whole = {
-        trial.number
-        for trial, result in zip(there, read_results(tracker, there), strict=True)
-        if result is not None
+    whole: set[int] = set()
+    without: set[int] = set()
+    for start in range(0, len(there), AT_ONCE):
+        block = there[start : start + AT_ONCE]
+        for trial, result in zip(block, read_results(tracker, block), strict=True):
+            if result is not None:
+                (whole if result.by_fold else without).add(trial.number)
+    others = Weights.REQUESTED if every else Weights.NOT_KEPT
+    weights = {
+        trial.number: Weights.KEPT if kept.has(trial) else others for trial in finished.values()
     }
-    return finished.keys() - whole
+    bare = {number for number in without if weights[number] is not Weights.NOT_KEPT}
+    return _Missing(finished.keys() - whole - without, bare, weights)
 
 
 def _write(
-    session: Session, tracker: Tracker, finished: Mapping[int, FinishedTrial], lost: Collection[int]
+    session: Session, tracker: Tracker, finished: Mapping[int, FinishedTrial], missing: _Missing
 ) -> list[int]:
-    """Train the lost trials again and write their runs; return the numbers of those that differ.
+    """Train again what is missing and write it; return the numbers of the trials that differ.
 
     They are trained together with the other trials of their cohorts, as at first, because only then
     are the numbers the same.
     """
     study = session.study
-    whole = {number: trial for number, trial in finished.items() if number not in lost}
+    again = missing.lost | missing.bare
+    whole = {number: trial for number, trial in finished.items() if number not in again}
     unlike: list[int] = []
     with (
         session.console.progress(Workload(len(finished), None, "runs"), len(whole)) as progress,
         session.training(progress) as training,
     ):
         for cohort in study.cohorts():
-            if not any(trial.number in lost for trial in cohort):
+            if not any(trial.number in again for trial in cohort):
                 continue
             for trial, outcome in training.start(session.cohort(cohort, whole)).outcomes():
-                if trial.number not in lost:
+                if trial.number not in again:
                     continue
                 stored = finished[trial.number]
                 if not _alike(stored, outcome.result):
                     unlike.append(trial.number)
-                # A run that is still there but has no weights is replaced.
-                there = stored.run_id if stored.run_id in tracker.known.active else None
-                run_id = tracker.log_trial(trial, outcome, session.data, replaces=there)
-                study.record_run(trial.number, run_id)
+                weights = missing.weights[trial.number]
+                if trial.number in missing.bare:
+                    write_weights(tracker, stored.run_id, outcome, weights)
+                else:
+                    # A run that is still there but has no result is replaced.
+                    there = stored.run_id if stored.run_id in tracker.known.active else None
+                    run_id = tracker.log_trial(
+                        trial, outcome, session.data, replaces=there, weights=weights
+                    )
+                    study.record_run(trial.number, run_id)
                 progress.recorded("")
                 session.stop.honour()
             session.stop.honour()
@@ -141,6 +185,8 @@ def _log_finals(study: SearchStudy, tracker: Tracker, lost: Collection[int]) -> 
 def summary(report: SyncReport, spec: StudySpec) -> str:
     """Return the text for people: how many runs were written again, and which trials differ."""
     lines = [f"{report.written:,} of {report.trials:,} runs were written again"]
+    if report.weights:
+        lines.append(f"the weights of {counted(report.weights, 'trial')} were made again")
     if report.unlike:
         lines.append(
             f"note     {len(report.unlike):,} trials differ from what Optuna holds, for example "

@@ -64,11 +64,12 @@ class ImageWeights:
         scale = max((largest(weights) for weights, _ in drawn), default=0.0)
         return side_by_side(drawn, self._names(shown), self._pixels, scale, self._notes(shown))
 
-    def sheet(self, entries: Sequence[Entry]) -> bytes:
+    def sheet(self, entries: Sequence[Entry], notes: Sequence[str] = ()) -> bytes:
         """Return a PNG of many models' templates, each model on its own scale."""
         shown = self._classes(CLASSES, OF_MANY)
         drawn = [(self._drawn(W)[:, shown.indices], caption) for W, caption in entries]
-        return contact_sheet(drawn, self._names(shown), self._pixels, self._notes(shown))
+        notes = [*self._notes(shown), *notes]
+        return contact_sheet(drawn, self._names(shown), self._pixels, notes)
 
     def grid(self, models: Sequence[Reals]) -> Grid:
         """Return a template for each class, on one scale."""

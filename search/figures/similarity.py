@@ -133,7 +133,7 @@ class SimilarityWeights:
         notes = paragraphs([_ORDER, *([note] if note else [])], width, 12)
         return png(stacked([body, blank(4, 1), bar, *notes], gap=4, edge=10))
 
-    def sheet(self, entries: Sequence[Entry]) -> bytes:
+    def sheet(self, entries: Sequence[Entry], notes: Sequence[str] = ()) -> bytes:
         """Return a PNG of many models' cosines on one scale, in the order of the last, the best."""
         models = self._checked(entries)
         classes, names, note = self._classes(models[-1], SHEET_CLASSES)
@@ -146,7 +146,7 @@ class SimilarityWeights:
             f"Cosines between the weights of two classes, on one scale: blue -{scale:.3g}, white "
             f"zero, red +{scale:.3g}. Columns have the order of the rows, that of the best trial."
         )
-        return matrix_sheet(shown, names, Cells(18, 18), [told, *([note] if note else [])])
+        return matrix_sheet(shown, names, Cells(18, 18), [told, *([note] if note else []), *notes])
 
     def grid(self, models: Sequence[Reals]) -> Grid:
         """Return one picture a model, in the order of the first, the best."""

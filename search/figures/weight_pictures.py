@@ -61,8 +61,11 @@ class WeightPictures(Protocol):
     def side_by_side(self, entries: Sequence[Entry]) -> bytes:
         """Return a PNG of several models on one scale; the last one decides what is shown."""
 
-    def sheet(self, entries: Sequence[Entry]) -> bytes:
-        """Return a PNG of many models, from worst to best."""
+    def sheet(self, entries: Sequence[Entry], notes: Sequence[str] = ()) -> bytes:
+        """Return a PNG of many models, from worst to best.
+
+        notes: sentences on what is shown, which stand in the heading.
+        """
 
     def grid(self, models: Sequence[Reals]) -> Grid:
         """Return images of several models' weights on one scale, the best model first."""

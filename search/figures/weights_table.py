@@ -70,7 +70,7 @@ class TableWeights:
         """Return a PNG of several models' weights on one scale, with the same features."""
         return self._on_one_scale(entries)
 
-    def sheet(self, entries: Sequence[Entry]) -> bytes:
+    def sheet(self, entries: Sequence[Entry], notes: Sequence[str] = ()) -> bytes:
         """Return a PNG of many models' weights, each on its own scale, with the same features:
         those with the largest weights in the last, which is the best."""
         classes, names = self._classes(SHEET_CLASSES)
@@ -81,12 +81,13 @@ class TableWeights:
             for W, (_, caption) in zip(models, entries, strict=True)
         ]
         width = min(max(120 // len(names), 16), 40)
-        notes = [
+        told = [
             "Each trial on its own scale: blue negative, white zero, red positive. "
             f"Classes left to right: {listed(shown_names(names))}.",
             "Features are in the order of the best trial's largest weights.",
         ]
-        return matrix_sheet(shown, rows, Cells(18, width), _said(*notes, chosen, classes.note))
+        told += [chosen, classes.note, *notes]
+        return matrix_sheet(shown, rows, Cells(18, width), _said(*told))
 
     def grid(self, models: Sequence[Reals]) -> Grid:
         """Return a picture of bars for each class, with the same features in all of them."""

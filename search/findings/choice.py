@@ -65,6 +65,7 @@ class Choice:
     guessing: the share of the examples that have the most frequent class: the accuracy of a model
         that always predicts it.
     missing: trials that were not compared, because their runs have lost their weights.
+    not_kept: trials that were not compared, because their weights are not kept.
     """
 
     objective: Objective
@@ -74,6 +75,7 @@ class Choice:
     optimism: Optimism
     guessing: float
     missing: list[FinishedTrial]
+    not_kept: list[FinishedTrial]
 
     @property
     def best(self) -> Standing:
@@ -103,6 +105,7 @@ class Choice:
             },
             "accuracy_of_guessing": self.guessing,
             "without_weights": [trial.number for trial in self.missing],
+            "weights_not_kept": [trial.number for trial in self.not_kept],
         }
 
 
@@ -141,6 +144,7 @@ def choose(scores: ValidationScores, objective: Objective, seed: int) -> Choice:
         optimism=optimism(S, seed),
         guessing=float(np.bincount(scores.labels).max() / len(scores.labels)),
         missing=scores.missing,
+        not_kept=scores.not_kept,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class ValidationScores:
     errors: (K, M), whether an example is classified wrongly.
     missing: trials whose runs have lost their weights; the other fields leave them out.
     labels: (M,) the classes of the examples.
+    not_kept: trials whose weights are not kept, because they are not among the best; the other
+        fields leave them out too.
     """
 
     trials: list[FinishedTrial]
@@ -45,6 +47,7 @@ class ValidationScores:
     errors: npt.NDArray[np.bool_]
     missing: list[FinishedTrial]
     labels: Labels
+    not_kept: list[FinishedTrial] = field(default_factory=list)
 
     def of(self, objective: Objective) -> npt.NDArray[Any]:
         """Return the scores, (K, M), whose means over the examples are the objective's badness.
@@ -72,13 +75,15 @@ def validation_scores(
     weights = model.example_weights(data.train, validation)
     trials: list[FinishedTrial] = []
     missing: list[FinishedTrial] = []
+    not_kept: list[FinishedTrial] = []
     losses = np.empty((len(ranking), len(validation)), np.float32)
     errors = np.empty(losses.shape, np.bool_)
     for start in range(0, len(ranking), _AT_ONCE):
         block = ranking[start : start + _AT_ONCE]
         read = list(zip(block, results.of(block), strict=True))
         missing += [trial for trial, result in read if result is None]
-        found = [(trial, result) for trial, result in read if result is not None]
+        not_kept += [trial for trial, result in read if result and not result.by_fold]
+        found = [(trial, result) for trial, result in read if result and result.by_fold]
         if found:
             rows = slice(len(trials), len(trials) + len(found))
             losses[rows], errors[rows] = _block(found, data)
@@ -91,7 +96,7 @@ def validation_scores(
     if weights is not None:
         losses *= weights.astype(np.float32)
     return ValidationScores(
-        trials, losses[: len(trials)], errors[: len(trials)], missing, validation.y
+        trials, losses[: len(trials)], errors[: len(trials)], missing, validation.y, not_kept
     )
 
 

@@ -167,11 +167,25 @@ def choice_sentences(choice: Choice, spec: StudySpec) -> list[str]:
             f"right on {100 * choice.guessing:.2f} % of the validation examples: try larger "
             "learning rates, more epochs, or another scale of the features"
         )
+    if choice.not_kept:
+        lines.append(f"note     {weights_not_kept(choice, spec)}")
     if choice.missing:
         numbers = ", ".join(f"#{trial.number}" for trial in choice.missing[:5])
         more = f" and {len(choice.missing) - 5:,} more" if len(choice.missing) > 5 else ""
         lines.append(f"note     not compared, as their runs lost their weights: {numbers}{more}")
     return lines
+
+
+def weights_not_kept(choice: Choice, spec: StudySpec) -> str:
+    """Return how many trials were not compared because their weights are not kept."""
+    left_out, compared = len(choice.not_kept), len(choice.standings)
+    all_of_them = left_out + compared + len(choice.missing)
+    were = "was" if left_out == 1 else "were"
+    return (
+        f"{left_out:,} of {counted(all_of_them, 'trial')} {were} not compared, as only the weights "
+        f"of the best are kept (search.keep_weights): `lockstep sync {spec.argument} --weights` "
+        "makes the others again"
+    )
 
 
 def _optimism(choice: Choice) -> str:

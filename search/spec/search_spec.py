@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from core.trainer.pruning import rung_epochs
 from search.spec.fields import MAX_TRIALS, Integer, Number, Seed, Table
+from search.spec.messages import shortened
 from search.spec.objective import Objective
 
 REDUCTION_FACTOR = 3  # if reduction is left out; in theory the best factor is e
@@ -19,6 +20,17 @@ BUDGET = ("trials", "epochs", "minutes")
 _LATER = {"pruner": "none", "reduction": None, "min_epochs": None, "replicates": 1}
 
 Count = Annotated[Integer, Field(ge=1, le=MAX_TRIALS)]
+
+
+def _count_or_all(value: object) -> object:
+    """Return the value of keep_weights. Raises ValueError if it is neither a number nor "all"."""
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_TRIALS
+    if is_count or value in ("all", None):
+        return value
+    raise ValueError(
+        f'{shortened(value)}: give "all", or of how many of the best trials the weights are kept: '
+        "1 or more"
+    )
 
 
 class SearchSpec(Table):
@@ -34,6 +46,8 @@ class SearchSpec(Table):
     pruner, reduction, min_epochs: whether and how trials are stopped early (see `pruning.py`).
     replicates: the number of seeds for each configuration, which is ranked by the mean over them.
     finalists: how many of the best trials are trained again on fresh seeds to find the winner.
+    keep_weights: of how many of the best trials the weights are kept, or "all"; by default, see
+        `kept_weights.py`.
     """
 
     sampler: Literal["grid", "random", "qmc", "tpe", "cmaes", "gp"] = "grid"
@@ -47,6 +61,7 @@ class SearchSpec(Table):
     min_epochs: Count | None = None
     replicates: Annotated[Integer, Field(ge=1, le=100)] = 1
     finalists: Annotated[Integer, Field(ge=0, le=1000)] = 0
+    keep_weights: Annotated[Literal["all"] | int | None, BeforeValidator(_count_or_all)] = None
     seed: Seed = 0
 
     def rung_epochs(self, epochs: int) -> tuple[int, ...]:
@@ -72,7 +87,7 @@ class SearchSpec(Table):
 
     def defining(self) -> dict[str, Any]:
         """Return the keys that decide the trials and their numbers, as plain JSON values."""
-        dumped = self.model_dump(mode="json", exclude={*BUDGET, "finalists"})
+        dumped = self.model_dump(mode="json", exclude={*BUDGET, "finalists", "keep_weights"})
         return {
             key: value for key, value in dumped.items() if key not in _LATER or value != _LATER[key]
         }

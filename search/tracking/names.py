@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from enum import StrEnum
 
 from search.trials.attributes import DATA_ATTRIBUTE, STUDY_ID_ATTRIBUTE
 from search.trials.finals import Finalist
@@ -25,6 +26,7 @@ OWNER_TAG = "lockstep.owner"
 ROLE_TAG = "lockstep.role"  # "study", "trial" or "retrain"
 TRIAL_TAG = "lockstep.trial"  # the trial's number
 STATUS_TAG = "lockstep.status"
+WEIGHTS_TAG = "lockstep.weights"  # of a trial: a value of `Weights`; earlier versions have none
 RANK_TAG = "lockstep.rank"  # the rank of a trial among the best; 01 is the best
 IMAGES_TAG = "lockstep.weight_images"  # the scale of the weight images that are logged
 IMAGES_KIND_TAG = "lockstep.weight_images_kind"  # the kind of these images
@@ -35,6 +37,15 @@ RETRAINED_TAG = "lockstep.retrained_trial"
 # Lockstep also gives these tags to the versions of a registered model.
 DATA_TAG = DATA_ATTRIBUTE  # the digest of the data
 SCORE_TAG = "lockstep.{}"  # the validation score with this name
+
+
+class Weights(StrEnum):
+    """Whether the result of a trial has its weights, besides its curves."""
+
+    KEPT = "kept"
+    NOT_KEPT = "not kept"  # or no longer
+    REQUESTED = "made again on request"  # no launch removes them
+
 
 # These metrics are logged in addition to those of the curves.
 SUMMARY_METRICS = ("best_epoch", "best_val_loss", "stopped_epoch")

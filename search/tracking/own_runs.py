@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
 
-from search.tracking.names import PARENT_TAG, ROLE_TAG, STUDY_TAG, TRIAL_TAG
+from search.tracking.names import PARENT_TAG, ROLE_TAG, STUDY_TAG, TRIAL_TAG, WEIGHTS_TAG
 from search.tracking.tracker import KnownRuns, Tracker
 from search.trials.identity import Identity
 
@@ -112,7 +112,13 @@ def known_runs(
 
     recorded: the run ids of the recorded trials, by trial number.
     """
+    trials = list(trials)
     runs = {str(run.info.run_id): _number(run) for run in trials}
+    weights = {
+        str(run.info.run_id): run.data.tags[WEIGHTS_TAG]
+        for run in trials
+        if WEIGHTS_TAG in run.data.tags
+    }
     active = frozenset(runs.keys() & set(recorded.values()))
     leftovers: dict[int, str] = {}
     for run_id, number in runs.items():
@@ -122,7 +128,7 @@ def known_runs(
             client.delete_run(run_id)  # written by a driver that was killed before recording it
         else:
             leftovers[number] = run_id
-    return KnownRuns(active, leftovers)
+    return KnownRuns(active, leftovers, weights)
 
 
 def delete_strays(tracker: Tracker, recorded: Mapping[int, str]) -> None:

@@ -7,6 +7,7 @@ import errno
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -50,16 +51,18 @@ def read_result(tracker: Tracker, run_id: str) -> Result | None:
         try:
             path = download_artifacts(file, dst_path=folder, tracking_uri=tracker.uri)
             arrays = stack.enter_context(np.load(path, allow_pickle=False))
-        except MlflowException:
+        except (MlflowException, BadZipFile):  # a server may have been killed while it wrote
             return None
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, None):  # MLflow's own has no number
                 return None
             raise  # it is there, and cannot be read
+        curves = Curves(**{name: arrays[name] for name in Curves.known() if name in arrays})
+        if "W" not in arrays:
+            return Result(None, None, curves)
         W = arrays["W"]
         # Runs of older studies, which had no biases, do not have this array.
         bias = arrays["b"] if "b" in arrays else np.zeros(W.shape[1], W.dtype)
-        curves = Curves(**{name: arrays[name] for name in Curves.known() if name in arrays})
         folds = zip(arrays["fold_W"], arrays["fold_b"], strict=True) if "fold_W" in arrays else ()
         return Result(W, bias, curves, tuple(folds))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -95,13 +96,23 @@ def status_sentence(result: TrainingResult) -> str:
 def result_file(outcome: Outcome) -> bytes:
     """Return weights and curves as the content of an .npz file."""
     result = outcome.result
-    buffer = BytesIO()
     arrays: dict[str, Any] = {"W": result.weights, **result.curves.by_name()}
     if result.hyperparameters.bias:
         arrays["b"] = result.bias
     if outcome.folds:
         arrays["fold_W"] = np.stack([each.weights for each in outcome.folds])
         arrays["fold_b"] = np.stack([each.bias for each in outcome.folds])
+    return _npz(arrays)
+
+
+def curves_file(curves: Curves) -> bytes:
+    """Return curves without weights as the content of an .npz file."""
+    return _npz(curves.by_name())
+
+
+def _npz(arrays: Mapping[str, Any]) -> bytes:
+    """Return the content of an .npz file of these arrays."""
+    buffer = BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
 

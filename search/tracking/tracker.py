@@ -30,10 +30,13 @@ from search.tracking.names import (
     STATUS_TAG,
     TEMPLATES,
     TRIAL_TAG,
+    WEIGHTS_TAG,
+    Weights,
 )
 from search.tracking.owner import owner_tags
 from search.tracking.run_content import (
     curve_points,
+    curves_file,
     dataset_input,
     parameters,
     result_file,
@@ -86,10 +89,12 @@ class KnownRuns:
     active: ids of runs whose trials are recorded.
     leftovers: runs, by trial number, that a killed driver wrote and did not record; they are
         replaced.
+    weights: what the tags of runs say about their weights, by run id (see `Weights`).
     """
 
     active: frozenset[str] = frozenset()
     leftovers: Mapping[int, str] = field(default_factory=dict)
+    weights: Mapping[str, str] = field(default_factory=dict)
 
 
 class Tracker:
@@ -124,10 +129,17 @@ class Tracker:
     # Trials
 
     def log_trial(
-        self, trial: PlannedTrial, outcome: Outcome, data: StudyData, replaces: str | None = None
+        self,
+        trial: PlannedTrial,
+        outcome: Outcome,
+        data: StudyData,
+        replaces: str | None = None,
+        *,
+        weights: Weights = Weights.KEPT,
     ) -> str:
         """Write the complete run of a trial, and return its id.
 
+        weights: whether its weights are kept, besides its curves.
         replaces: a run of the same trial to be deleted first; by default, the one that a killed
         driver left, if there is one.
 
@@ -136,12 +148,18 @@ class Tracker:
         replaced = replaces or self.known.leftovers.get(trial.number)
         if replaced is not None:
             self.client.delete_run(replaced)
-        return again_if_broken_off(lambda: self._write_trial(trial, outcome, data))
+        return again_if_broken_off(lambda: self._write_trial(trial, outcome, data, weights))
 
-    def _write_trial(self, trial: PlannedTrial, outcome: Outcome, data: StudyData) -> str:
+    def _write_trial(
+        self, trial: PlannedTrial, outcome: Outcome, data: StudyData, weights: Weights
+    ) -> str:
         """Write the complete run of a trial, and return its id."""
         result, spread = outcome.result, outcome.spread
-        tags = {TRIAL_TAG: str(trial.number), STATUS_TAG: status_sentence(result)}
+        tags = {
+            TRIAL_TAG: str(trial.number),
+            STATUS_TAG: status_sentence(result),
+            WEIGHTS_TAG: weights.value,
+        }
         run_id = self.start_run(run_name(trial, self._spec, result), "trial", tags)
         summary = FinishedTrial.of(trial.number, result, run_id)
         self.log_values(
@@ -152,13 +170,10 @@ class Tracker:
         )
         self.client.log_inputs(run_id, self._dataset_inputs(data, trial.hyperparameters.features))
         pictures = weight_pictures(data.of(trial.hyperparameters.features).train)
-        self.log_files(
-            run_id,
-            [
-                Artifact(TEMPLATES, pictures.one(result.weights)),
-                Artifact(RESULT, result_file(outcome)),
-            ],
-        )
+        only_curves = weights is Weights.NOT_KEPT
+        content = curves_file(result.curves) if only_curves else result_file(outcome)
+        files = [Artifact(TEMPLATES, pictures.one(result.weights)), Artifact(RESULT, content)]
+        self.log_files(run_id, files)
         self.client.set_terminated(run_id, _RUN_STATUS[result.status])
         return run_id
 

@@ -19,18 +19,22 @@ MAX_KEPT_BYTES = 512 << 20
 class Result:
     """The final weights (D, C) and biases (C,) of a trial, and its curves with every epoch.
 
+    weights, bias: None if those of the best trials only are kept, and this one is not among them.
     folds: the weights and biases of each fold, whose means the above are; empty if a part is held
         out instead.
     """
 
-    weights: Matrix
-    bias: Matrix
+    weights: Matrix | None
+    bias: Matrix | None
     curves: Curves
     folds: tuple[tuple[Matrix, Matrix], ...] = ()
 
     @property
     def by_fold(self) -> tuple[tuple[Matrix, Matrix], ...]:
-        """The weights and biases with which each held-out part is scored, one for each part."""
+        """The weights and biases with which each held-out part is scored, one for each part; empty
+        if they are not kept."""
+        if self.weights is None or self.bias is None:
+            return ()
         return self.folds or ((self.weights, self.bias),)
 
     @property
@@ -38,7 +42,8 @@ class Result:
         """The size in memory, in bytes."""
         curves = sum(values.nbytes for values in self.curves.by_name().values())
         folds = sum(W.nbytes + b.nbytes for W, b in self.folds)
-        return self.weights.nbytes + self.bias.nbytes + curves + folds
+        own = sum(array.nbytes for array in (self.weights, self.bias) if array is not None)
+        return own + curves + folds
 
 
 Read = Callable[[Sequence[FinishedTrial]], Sequence[Result | None]]
