@@ -33,7 +33,7 @@ _TABLES = {
     "model": ("penalty", "epochs", "bias", "momentum", "schedule", "warmup_epochs", "class_weight"),
     "space": ("learning_rate", "weight_decay", "batch_size"),
     "search": ("sampler", "objective", "trials", "minutes", "cohort", "pruner", "reduction")
-    + ("min_epochs", "replicates", "finalists"),
+    + ("min_epochs", "replicates", "finalists", "keep_weights"),
 }
 _TABLE_OF = {option: table for table, options in _TABLES.items() for option in options}
 
@@ -69,6 +69,7 @@ class Options(TypedDict, total=False):
     min_epochs: int
     replicates: int
     finalists: int
+    keep_weights: int | str | None
 
 
 def small_study(keys: Mapping[str, object] = NO_KEYS, /, **options: Unpack[Options]) -> str:
