@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from core.statistics.probabilities import Probabilities, among_top, row_blocks
 from core.statistics.proportions import Interval, mean_interval, wilson_interval
 from core.statistics.roc import mean_area
 from core.statistics.stratified_bootstrap import (
@@ -33,7 +34,7 @@ Labels = npt.NDArray[np.intp]
 
 BINS = 15  # of the calibration error
 TOP = 5  # top-5 accuracy
-TOP_CLASSES = 10  # the fewest classes for which it says something
+TOP_CLASSES = 11  # the fewest classes for which guessing is right less than half of the time
 
 
 class Estimate(NamedTuple):
@@ -106,15 +107,15 @@ class Scores:
 
 
 def classification_scores(
-    P: Floats, predicted: Labels, y: Labels, class_names: Sequence[str], seed: int
+    P: Probabilities, predicted: Labels, y: Labels, class_names: Sequence[str], seed: int
 ) -> Scores:
     """Return the scores of probabilities P (M, C) and predictions (M,) for the labels y (M,).
 
-    seed: decides the resamples.
+    P is read in blocks, first of examples and then of classes. seed: decides the resamples.
 
     Raises ValueError if the shapes disagree or there is no example.
     """
-    from sklearn.metrics import f1_score, log_loss, top_k_accuracy_score
+    from sklearn.metrics import f1_score
 
     M, C = P.shape
     if not (len(predicted) == len(y) == M >= 1 and len(class_names) == C >= 2):
@@ -122,11 +123,11 @@ def classification_scores(
             f"probabilities of shape {P.shape} do not fit {len(y)} labels, {len(predicted)} "
             f"predictions and {len(class_names)} classes"
         )
-    every = np.arange(C)
     classes = class_scores(predicted, y, class_names)
-    gaps, bins = _calibration(P, predicted, y)
+    own, confidence, hits = _of_examples(P, predicted, y)
+    gaps, bins = _calibration(confidence, predicted, y)
     by_bin = indicators(bins, BINS, gaps)
-    losses = -np.log(np.clip(P[np.arange(M), y], np.finfo(P.dtype).eps, 1))
+    losses = -np.log(np.clip(own, np.finfo(own.dtype).eps, 1))
     blocks = [
         (
             macro_f1s(W, y, predicted, C),
@@ -142,18 +143,32 @@ def classification_scores(
         area = mean_area(P, y)
         auroc = Estimate(area.mean, area.interval())
     if C >= TOP_CLASSES:
-        share = float(top_k_accuracy_score(y, P, k=TOP, labels=every))
-        top = Estimate(share, wilson_interval(round(share * M), M))
+        top = Estimate(float(hits.mean()), wilson_interval(int(hits.sum()), M))
     f1 = float(f1_score(y, predicted, average="macro", zero_division=0))
     return Scores(
         balanced_accuracy=_balanced_accuracy(predicted, y),
         macro_f1=Estimate(f1, percentile(f1s)),
         auroc=auroc,
         calibration_error=Estimate(error, reflected(errors, error)),
-        log_loss=Estimate(float(log_loss(y, P, labels=every)), percentile(mean_losses)),
+        log_loss=Estimate(float(losses.mean()), percentile(mean_losses)),
         top_5_accuracy=top,
         classes=classes,
     )
+
+
+def _of_examples(
+    P: Probabilities, predicted: Labels, y: Labels
+) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+    """Return of each example, (M,) each: the probability of its class, that of the predicted class,
+    and whether its class is among the `TOP` most probable ones."""
+    own, confidence = np.empty(len(y)), np.empty(len(y))
+    hits = np.empty(len(y), np.bool_)
+    for rows in row_blocks(P.shape):
+        block = P[rows, :]
+        each = np.arange(len(block))
+        own[rows], confidence[rows] = block[each, y[rows]], block[each, predicted[rows]]
+        hits[rows] = among_top(block, y[rows], TOP)
+    return own, confidence, hits
 
 
 def class_scores(
@@ -185,13 +200,12 @@ def _balanced_accuracy(predicted: Labels, y: Labels) -> Estimate:
     )
 
 
-def _calibration(P: Floats, predicted: Labels, y: Labels) -> tuple[Floats, Labels]:
+def _calibration(confidence: Floats, predicted: Labels, y: Labels) -> tuple[Floats, Labels]:
     """Return confidence minus correctness of each example, (M,), and its bin, (M,).
 
-    The confidence is the probability of the predicted class. Bin g holds confidences in
+    confidence: the probability of the predicted class, (M,). Bin g holds confidences in
     (g / `BINS`, (g + 1) / `BINS`]. The calibration error is Σ_g |Σ gaps in g| / M.
     Source: Naeini et al. (2015), AAAI; Guo et al. (2017), ICML, section 2, with 15 bins.
     """
-    confidence = P[np.arange(len(y)), predicted]
     bins = np.clip(np.ceil(confidence * BINS).astype(np.intp) - 1, 0, BINS - 1)
     return confidence - (predicted == y), bins

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
+from core.statistics.probabilities import Probabilities, column_blocks
 from core.statistics.proportions import Interval
 
 Floats = npt.NDArray[np.float64]
@@ -48,10 +49,11 @@ class Area(NamedTuple):
         return Interval(low, high)
 
 
-def mean_area(S: Floats, y: Labels) -> Area:
+def mean_area(S: Probabilities, y: Labels) -> Area:
     """Return the mean area for scores S (M, K) and labels y (M,) in 0..K-1.
 
-    For two classes it is the one area, whichever of the two is scored.
+    For two classes it is the one area, whichever of the two is scored. S is read in blocks of
+    classes.
 
     Raises ValueError unless every class has an example.
     """
@@ -60,14 +62,17 @@ def mean_area(S: Floats, y: Labels) -> Area:
     if K < 2 or not sizes.all():
         raise ValueError(f"an area needs examples of two classes and of each, not {sizes.tolist()}")
     areas, moves = np.empty(K), np.zeros(M)
-    for k in range(K):
-        inside = y == k
-        own, other = np.sort(S[inside, k]), np.sort(S[~inside, k])
-        beaten = _below(other, S[inside, k]) / (M - sizes[k])  # of others, by each of the class
-        beating = 1 - _below(own, S[~inside, k]) / sizes[k]  # of the class, each of the others
-        areas[k] = beaten.mean()
-        moves[inside] += beaten / sizes[k]
-        moves[~inside] += beating / (M - sizes[k])
+    for columns in column_blocks((M, K)):
+        block = np.asfortranarray(S[:, columns])
+        for column, k in zip(block.T, range(columns.start, columns.stop), strict=True):
+            inside = y == k
+            mine, others = column[inside], column[~inside]
+            own, other = np.sort(mine), np.sort(others)
+            beaten = _below(other, mine) / (M - sizes[k])  # of others, by each of the class
+            beating = 1 - _below(own, others) / sizes[k]  # of the class, each of the others
+            areas[k] = beaten.mean()
+            moves[inside] += beaten / sizes[k]
+            moves[~inside] += beating / (M - sizes[k])
     variance = 0.0
     for k, n in enumerate(sizes.tolist()):
         if n > 1:

@@ -19,7 +19,7 @@ from search.console import Console, table
 from search.errors import LockstepError, NothingToShowError
 from search.figures.heat_maps import heat_maps
 from search.findings.choice import Choice, Standing, choose
-from search.findings.scores import ValidationScores, validation_scores
+from search.findings.scores import ValidationScores, top_accuracies, validation_scores
 from search.findings.sentences import none_completed, note
 from search.settings import Settings
 from search.spec.configuration import searched_values
@@ -43,6 +43,7 @@ class Comparison:
     trials: best first, and those without a rank last. Of those with the same configuration only
         one has scores.
     finals: the results of the finalists, None if there are none.
+    top_5: the top-5 accuracies of the best trials, by number; empty if there are few classes.
     compare_url, charts_url: links into the MLflow UI, None before the first launch has ended (see
         `view_urls`).
     heat_maps: the path of the picture, None if there is none because the home can only be read.
@@ -54,6 +55,7 @@ class Comparison:
     scores: ValidationScores
     choice: Choice
     finals: Finals | None
+    top_5: dict[int, float]
     data: StudyData
     compare_url: str | None
     charts_url: str | None
@@ -68,11 +70,19 @@ class Comparison:
             "data_digest": self.data.digest,
             "choice": self.choice.as_json(),
             "finals": self.finals and self.finals.as_json(),
-            "trials": [_row(trial) | standings.get(trial.number, {}) for trial in self.trials],
+            "trials": [
+                _row(trial) | standings.get(trial.number, {}) | self._top(trial)
+                for trial in self.trials
+            ],
             "heat_maps": self.heat_maps,
             "compare_url": self.compare_url,
             "charts_url": self.charts_url,
         }
+
+    def _top(self, trial: FinishedTrial) -> dict[str, float]:
+        """Return the trial's top-5 accuracy for `--json`, if it is known."""
+        known = self.top_5.get(trial.number)
+        return {} if known is None else {"val_top_5_accuracy": known}
 
 
 def _row(trial: FinishedTrial) -> dict[str, Any]:
@@ -117,7 +127,9 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
         raise LockstepError(f"study {spec.name} was started with another study file ({change})")
     with readable(settings, lambda sentence: console.say(f"note     {sentence}\n")) as places:
         tracker = load_tracker(spec, places, "lockstep compare", study.identity())
-        scores = validation_scores(ranking, results_of(tracker), data, spec.model)
+        results = results_of(tracker)
+        scores = validation_scores(ranking, results, data, spec.model)
+        top_5 = top_accuracies(scores.trials[:SHOWN], results, data)
         urls = view_urls(tracker, settings.ui_address)
     picture = settings.figures(spec.name) / HEAT_MAPS
     drawn = _written(picture, heat_maps(different, spec.search.objective))
@@ -131,6 +143,7 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
         scores=scores,
         choice=choose(scores, spec.search.objective, spec.search.seed),
         finals=study.finals(),
+        top_5=top_5,
         data=data,
         compare_url=urls.get(SIDE_VIEW),
         charts_url=urls.get(BEST_VIEW),
@@ -156,16 +169,16 @@ def summary(comparison: Comparison) -> str:
     """Return the text for people: the ranking, how certain it is, and where to look next."""
     spec, choice = comparison.spec, comparison.choice
     rows = [
-        [f"{rank}", *_cells(standing, choice, spec)]
+        [f"{rank}", *_cells(standing, comparison)]
         for rank, standing in enumerate(choice.standings[:SHOWN], start=1)
     ]
     if choice.one_se not in choice.standings[:SHOWN]:
         rank = choice.standings.index(choice.one_se) + 1
-        rows.append([f"{rank}", *_cells(choice.one_se, choice, spec)])
+        rows.append([f"{rank}", *_cells(choice.one_se, comparison)])
     headings = [
         "", "trial", "learning rate", "weight decay", "batch",
         *(name.replace("_", " ") for name in spec.searched()),
-        "val loss", "accuracy", "best epoch", "p", "",
+        "val loss", "accuracy", *["top-5"] * bool(comparison.top_5), "best epoch", "p", "",
     ]  # fmt: skip
     rest = [trial.status for trial in comparison.trials if trial.status is not Status.COMPLETED]
     unranked = [
@@ -203,9 +216,10 @@ def _picture(comparison: Comparison) -> str:
     return f"{comparison.heat_maps}{by_launch}"
 
 
-def _cells(standing: Standing, choice: Choice, spec: StudySpec) -> list[str]:
+def _cells(standing: Standing, comparison: Comparison) -> list[str]:
     """Return a row of the table for people, without the trial's rank."""
-    trial = standing.trial
+    trial, choice, spec = standing.trial, comparison.choice, comparison.spec
+    top_5 = comparison.top_5.get(trial.number)
     marks = [
         word
         for word, marked in (("best", choice.best), ("one-se", choice.one_se))
@@ -219,6 +233,7 @@ def _cells(standing: Standing, choice: Choice, spec: StudySpec) -> list[str]:
         *searched_values(trial.hyperparameters, spec),
         f"{trial.val_loss:.5f} ± {standing.loss_error:.5f}",
         f"{100 * trial.val_accuracy:.2f} ± {100 * standing.accuracy_error:.2f} %",
+        *(["" if top_5 is None else f"{100 * top_5:.2f} %"] if comparison.top_5 else []),
         f"{trial.best_epoch}",
         "" if standing is choice.best else f"{standing.p_value:.2g}",
         ", ".join(marks),

@@ -18,14 +18,17 @@ import numpy.typing as npt
 
 from core.datasets.dataset import Dataset, Labels, Matrix
 from core.datasets.study_data import StudyData
+from core.statistics.classification import TOP, TOP_CLASSES
+from core.statistics.probabilities import among_top
 from search.errors import LockstepError
 from search.spec.model_spec import ModelSpec
 from search.spec.objective import Objective
 from search.trials.finished_trial import FinishedTrial
 from search.trials.results import Result, Results
 
-_AT_ONCE = 64  # the number of trials whose weights are in memory together
-_LOGITS = 1 << 24  # the number of logits that are in memory together
+_AT_ONCE = 64  # the most trials that are scored together
+_WEIGHTS = 1 << 24  # about how many weights are multiplied together
+_LOGITS = 1 << 22  # about how many logits are in memory together
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,9 @@ def validation_scores(
     not_kept: list[FinishedTrial] = []
     losses = np.empty((len(ranking), len(validation)), np.float32)
     errors = np.empty(losses.shape, np.bool_)
-    for start in range(0, len(ranking), _AT_ONCE):
-        block = ranking[start : start + _AT_ONCE]
+    at_once = _trials_at_once(data)
+    for start in range(0, len(ranking), at_once):
+        block = ranking[start : start + at_once]
         read = list(zip(block, results.of(block), strict=True))
         missing += [trial for trial, result in read if result is None]
         not_kept += [trial for trial, result in read if result and not result.by_fold]
@@ -98,6 +102,36 @@ def validation_scores(
     return ValidationScores(
         trials, losses[: len(trials)], errors[: len(trials)], missing, validation.y, not_kept
     )
+
+
+def top_accuracies(
+    trials: Sequence[FinishedTrial], results: Results, data: StudyData
+) -> dict[int, float]:
+    """Return the share of validation examples whose class is among the `TOP` most probable ones, by
+    the number of each of these trials whose weights are kept.
+
+    There is none with fewer than `TOP_CLASSES` classes, of which it says nothing.
+    """
+    found: dict[int, float] = {}
+    if len(data.train.class_names) < TOP_CLASSES:
+        return found
+    for trial in trials:
+        result = results.get(trial)
+        if result is None or not result.by_fold:
+            continue
+        hits, folds = 0, data.of(trial.hyperparameters.features).folds
+        for model, (_, held_out) in zip(result.by_fold, folds, strict=True):
+            for rows, Z in _logits([model], held_out):
+                hits += int(among_top(Z[:, 0], held_out.y[rows], TOP).sum())
+        found[trial.number] = hits / len(data.validation)
+    return found
+
+
+def _trials_at_once(data: StudyData) -> int:
+    """Return how many trials are scored together: fewer, the larger their weights are."""
+    widest = max(data.of(name).train.X.shape[1] for name in data.names)
+    own: int = widest * len(data.train.class_names) * len(data.first.folds)
+    return min(_AT_ONCE, max(1, _WEIGHTS // own))
 
 
 def _block(
@@ -125,8 +159,23 @@ def _scored(
 ) -> Iterator[tuple[slice, npt.NDArray[np.float32], npt.NDArray[np.bool_]]]:
     """Yield losses and errors of k models, weights (D, C) and biases (C,), for blocks of examples.
 
-    Each is (k, m) for the m examples in the slice. One matrix product computes the logits of all
-    models for a block.
+    Each is (k, m) for the m examples in the slice.
+    """
+    for rows, Z in _logits(models, data):
+        y = data.y[rows]
+        errors = Z.argmax(axis=2) != y[:, None]
+        Z -= Z.max(axis=2, keepdims=True)
+        own = np.take_along_axis(Z, y[:, None, None], axis=2)[:, :, 0]
+        losses = np.log(np.exp(Z, out=Z).sum(axis=2)) - own
+        yield rows, losses.T, errors.T
+
+
+def _logits(
+    models: Sequence[tuple[Matrix, Matrix]], data: Dataset
+) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
+    """Yield the logits of k models, (m, k, C), for the m examples in each slice.
+
+    One matrix product computes those of all models.
     """
     k, C = len(models), len(data.class_names)
     W = np.concatenate([weights for weights, _ in models], axis=1)
@@ -134,10 +183,6 @@ def _scored(
     step = max(1, _LOGITS // (k * C))
     for start in range(0, len(data), step):
         rows = slice(start, min(start + step, len(data)))
-        y = data.y[rows]
-        Z = (data.X[rows] @ W + b).reshape(len(y), k, C)
-        errors = Z.argmax(axis=2) != y[:, None]
-        Z -= Z.max(axis=2, keepdims=True)
-        own = np.take_along_axis(Z, y[:, None, None], axis=2)[:, :, 0]
-        losses = np.log(np.exp(Z, out=Z).sum(axis=2)) - own
-        yield rows, losses.T, errors.T
+        Z: npt.NDArray[np.float32] = data.X[rows] @ W
+        Z += b
+        yield rows, Z.reshape(-1, k, C)

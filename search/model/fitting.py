@@ -13,13 +13,14 @@ from threadpoolctl import threadpool_limits
 
 from core.datasets.dataset import Dataset
 from core.datasets.npz import HELD_BYTES
+from core.statistics.probabilities import Probabilities
 from core.statistics.proportions import McNemar, mcnemar
 from core.trainer.order import Order
 from core.trainer.result import Hyperparameters, Status, TrainingResult
-from core.trainer.softmax import logits, predictions, probabilities
 from core.trainer.stack import Stack
 from search.errors import LockstepError
 from search.model.judged import Judged
+from search.model.softmax_probabilities import SoftmaxProbabilities
 from search.spec.study_spec import StudySpec
 from search.trials.finished_trial import FinishedTrial
 
@@ -41,10 +42,9 @@ class Fit(Judged):
         """The training accuracy of the last epoch, measured on each batch before its update."""
         return float(self.result.curves.train_accuracy[-1])
 
-    def probabilities(self, test: Dataset) -> npt.NDArray[np.float64]:
-        """Return the probability of each class for each test example, (M, C)."""
-        Z = logits(test.X[:], self.result.weights, self.result.bias)
-        return np.asarray(probabilities(Z.astype(np.float64)))
+    def probabilities(self, test: Dataset) -> Probabilities:
+        """Return the probability of each class for each test example, (M, C), in blocks."""
+        return SoftmaxProbabilities(test.X, self.result.weights, self.result.bias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ class Trained:
     def judged(self, test: Dataset) -> Fit:
         """Predict the test set with the weights of the last epoch, and return the predictions."""
         with threadpool_limits(1):
-            predicted = predictions(logits(test.X[:], self.result.weights, self.result.bias))
+            P = SoftmaxProbabilities(test.X, self.result.weights, self.result.bias)
+            predicted = P.most_probable()
         correct = predicted == test.y
         return Fit(predicted, correct, self.seconds, self.result, self.iterations)
 

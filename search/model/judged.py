@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from core.datasets.dataset import Dataset, Labels
 from core.statistics.classification import Scores, classification_scores
+from core.statistics.probabilities import Probabilities
 from core.statistics.proportions import Interval, wilson_interval
 
 
@@ -42,8 +43,8 @@ class Judged(ABC):
         return wilson_interval(int(self.correct.sum()), len(self.correct))
 
     @abstractmethod
-    def probabilities(self, test: Dataset) -> npt.NDArray[np.float64]:
-        """Return the probability of each class for each test example, (M, C)."""
+    def probabilities(self, test: Dataset) -> Probabilities:
+        """Return the probability of each class for each test example, (M, C), in blocks."""
 
     def scores(self, test: Dataset, seed: int) -> Scores:
         """Return the scores on the test set, beside accuracy; seed: decides the resamples."""

@@ -18,8 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from core.datasets.dataset import Dataset, Labels
+from core.statistics.probabilities import Probabilities, row_blocks
 from search.errors import LockstepError
 from search.model.judged import Judged
+from search.model.softmax_probabilities import SoftmaxProbabilities
 
 LBFGS = "scikit-learn's StandardScaler + LogisticRegressionCV"
 STRENGTHS = 10  # values of C
@@ -33,14 +35,14 @@ FITS = FOLDS * STRENGTHS + 1  # the last one on all examples
 class LbfgsFit(Judged):
     """A logistic regression that scikit-learn fitted, judged on M test examples.
 
-    P: the probability of each class for each test example, (M, C).
+    P: the probability of each class for each test example, (M, C), in blocks.
     train_accuracy: the accuracy on the examples that it was fitted on.
     strength: C, the chosen inverse strength of the penalty.
     iterations: the most that each of its fits may take.
     unconverged: how many of its fits, of all folds and strengths, ended before they converged.
     """
 
-    P: npt.NDArray[np.float64]
+    P: Probabilities
     train_accuracy: float
     strength: float
     iterations: int
@@ -48,8 +50,8 @@ class LbfgsFit(Judged):
 
     kind: ClassVar[str] = "lbfgs"
 
-    def probabilities(self, test: Dataset) -> npt.NDArray[np.float64]:
-        """Return the probability of each class for each test example, (M, C)."""
+    def probabilities(self, test: Dataset) -> Probabilities:
+        """Return the probability of each class for each test example, (M, C), in blocks."""
         return self.P
 
     def described(self, seconds: float) -> str:
@@ -87,22 +89,33 @@ class LbfgsModel:
 
     def judged(self, test: Dataset) -> LbfgsFit:
         """Predict the test set, with the features as they are in the data."""
-        regression = self.pipeline[-1]
-        P = np.zeros((len(test), self.weights.shape[1]))
+        P = self._probabilities(test)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of test examples that lie far from the others
-            predicted = self.pipeline.predict(test.X[:]).astype(np.intp)
-            P[:, regression.classes_] = self.pipeline.predict_proba(test.X[:])
+            predicted = np.concatenate(
+                [self.pipeline.predict(test.X[rows]) for rows in row_blocks(P.shape)]
+            ).astype(np.intp)
         return LbfgsFit(
             predicted=predicted,
             correct=predicted == test.y,
             seconds=self.seconds,
             P=P,
             train_accuracy=self.train_accuracy,
-            strength=float(np.mean(regression.C_)),
+            strength=float(np.mean(self.pipeline[-1].C_)),
             iterations=self.iterations,
             unconverged=self.unconverged,
         )
+
+    def _probabilities(self, test: Dataset) -> SoftmaxProbabilities:
+        """Return those of scikit-learn's predict_proba, in blocks; it is a softmax as well."""
+        scaler, regression = self.pipeline
+        classes, C = regression.classes_, self.weights.shape[1]
+        W, b = regression.coef_, np.atleast_1d(regression.intercept_)
+        if len(classes) == 2:  # w and b for the second class against the first
+            W, b = np.concatenate((-W, W)) / 2, np.concatenate((-b, b)) / 2
+        weights, biases = np.zeros((W.shape[1], C)), np.full(C, -np.inf)
+        weights[:, classes], biases[classes] = W.T, b
+        return SoftmaxProbabilities(test.X, weights, biases, scaler.transform)
 
 
 def _rounded(seconds: float) -> str:

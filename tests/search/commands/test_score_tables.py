@@ -32,7 +32,7 @@ def made_up(C: int, M: int, names: list[str] | None = None, tested: int | None =
 
 
 def test_all_scores_are_in_all_forms() -> None:
-    scores = made_up(10, 200)
+    scores = made_up(12, 240)
     names = [
         "balanced_accuracy", "macro_f1", "auroc", "calibration_error", "log_loss", "top_5_accuracy",
     ]  # fmt: skip

@@ -32,7 +32,7 @@ def test_it_is_the_pipeline_that_a_user_would_write(sizes: list[int]) -> None:
         warnings.simplefilter("ignore", FutureWarning)
         by_hand.fit(train.X, train.y)
     np.testing.assert_array_equal(found.predicted, by_hand.predict(test.X))
-    np.testing.assert_allclose(found.probabilities(test), by_hand.predict_proba(test.X))
+    np.testing.assert_allclose(found.probabilities(test)[:, :], by_hand.predict_proba(test.X))
     assert found.test_accuracy == by_hand.score(test.X, test.y)
     assert found.train_accuracy == by_hand.score(train.X, train.y)
     assert found.errors == (found.predicted != test.y).sum()
@@ -49,7 +49,7 @@ def test_its_weights_are_those_of_standardised_features(sizes: list[int]) -> Non
     np.testing.assert_allclose(fitted.weights.sum(axis=1), 0, atol=1e-4)
     Z = StandardScaler().fit(train.X).transform(test.X) @ fitted.weights
     odds = np.log(
-        fitted.judged(test).probabilities(test)
+        fitted.judged(test).probabilities(test)[:, :]
     )  # as Z, up to a bias per class and a number per row
     of_rows = (odds - Z) - (odds - Z).mean(axis=1, keepdims=True)
     np.testing.assert_allclose(of_rows, np.broadcast_to(of_rows[:1], of_rows.shape), atol=1e-3)
@@ -68,7 +68,7 @@ def test_a_class_without_training_examples_has_no_probability() -> None:
     train, test = blobs([30, 0, 30]), blobs([5, 5, 5])
     fitted = fit_lbfgs(train)
     found = fitted.judged(test)
-    assert not found.probabilities(test)[:, 1].any()
+    assert not found.probabilities(test)[:, 1:2].any()
     assert not fitted.weights[:, 1].any()
     assert found.errors >= 5
 
