@@ -21,7 +21,8 @@ from search.spec.study_spec import StudySpec
 from search.study.opening import stored_identity
 from search.tracking.store import load_tracker
 
-SHOWN = 20  # the most rows that are printed; --json has all
+SHOWN = 20  # the most rows that are printed, or classes that are all named; --json has all
+MOST = 5  # how many classes are named of more
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,15 @@ def predict(
     return Predictions(champion.uri, champion.class_names, inputs, probabilities, notes)
 
 
+def _counted(counts: Counter[str], class_names: Sequence[str]) -> str:
+    """Return how often each class was predicted; of many classes, the most frequent ones."""
+    if len(class_names) <= SHOWN:
+        return ", ".join(f"{name} {counts[name]:,}" for name in class_names)
+    each = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(MOST))
+    rest = len(counts) - MOST
+    return each + (f", and {rest:,} more of {len(class_names):,} classes" if rest > 0 else "")
+
+
 def summary(found: Predictions) -> str:
     """Return the text for people: the two most probable classes of each of the first rows.
 
@@ -118,7 +128,7 @@ def summary(found: Predictions) -> str:
     text = [table(["input", "class", "probability", "second", ""], lines)]
     if len(found.inputs) > SHOWN:
         counts = Counter(found.classes)
-        each = ", ".join(f"{name} {counts[name]:,}" for name in found.class_names)
+        each = _counted(counts, found.class_names)
         text.append(f"… {len(found.inputs):,} rows in all: {each}  (--json prints every one)")
     text += ["", f"model    {found.model}", *(f"note     {note}" for note in found.notes)]
     return "\n".join(text)

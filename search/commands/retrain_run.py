@@ -86,7 +86,7 @@ class RetrainRun:
         note = {NOTE_TAG: report.markdown()}
         self.tracker.log_values(self.run_id, metrics=report.metrics(), tags=note)
         test = self.data.test
-        confusion = confusion_matrix(report.chosen.confusion(test), test.class_names)
+        confusion = confusion_matrix(test.y, report.chosen.predicted, test.class_names)
         files = [
             Artifact(CURVES, _curves_figure(report.chosen)),  # now with the mark of the test set
             Artifact("confusion_matrix.png", confusion),

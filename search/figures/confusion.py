@@ -1,6 +1,6 @@
 """Draw a confusion matrix as PNG bytes.
 
-Notation: C classes.
+Notation: M examples, C classes.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from core.datasets.dataset import Labels
 from search.figures.style import (
     INK,
     png,
@@ -21,47 +21,65 @@ MAX_ANNOTATED = 20  # the most classes with which counts are still readable
 MAX_CLASSES = 30  # the most classes whose names are still readable
 
 
-def most_confused(counts: npt.NDArray[np.integer[Any]], most: int) -> npt.NDArray[np.intp]:
-    """Return up to ``most`` classes, ascending: those of the pairs that are most often confused.
+def most_confused(y: Labels, predicted: Labels, C: int, most: int) -> Labels:
+    """Return up to ``most`` of C classes, ascending: those of the pairs that are most often
+    confused.
 
-    counts: (C, C), by true and predicted class. How often two classes are confused is the sum of
+    y, predicted: (M,) true and predicted classes. How often two classes are confused is the sum of
     both their errors. Of pairs that are confused equally often, the first is taken.
     """
-    C = len(counts)
-    if most >= C:
-        return np.arange(C)
-    first, second = np.triu_indices(C, 1)
-    errors = (counts + counts.T)[first, second]
-    pairs = np.argsort(-errors.astype(np.int64), kind="stable")
-    # The classes in the order in which the pairs name them, each once.
-    named, places = np.unique(np.stack([first, second])[:, pairs].T.ravel(), return_index=True)
-    return np.sort(named[np.argsort(places)][:most])
+    wrong = y != predicted
+    first, second = np.minimum(y, predicted)[wrong], np.maximum(y, predicted)[wrong]
+    pairs, errors = np.unique(first * C + second, return_counts=True)
+    ordered = pairs[np.argsort(-errors, kind="stable")][: most * most]
+    # The classes in the order in which the pairs name them, each once; then the others.
+    by_pair = np.stack([ordered // C, ordered % C], axis=1).ravel()
+    named = dict.fromkeys([*by_pair.tolist(), *range(min(C, most))])
+    return np.sort(np.array(list(named)[:most], np.intp))
 
 
 @style()
-def confusion_matrix(counts: npt.NDArray[np.integer[Any]], class_names: Sequence[str]) -> bytes:
-    """Return a PNG of counts (C, C); rows are true classes, columns predicted ones.
+def confusion_matrix(y: Labels, predicted: Labels, class_names: Sequence[str]) -> bytes:
+    """Return a PNG of the confusion matrix of M examples; rows are true classes, columns predicted
+    ones.
 
     Cells are coloured by their share of the row, on a square-root scale that keeps rare errors
     visible. Up to `MAX_ANNOTATED` classes also show the counts. Of more than `MAX_CLASSES`, so many
     are shown, those that are most often confused, and the title says so.
 
-    Raises ValueError if the shapes disagree or there is no class.
+    y, predicted: (M,) true and predicted classes. Raises ValueError if the shapes disagree, there
+    is no class, or a class has no name.
     """
     from matplotlib.colors import PowerNorm
     from matplotlib.figure import Figure
 
     C = len(class_names)
-    if counts.shape != (C, C) or C == 0:
-        raise ValueError(f"{C} classes need counts of shape ({C}, {C}), not {counts.shape}.")
-    right, total = int(np.trace(counts)), int(counts.sum())
+    top = max(y.max(initial=-1), predicted.max(initial=-1))
+    if y.ndim != 1 or y.shape != predicted.shape or top >= C or C == 0:
+        raise ValueError(
+            f"labels of shape {y.shape} and predictions of shape {predicted.shape} up to {top} do "
+            f"not fit {C} classes"
+        )
+    right, total = int((y == predicted).sum()), len(y)
     title = f"{right:,} of {total:,} correct ({100 * right / max(total, 1):.2f} %)"
-    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    chosen = np.arange(C)
     if C > MAX_CLASSES:
-        chosen = most_confused(counts, MAX_ANNOTATED)
-        title += f"\n{MAX_ANNOTATED} of {C:,} classes: those most often confused with each other"
-        shares, counts = shares[np.ix_(chosen, chosen)], counts[np.ix_(chosen, chosen)]
-        class_names, C = [class_names[c] for c in chosen], MAX_ANNOTATED
+        chosen = most_confused(y, predicted, C, MAX_ANNOTATED)
+    places = np.full(C, -1)
+    places[chosen] = np.arange(len(chosen))
+    row, column = places[y], places[predicted]
+    shown = (row >= 0) & (column >= 0)
+    counts = np.zeros((len(chosen), len(chosen)), np.intp)
+    np.add.at(counts, (row[shown], column[shown]), 1)
+    sizes = np.bincount(y, minlength=C)[chosen]
+    shares = 100 * counts / np.maximum(sizes[:, None], 1)
+    if C > MAX_CLASSES:
+        errors = int(counts.sum() - np.trace(counts))
+        title += (
+            f"\n{MAX_ANNOTATED} of {C:,} classes, those most often confused with each other:"
+            f"\n{errors:,} of {total - right:,} errors"
+        )
+    class_names, C = [class_names[int(c)] for c in chosen], len(chosen)
     side = min(max(0.45 * C, 2.6), 8.0)
     figure = Figure(figsize=(side + 1.9, side + 1.0))
     ax: Any = figure.subplots()

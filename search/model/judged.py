@@ -50,10 +50,3 @@ class Judged(ABC):
         """Return the scores on the test set, beside accuracy; seed: decides the resamples."""
         names = test.class_names
         return classification_scores(self.probabilities(test), self.predicted, test.y, names, seed)
-
-    def confusion(self, test: Dataset) -> npt.NDArray[np.intp]:
-        """Return the number of test examples by true (row) and predicted (column) class, (C, C)."""
-        C = len(test.class_names)
-        counts = np.zeros((C, C), np.intp)
-        np.add.at(counts, (test.y, self.predicted), 1)
-        return counts

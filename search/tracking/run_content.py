@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric
 
 
+MAX_CLASSES = 20  # the most classes that are named with a dataset
+
+
 def run_name(trial: PlannedTrial, spec: StudySpec, result: TrainingResult | None = None) -> str:
     """Return a run's name for a list of runs: the trial's number and its hyperparameters.
 
@@ -122,7 +125,9 @@ def dataset_input(spec: StudySpec, context: str, data: Dataset) -> DatasetInput:
     from mlflow.entities import Dataset as LoggedDataset
     from mlflow.entities import DatasetInput, InputTag
 
-    profile = {"rows": len(data.y), "features": data.X.shape[1], "classes": data.class_names}
+    names = data.class_names
+    classes = {"classes": names if len(names) <= MAX_CLASSES else len(names)}
+    profile = {"rows": len(data.y), "features": data.X.shape[1], **classes}
     return DatasetInput(
         LoggedDataset(
             name=f"{spec.name} {context}",

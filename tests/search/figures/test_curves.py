@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from math import inf, nan
 
@@ -301,8 +302,14 @@ def test_retrain_curves_mark_the_test_once_at_the_end() -> None:
     assert at[:, 1].max() > 480, "at its right end"
 
 
+def labels(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """True and predicted classes that are counted so often."""
+    true, predicted = np.indices(counts.shape)
+    return np.repeat(true, counts.ravel()), np.repeat(predicted, counts.ravel())
+
+
 def test_confusion_matrix_is_dark_where_counts_are() -> None:
-    picture = decoded(confusion_matrix(np.array([[90, 10], [0, 50]]), ("3", "6")))
+    picture = decoded(confusion_matrix(*labels(np.array([[90, 10], [0, 50]])), ("3", "6")))
     rows, columns = np.nonzero((picture[:, :, 2] > 80) & (picture[:, :, 0] < 30))
     matrix = columns < 0.75 * picture.shape[1]
     slope = np.corrcoef(rows[matrix], columns[matrix])[0, 1]
@@ -313,7 +320,9 @@ def test_confusion_matrix_is_dark_where_counts_are() -> None:
 def test_confusion_matrices_of_many_sizes(classes: int) -> None:
     counts = np.eye(classes, dtype=np.intp) * 9
     counts[0] = 0  # a class without examples
-    picture = decoded(confusion_matrix(counts, ["$class_" + str(c) for c in range(classes)]))
+    picture = decoded(
+        confusion_matrix(*labels(counts), ["$class_" + str(c) for c in range(classes)])
+    )
     assert 250 < picture.shape[0] < 1200
 
 
@@ -321,7 +330,7 @@ def test_counts_are_written_while_they_can_be_read() -> None:
     """At equal rates, hence equal colours, counts tell two matrices apart up to 20 classes."""
     for classes, told_apart in ((20, True), (21, False)):
         few, many = (
-            decoded(confusion_matrix(n * np.eye(classes, dtype=np.intp), ["x"] * classes))
+            decoded(confusion_matrix(*labels(n * np.eye(classes, dtype=np.intp)), ["x"] * classes))
             for n in (1, 888)
         )
         below_title = slice(40, None)
@@ -333,13 +342,32 @@ def test_of_many_classes_the_most_confused_are_shown() -> None:
     counts[90, 3] = counts[3, 90] = 5
     counts[17, 40] = 8
     counts[8, 9] = 7
-    assert most_confused(counts, 4).tolist() == [3, 17, 40, 90], "5 + 5 and 8 errors"
-    assert most_confused(counts, 6).tolist() == [3, 8, 9, 17, 40, 90]
-    assert most_confused(counts, 100).tolist() == list(range(100))
+    assert most_confused(*labels(counts), 100, 4).tolist() == [3, 17, 40, 90], "5 + 5 and 8 errors"
+    assert most_confused(*labels(counts), 100, 6).tolist() == [3, 8, 9, 17, 40, 90]
+    assert most_confused(*labels(counts), 100, 100).tolist() == list(range(100))
+    picture = confusion_matrix(*labels(counts), list(map(str, range(100))))
+    assert decoded(picture).shape[0] < 1200
+
+
+def test_classes_of_few_pairs_do_not_push_out_those_of_others() -> None:
+    """Every pair of six classes, and then one of two others."""
+    y, predicted = np.indices((6, 6)).reshape(2, -1).repeat(3, axis=1)
+    y, predicted = np.append(y, 50), np.append(predicted, 70)
+    assert most_confused(y, predicted, 100, 8).tolist() == [*range(6), 50, 70]
+
+
+def test_the_matrix_of_very_many_classes_is_never_made() -> None:
+    C = 20_000
+    y = np.arange(3 * C) % C
+    tracemalloc.start()
+    confusion_matrix(y, (y + y % 3) % C, [f"c{c}" for c in range(C)])
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert taken < 64 << 20
 
 
 def test_names_in_any_script_are_no_warning() -> None:
-    confusion_matrix(np.eye(2, dtype=np.intp), ("日本", "ю"))
+    confusion_matrix(*labels(np.eye(2, dtype=np.intp)), ("日本", "ю"))
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:
@@ -351,8 +379,8 @@ def test_what_cannot_be_drawn_is_refused() -> None:
     for iterations, epochs in ((4, 3), (0, 4), (4, 0)):
         with pytest.raises(ValueError, match="not of one training"):
             retrain_curves(np.ones((2, iterations)), Curves(*np.ones((4, epochs))))
-    with pytest.raises(ValueError, match=r"counts of shape \(3, 3\)"):
-        confusion_matrix(np.eye(2, dtype=np.intp), ("a", "b", "c"))
+    with pytest.raises(ValueError, match="do not fit 2 classes"):
+        confusion_matrix(*labels(np.eye(3, dtype=np.intp)), ("a", "b"))
 
 
 def test_the_same_points_give_the_same_bytes() -> None:
@@ -364,7 +392,7 @@ def test_matplotlib_is_imported_late_and_pyplot_never() -> None:
     code = (
         "import sys; from search.figures.confusion import confusion_matrix; import numpy as np;"
         "early = 'matplotlib' in sys.modules;"
-        "confusion_matrix(np.eye(2, dtype=int), 'ab');"
+        "confusion_matrix(np.arange(2), np.arange(2), 'ab');"
         "raise SystemExit(early or 'matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=HUNG, check=False).returncode == 0
