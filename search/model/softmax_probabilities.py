@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from core.datasets.dataset import Labels, Matrix
+from core.datasets.dataset import Labels, Matrix, Rows
 from core.statistics.probabilities import row_blocks
 from core.trainer.softmax import logits
 
@@ -22,12 +22,12 @@ Reals = npt.NDArray[np.floating[Any]]
 class SoftmaxProbabilities:
     """The softmax of X W + b, as `core.statistics.probabilities.Probabilities`.
 
-    X: (M, D). W: (D, C). b: (C,), where -inf gives a class no probability.
+    X: (M, D), in memory or in a file. W: (D, C). b: (C,), where -inf gives a class no probability.
     prepared: what is done to some rows of X before they are multiplied.
     """
 
     def __init__(
-        self, X: Matrix, W: Reals, b: Reals, prepared: Callable[[Matrix], Reals] | None = None
+        self, X: Rows, W: Reals, b: Reals, prepared: Callable[[Matrix], Reals] | None = None
     ) -> None:
         self._X = X
         self._W = W
