@@ -14,6 +14,7 @@ from search.figures.expected import expected_best_figure
 from search.figures.heat_maps import heat_maps
 from search.figures.history import optimisation_history
 from search.figures.importances import importances_figure
+from search.figures.layers import layers_figure
 from search.figures.picture_choice import weight_pictures
 from search.figures.pruning import Course, pruning_figure
 from search.findings.expected import expected_search
@@ -21,8 +22,10 @@ from search.findings.importances import importances
 from search.spec.study_spec import StudySpec
 from search.tracking.tracker import Artifact
 from search.trials.finished_trial import FinishedTrial, ranked
+from search.trials.layers import Layers
 from search.trials.results import Results
 
+LAYERS = "layers.png"
 CURVES = 10  # the most trials whose curves can be told apart by colour
 SHEET = 24  # the most trials in the picture of weights from worst to best
 COURSES = 300  # the most completed trials in the picture of pruning, and the most others
@@ -34,13 +37,17 @@ def study_figures(
     ranking: Sequence[FinishedTrial],
     results: Results,
     data: StudyData,
+    layers: Layers | None = None,
 ) -> Iterator[Artifact]:
     """Yield the figures of a study, as PNG files.
 
     trials: all finished ones. ranking: the completed ones that have their weights, best first.
+    layers: the best of each set of features, None if there is only one.
     """
     objective = spec.search.objective
-    yield Artifact("heat_maps.png", heat_maps(trials, objective))
+    yield Artifact("heat_maps.png", heat_maps(trials, objective, tuple(spec.data.features or ())))
+    if layers is not None:
+        yield Artifact(LAYERS, layers_figure(layers, tuple(spec.data.features or ())))
     yield Artifact("optimisation_history.png", optimisation_history(trials, objective))
     if found := importances(spec, trials):
         figure = importances_figure(found.shares, objective, found.trials, found.epoch)
@@ -104,8 +111,12 @@ def _pruning(
 def _contact_sheet(
     spec: StudySpec, ranking: Sequence[FinishedTrial], results: Results, data: StudyData
 ) -> bytes:
-    """Draw weight images from the worst completed trial to the best, evenly spaced in rank."""
-    objective = spec.search.objective
+    """Draw weight images from the worst completed trial to the best, evenly spaced in rank.
+
+    Weights of different features do not compare, so all are of those of the best trial.
+    """
+    objective, features = spec.search.objective, ranking[0].hyperparameters.features
+    ranking = [each for each in ranking if each.hyperparameters.features == features]
     count = min(SHEET, len(ranking))
     ranks = np.unique(np.linspace(len(ranking) - 1, 0, count).round().astype(int))[::-1]
     shown = [ranking[rank] for rank in ranks]
@@ -114,4 +125,4 @@ def _contact_sheet(
         for trial, result in zip(shown, results.of(shown), strict=True)
         if result is not None
     ]
-    return weight_pictures(data.train).sheet(sheet)
+    return weight_pictures(data.of(features).train).sheet(sheet)
