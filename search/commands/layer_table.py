@@ -5,6 +5,7 @@ from __future__ import annotations
 from search.console import table
 from search.trials.layers import Layer, Layers
 
+LEAST = 0.0001  # Smaller p values are not told apart.
 SHOWN = 30  # the most sets in the table: the best ones
 
 
@@ -45,7 +46,12 @@ def _row(layer: Layer, layers: Layers) -> list[str]:
         f"#{layer.trial}",
         f"{layer.val_loss:.5f} ± {layer.loss_error:.5f}",
         f"{100 * layer.val_accuracy:.2f} ± {100 * layer.accuracy_error:.2f} %",
-        "" if layer is layers.best else f"{layer.p_value:.2g}",
+        "" if layer is layers.best else _p(layer.p_value),
         f"{100 * layer.chosen:.0f} %",
         ", ".join(marks),
     ]
+
+
+def _p(value: float) -> str:
+    """Return a p value as text; a very small one only as that."""
+    return f"{value:.2g}" if value >= LEAST else f"< {LEAST:g}"

@@ -247,7 +247,8 @@ def summary(report: RetrainReport) -> str:
     if report.baseline is not None:
         rows.append(_row("baseline", report.baseline, report.baseline_features))
     headings = [
-        "", *["features"] * bool(report.features), "learning rate", "weight decay", "batch", "epochs", "train", "test", "95 %", "errors",
+        "", *["features"] * bool(report.features), "learning rate", "weight decay", "batch",
+        "epochs", "train", "test", "95 %", "errors",
     ]  # fmt: skip
     scores, classes = score_rows(report.models), class_rows(report.label, report.scores)
     lines = ["", table(headings, rows), "", *report.findings()]

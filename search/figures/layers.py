@@ -27,6 +27,10 @@ _LEVEL = 6  # names stand level if there are at most so many, and they are short
 _STAR = {"marker": "*", "mfc": VERMILION, "mec": "white", "ms": 15}
 _TIED = {"marker": "o", "mfc": BLUE, "mec": BLUE, "ms": 6}
 _WORSE = {"marker": "o", "mfc": "white", "mec": MUTED, "ms": 6}
+_INTERVAL: Any = {"color": MUTED, "lw": 1.3}
+_FIRST: Any = {"color": BLUE, "lw": 1.0, "ls": ":"}
+_WIDE = 5  # error rates that differ by more than this factor get a logarithmic axis
+_RATES = [d * 10.0**k for k in range(-5, 0) for d in (1, 2, 5)]  # marked on a logarithmic axis
 
 
 @style()
@@ -63,27 +67,42 @@ def layers_figure(layers: Layers, names: Sequence[str]) -> bytes:
 
 
 def _draw(ax: Any, layers: Layers, score: Objective) -> None:
-    """Draw one score of the best trial of each set, with its interval and marks."""
-    places = np.array([layer.place for layer in layers.found])
+    """Draw one score of the best trial of each set, with its interval and marks.
+
+    A set is marked as tied if it is in this score. Where error rates differ much, their axis is
+    logarithmic, so that the best ones can be told apart.
+    """
+    found = layers.found
     if score is layers.objective:
-        values = np.array([layer.badness for layer in layers.found])
-        low, high = np.array([layer.interval for layer in layers.found]).T
+        values = np.array([layer.badness for layer in found])
+        low, high = np.array([layer.interval for layer in found]).T
+        tied = [layer.is_tied for layer in found]
     else:
-        values = np.array([layer.error_rate for layer in layers.found])
-        low, high = np.array([layer.error_interval for layer in layers.found]).T
-    at, one, other = score.on_axis(values), score.on_axis(low), score.on_axis(high)
-    best = layers.found.index(layers.best)
-    ax.plot(places, at, color=MUTED, lw=0.8, alpha=0.6, zorder=1)
-    ax.axhspan(*sorted((one[best], other[best])), color=VERMILION, alpha=0.08, lw=0, zorder=0)
-    ax.vlines(places, np.minimum(one, other), np.maximum(one, other), color=MUTED, lw=1.3, zorder=2)
-    for layer, x, y in zip(layers.found, places, at, strict=True):
-        look = _STAR if layer is layers.best else _TIED if layer.is_tied else _WORSE
+        values = np.array([layer.error_rate for layer in found])
+        low, high = np.array([layer.error_interval for layer in found]).T
+        tied = [layer.is_as_accurate for layer in found]
+    wide = not score.is_loss and values.min() > 0 and values.max() > _WIDE * values.min()
+    if not wide:
+        values, low, high = (score.on_axis(each) for each in (values, low, high))
+    places = np.array([layer.place for layer in found])
+    best = found.index(layers.best)
+    ax.plot(places, values, color=MUTED, lw=0.8, alpha=0.6, zorder=1)
+    ax.axhspan(*sorted((low[best], high[best])), color=VERMILION, alpha=0.08, lw=0, zorder=0)
+    ax.vlines(places, np.minimum(low, high), np.maximum(low, high), zorder=2, **_INTERVAL)
+    for layer, is_tied, x, y in zip(found, tied, places, values, strict=True):
+        look = _STAR if layer is layers.best else _TIED if is_tied else _WORSE
         ax.plot(x, y, ls="", zorder=4 if layer is layers.best else 3, **look)
     if layers.first is not layers.best:
-        ax.axvline(layers.first.place, color=BLUE, lw=1.0, ls=":", zorder=0)
+        ax.axvline(layers.first.place, zorder=0, **_FIRST)
     ax.grid(visible=False, axis="x")
     if score.is_loss:
         scale_losses(ax, np.concatenate([values, low]))
+    elif wide:
+        ax.set_yscale("log")
+        ax.invert_yaxis()
+        rates = [rate for rate in _RATES if low.min() <= rate <= high.max()]
+        ax.set_yticks(rates, labels=[f"{100 * (1 - rate):.6g}" for rate in rates])
+        ax.minorticks_off()
     ax.set_ylabel(score.axis_label)
 
 
@@ -101,9 +120,10 @@ def _legend(layers: Layers) -> list[Any]:
         entries.append(mark("ties with the best (paired tests, Holm, 5 %)", ls="", **_TIED))
     if len(layers.found) > len(layers.tied) + 1:
         entries.append(mark("worse", ls="", **_WORSE))
+    entries.append(mark("95 % interval", **_INTERVAL))
     if first is not best:
         told = f"first to reach the accuracy of the best: {_shortened(first.name)}"
-        entries.append(mark(told, color=BLUE, lw=1.0, ls=":"))
+        entries.append(mark(told, **_FIRST))
     return entries
 
 

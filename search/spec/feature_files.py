@@ -74,7 +74,11 @@ def _matches(pattern: str, folder: Path) -> list[str]:
     for root in (folder, Path()):
         if found := glob.glob(pattern, root_dir=root, recursive=True):
             return sorted(found, key=_by_number)
-    raise ValueError(f"{shortened(pattern)} matches no file in {folder.absolute()}")
+    where = "" if PurePath(pattern).is_absolute() else f" in {folder.absolute()}"
+    raise ValueError(
+        f"{shortened(pattern)} matches no file{where}: give a pattern of .npy files, by its path from "
+        "the study file"
+    )
 
 
 def _by_number(path: str) -> list[tuple[int, int, str]]:
