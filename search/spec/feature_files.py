@@ -76,8 +76,8 @@ def _matches(pattern: str, folder: Path) -> list[str]:
             return sorted(found, key=_by_number)
     where = "" if PurePath(pattern).is_absolute() else f" in {folder.absolute()}"
     raise ValueError(
-        f"{shortened(pattern)} matches no file{where}: give a pattern of .npy files, by its path from "
-        "the study file"
+        f"{shortened(pattern)} matches no file{where}: give a pattern of .npy files, by their path "
+        "from the study file"
     )
 
 
