@@ -19,6 +19,7 @@ from search.figures.picture_choice import weight_pictures
 from search.figures.pruning import Course, pruning_figure
 from search.findings.expected import expected_search
 from search.findings.importances import importances
+from search.spec.configuration import features_value
 from search.spec.study_spec import StudySpec
 from search.tracking.tracker import Artifact
 from search.trials.finished_trial import FinishedTrial, ranked
@@ -70,13 +71,19 @@ def _learning_curves(
 ) -> bytes:
     """Draw the learning curves of the best trials."""
     # If the best trial has lost its curves, none is marked as the best.
-    best = ranked(trials, spec.search.objective)[0].number
+    best = ranked(trials, spec.search.objective)[0]
     drawn = {
-        f"#{trial.number}": result.curves
+        _label(trial, spec): result.curves
         for trial, result in zip(ranking, results.of(ranking[:CURVES]), strict=False)
         if result is not None
     }
-    return learning_curves(drawn, best=f"#{best}")
+    return learning_curves(drawn, best=_label(best, spec))
+
+
+def _label(trial: FinishedTrial, spec: StudySpec) -> str:
+    """Return what a trial is called in a legend: its number, and its features if there are several
+    sets."""
+    return " ".join([f"#{trial.number}", *features_value(trial.hyperparameters, spec)])
 
 
 def _pruning(
