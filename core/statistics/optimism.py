@@ -33,11 +33,13 @@ class Optimism:
     apparent: the best trial's mean score on the examples that it was chosen by.
     amount: by how much ``apparent`` is too low.
     chosen_again: the fraction of bootstrap samples that chose the same trial.
+    shares: the fraction of bootstrap samples that chose each trial, K of them.
     """
 
     apparent: float
     amount: float
     chosen_again: float
+    shares: tuple[float, ...]
 
     @property
     def corrected(self) -> float:
@@ -59,12 +61,13 @@ def optimism(S: Scores, seed: int, resamples: int = RESAMPLES) -> Optimism:
     on_all = S.mean(axis=1, dtype=np.float64)
     best = int(on_all.argmin())
     rng = np.random.default_rng(seed)
-    total, again = 0.0, 0
+    total, often = 0.0, np.zeros(len(S), np.intp)
     for start in range(0, resamples, _AT_ONCE):
         size = min(_AT_ONCE, resamples - start)
         counts = rng.multinomial(M, np.full(M, 1 / M), size=size).T.astype(np.float32)  # (M, b)
         on_sample = (S @ counts) / M  # (K, b)
         chosen = on_sample.argmin(axis=0)
         total += float((on_all[chosen] - on_sample.min(axis=0)).sum())
-        again += int((chosen == best).sum())
-    return Optimism(float(on_all[best]), max(total / resamples, 0.0), again / resamples)
+        often += np.bincount(chosen, minlength=len(S))
+    shares = tuple((often / resamples).tolist())
+    return Optimism(float(on_all[best]), max(total / resamples, 0.0), shares[best], shares)

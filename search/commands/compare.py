@@ -13,16 +13,19 @@ from typing import Any
 from core.datasets.study_data import StudyData
 from core.trainer.result import Status
 from search.commands.home import readable
+from search.commands.layer_table import layer_table
 from search.commands.session import results_of
 from search.commands.study_data import load_data
+from search.commands.study_figures import LAYERS
 from search.console import Console, table
 from search.errors import LockstepError, NothingToShowError
 from search.figures.heat_maps import heat_maps
-from search.findings.choice import Choice, Standing, choose
+from search.figures.layers import layers_figure
+from search.findings.choice import Choice, Standing, study_choice
 from search.findings.scores import ValidationScores, top_accuracies, validation_scores
 from search.findings.sentences import none_completed, note
 from search.settings import Settings
-from search.spec.configuration import searched_values
+from search.spec.configuration import features_value, method_names, searched_values, values_of
 from search.spec.study_spec import StudySpec
 from search.study.opening import load_study, scale_changed
 from search.tracking.links import BEST_VIEW, SIDE_VIEW
@@ -47,7 +50,8 @@ class Comparison:
     compare_url, charts_url: links into the MLflow UI, None before the first launch has ended (see
         `view_urls`).
     heat_maps: the path of the picture, None if there is none because the home can only be read.
-    drawn: whether the picture is new; if not, the last launch drew it.
+    layers: the same of the picture of the sets of features, None also if there is only one set.
+    drawn: whether the pictures are new; if not, the last launch drew them.
     """
 
     spec: StudySpec
@@ -60,6 +64,7 @@ class Comparison:
     compare_url: str | None
     charts_url: str | None
     heat_maps: str | None
+    layers: str | None
     drawn: bool
 
     def as_json(self) -> dict[str, Any]:
@@ -71,10 +76,11 @@ class Comparison:
             "choice": self.choice.as_json(),
             "finals": self.finals and self.finals.as_json(),
             "trials": [
-                _row(trial) | standings.get(trial.number, {}) | self._top(trial)
+                _row(trial, self.spec) | standings.get(trial.number, {}) | self._top(trial)
                 for trial in self.trials
             ],
             "heat_maps": self.heat_maps,
+            **({} if self.choice.layers is None else {"layers": self.layers}),
             "compare_url": self.compare_url,
             "charts_url": self.charts_url,
         }
@@ -85,12 +91,12 @@ class Comparison:
         return {} if known is None else {"val_top_5_accuracy": known}
 
 
-def _row(trial: FinishedTrial) -> dict[str, Any]:
+def _row(trial: FinishedTrial, spec: StudySpec) -> dict[str, Any]:
     """Return what `--json` prints of a trial, besides its standing."""
     scored = trial.status is not Status.DIVERGED
     return {
         "number": trial.number,
-        **asdict(trial.hyperparameters),
+        **values_of(trial.hyperparameters, spec),
         "status": trial.status.name.lower(),
         "val_loss": trial.val_loss if scored else None,
         "val_accuracy": trial.val_accuracy if scored else None,
@@ -131,8 +137,13 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
         scores = validation_scores(ranking, results, data, spec.model)
         top_5 = top_accuracies(scores.trials[:SHOWN], results, data)
         urls = view_urls(tracker, settings.ui_address)
+    choice = study_choice(spec, scores)
+    names = tuple(spec.data.features or ())
     picture = settings.figures(spec.name) / HEAT_MAPS
-    drawn = _written(picture, heat_maps(different, spec.search.objective))
+    drawn = _written(picture, heat_maps(different, spec.search.objective, names))
+    of_layers = settings.figures(spec.name) / LAYERS
+    if choice.layers is not None:
+        _written(of_layers, layers_figure(choice.layers, names))
     unfinished = study.budget is not None and len(finished) < study.budget
     if unfinished and exhausted(spec, finished) is None:
         console.say(f"{len(finished):,} of {study.budget:,} trials are finished so far\n")
@@ -141,13 +152,14 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
         trials=ranked(finished, spec.search.objective)
         + [trial for trial in finished if trial.status is not Status.COMPLETED],
         scores=scores,
-        choice=choose(scores, spec.search.objective, spec.search.seed),
+        choice=choice,
         finals=study.finals(),
         top_5=top_5,
         data=data,
         compare_url=urls.get(SIDE_VIEW),
         charts_url=urls.get(BEST_VIEW),
         heat_maps=str(picture) if drawn or picture.is_file() else None,
+        layers=str(of_layers) if of_layers.is_file() else None,
         drawn=drawn,
     )
 
@@ -176,8 +188,8 @@ def summary(comparison: Comparison) -> str:
         rank = choice.standings.index(choice.one_se) + 1
         rows.append([f"{rank}", *_cells(choice.one_se, comparison)])
     headings = [
-        "", "trial", "learning rate", "weight decay", "batch",
-        *(name.replace("_", " ") for name in spec.searched()),
+        "", "trial", *["features"] * spec.data.several, "learning rate", "weight decay", "batch",
+        *(name.replace("_", " ") for name in method_names(spec)),
         "val loss", "accuracy", *["top-5"] * bool(comparison.top_5), "best epoch", "p", "",
     ]  # fmt: skip
     rest = [trial.status for trial in comparison.trials if trial.status is not Status.COMPLETED]
@@ -200,20 +212,26 @@ def summary(comparison: Comparison) -> str:
             "difference from the best)",
             *([f"(not ranked: {', '.join(unranked)})"] if unranked else []),
             "",
+            *([] if choice.layers is None else [*layer_table(choice.layers), ""]),
             *note(spec, comparison.trials, choice, comparison.finals),
             "",
-            f"heat maps   {_picture(comparison)}",
+            f"heat maps   {_picture(comparison, comparison.heat_maps)}",
+            *(
+                []
+                if choice.layers is None
+                else [f"layers      {_picture(comparison, comparison.layers)}"]
+            ),
             *views,
         ]
     )
 
 
-def _picture(comparison: Comparison) -> str:
-    """Return where the heat maps are, in words if they could not be drawn."""
-    if comparison.heat_maps is None:
+def _picture(comparison: Comparison, path: str | None) -> str:
+    """Return where a picture is, in words if it could not be drawn."""
+    if path is None:
         return "none, because the home can only be read"
     by_launch = "" if comparison.drawn else " (as launch drew them: the home can only be read)"
-    return f"{comparison.heat_maps}{by_launch}"
+    return f"{path}{by_launch}"
 
 
 def _cells(standing: Standing, comparison: Comparison) -> list[str]:
@@ -227,6 +245,7 @@ def _cells(standing: Standing, comparison: Comparison) -> list[str]:
     ]
     return [
         f"#{trial.number}",
+        *features_value(trial.hyperparameters, spec),
         f"{trial.hyperparameters.learning_rate:.3g}",
         f"{trial.hyperparameters.weight_decay:.3g}",
         f"{trial.hyperparameters.batch_size}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from core.datasets.study_data import StudyData
@@ -20,6 +20,7 @@ from search.findings.choice import Choice
 from search.findings.sentences import note
 from search.redact import redacted
 from search.settings import Settings
+from search.spec.configuration import values_of
 from search.spec.study_spec import StudySpec
 from search.study.samplers import check_installed
 from search.study.search_study import SearchStudy
@@ -41,7 +42,7 @@ class LaunchReport:
     out_of_time: whether the budget of minutes is used up.
     """
 
-    study: str
+    spec: StudySpec
     trials: list[FinishedTrial]
     best: FinishedTrial | None
     choice: Choice | None
@@ -58,7 +59,7 @@ class LaunchReport:
         """Return what `--json` prints."""
         best = self.best
         return {
-            "study": self.study,
+            "study": self.spec.name,
             "trials": {
                 "complete": self.count(Status.COMPLETED),
                 "pruned": self.count(Status.PRUNED),
@@ -67,7 +68,7 @@ class LaunchReport:
             "best": best
             and {
                 "number": best.number,
-                **asdict(best.hyperparameters),
+                **values_of(best.hyperparameters, self.spec),
                 "val_loss": best.val_loss,
                 "val_accuracy": best.val_accuracy,
                 "val_balanced_accuracy": best.val_balanced_accuracy,
@@ -146,7 +147,8 @@ def _run(session: Session) -> LaunchReport:
                 f"  note    {lost:,} of {len(runs):,} runs are no longer in MLflow: "
                 f"`lockstep sync {session.spec.argument}` writes them again"
             )
-        share_table(tracker, session.spec.search.objective)
+        spec = session.spec
+        share_table(tracker, spec.search.objective, features=spec.data.several)
         kept.tidy(tracker, finished.values(), console.say)
         seconds = Seconds()
         if driver is not None:
@@ -168,7 +170,7 @@ def _report(
     trials = study.finished()
     ranking = ranked(trials, session.spec.search.objective)
     return LaunchReport(
-        study=session.spec.name,
+        spec=session.spec,
         trials=trials,
         best=ranking[0] if ranking else None,
         choice=choice,

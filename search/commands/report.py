@@ -11,7 +11,7 @@ from search.commands.session import results_of
 from search.commands.study_data import described, scaling_in_words
 from search.commands.study_figures import study_figures
 from search.figures.picture_choice import weight_pictures
-from search.findings.choice import Choice, choose
+from search.findings.choice import Choice, study_choice
 from search.findings.scores import validation_scores
 from search.findings.sentences import note
 from search.settings import Settings
@@ -43,11 +43,12 @@ def write_report(
     ranking = ranked(different, spec.search.objective)
     results = results_of(tracker)
     scores = validation_scores(ranking, results, data, spec.model) if ranking else None
-    choice = None if scores is None else choose(scores, spec.search.objective, spec.search.seed)
+    choice = None if scores is None else study_choice(spec, scores)
     lost = {trial.number for trial in scores.missing} if scores else set()
     whole = [trial for trial in ranking if trial.number not in lost]
     scored = scores.trials if scores else []
-    files = list(study_figures(spec, different, whole, scored, results, data))
+    layers = None if choice is None else choice.layers
+    files = list(study_figures(spec, different, whole, scored, results, data, layers))
     folder = settings.figures(spec.name)
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
@@ -57,9 +58,19 @@ def write_report(
     if best:
         found = [result.weights for result in results.of(best) if result is not None]
         weights = [each for each in found if each is not None]
-        pictures = weight_pictures(data.train)
+        pictures = {
+            name: weight_pictures(data.of(name).train)
+            for name in {trial.hyperparameters.features for trial in best}
+        }
         log_weight_images(tracker, best, pictures, weights)
-        share_views(tracker, runs, len(ranking), pictures, spec.search.objective)
+        share_views(
+            tracker,
+            runs,
+            len(ranking),
+            pictures[best[0].hyperparameters.features],
+            spec.search.objective,
+            features=spec.data.several,
+        )
     metrics = {"trials": float(len(trials))}
     if ranking:
         first = ranking[0]

@@ -16,12 +16,12 @@ from search.commands.session import Session, open_session, results_of
 from search.commands.study_data import load_data
 from search.console import Console, Workload
 from search.errors import LockstepError, NothingToShowError
-from search.findings.choice import choose
+from search.findings.choice import study_choice
 from search.findings.scores import validation_scores
 from search.findings.sentences import none_completed, weights_not_kept
 from search.model.fitting import Fit, Fitter, Trained, compared, epochs_by_validation
 from search.model.lbfgs import LBFGS, LbfgsFit, LbfgsModel, fit_lbfgs
-from search.model.registry import Candidate, Validated, register_model
+from search.model.registry import Candidate, Source, Validated, register_model
 from search.settings import Settings
 from search.spec.solver_baseline import SolverBaseline
 from search.spec.study_spec import Baseline, StudySpec
@@ -77,29 +77,41 @@ def retrain(
                 "its best epoch is: it is trained for all its epochs"
             )
         validated, epochs = _validated(spec, results, trial, data)
-        merged = data.of(trial.hyperparameters.features).merged()
+        features = trial.hyperparameters.features
+        merged = data.of(features).merged()
         how = f"--rule {rule}" if number is None else "--trial"
         for line in uses_in_words(session.study.test_evaluations()):
             console.say(line)
         console.say(
-            f"Training trial #{trial.number} of {spec.name} ({how}) on {len(merged.train):,} "
-            f"examples (train + validation) for {epochs} epochs"
+            f"Training trial #{trial.number} of {spec.name} ({how}) on "
+            + (f"the features {spec.data.named(features)} of " if features else "")
+            + f"{len(merged.train):,} examples (train + validation) for {epochs} epochs"
             + (", its best epoch on validation" if epochs != trial.stopped_epoch else "")
             + (f", with {1 + seeds} seeds" if seeds else "")
         )
         models = _models(session, merged, trial, epochs, seeds)
         chosen = Chosen(trial.number, rule if number is None else "given by number", epochs)
-        candidate = Candidate(models.chosen.result, merged, validated)
+        where = Source(features, spec.data.file_of(features)) if features else None
+        candidate = Candidate(models.chosen.result, merged, validated, where)
         return _evaluate(session, tracker, chosen, models, candidate)
 
 
 def _models(
     session: Session, merged: Merged, trial: FinishedTrial, epochs: int, seeds: int
 ) -> Models:
-    """Train all models of a retrain. Raises InterruptedStudyError if the user asks to stop."""
+    """Train all models of a retrain. Raises InterruptedStudyError if the user asks to stop.
+
+    merged: the data of the trial's features. The baseline may have others.
+    """
     spec, stop = session.spec, session.stop
     table = spec.baseline
-    baseline = table.hyperparameters(spec.model) if isinstance(table, Baseline) else None
+    baseline = table.hyperparameters(spec) if isinstance(table, Baseline) else None
+    features = its_features = trial.hyperparameters.features
+    if baseline is not None:
+        its_features = baseline.features
+    elif table is not None and table.features is not None:
+        its_features = table.features
+    its_data = merged if its_features == features else session.data.of(its_features).merged()
     same = baseline == trial.hyperparameters and epochs == spec.model.epochs
     count = 1 + seeds + (baseline is not None and not same)
     workload = Workload(count, count * spec.model.epochs, "fits")
@@ -109,10 +121,15 @@ def _models(
             progress.trained(trained)
             return stop.made()
 
-        fitter = Fitter(spec, merged.train, on_epoch, session.study.order)
+        order = session.study.order
+        fitters = {features: Fitter(spec, merged.train, on_epoch, order)}
 
         def fitted(tried: Hyperparameters, epochs: int, extra_seed: int = 0) -> Trained:
-            found = fitter.fit(tried, epochs, (spec.model.seed + extra_seed) % 2**32)
+            if tried.features not in fitters:
+                fitters[tried.features] = Fitter(spec, its_data.train, on_epoch, order)
+            found = fitters[tried.features].fit(
+                tried, epochs, (spec.model.seed + extra_seed) % 2**32
+            )
             stop.honour()
             progress.recorded("")
             return found
@@ -123,10 +140,11 @@ def _models(
             its = fitted(baseline, spec.model.epochs)
         others = [fitted(trial.hyperparameters, epochs, 1 + k) for k in range(seeds)]
     if isinstance(table, SolverBaseline):
-        session.console.say(f"Fitting the baseline, {LBFGS}, on the same examples")
-        its = fit_lbfgs(merged.raw)
+        of = "" if its_features == features else f" of {spec.data.named(its_features)}"
+        session.console.say(f"Fitting the baseline, {LBFGS}, on the same examples{of}")
+        its = fit_lbfgs(its_data.raw)
         stop.honour()
-    return Models(chosen, its, others)
+    return Models(chosen, merged, its, its_features, its_data, others)
 
 
 def _choose(session: Session, results: Results, rule: Rule, number: int | None) -> FinishedTrial:
@@ -153,7 +171,7 @@ def _choose(session: Session, results: Results, rule: Rule, number: int | None) 
         return next(trial for trial in ranking if trial.number == best)
     different = ranked(distinct(ranking, spec.search.objective), spec.search.objective)
     scores = validation_scores(different, results, session.data, spec.model)
-    choice = choose(scores, spec.search.objective, spec.search.seed)
+    choice = study_choice(spec, scores)
     if choice.not_kept:
         session.console.say(weights_not_kept(choice, spec))
     return choice.one_se.trial
@@ -191,11 +209,11 @@ def _evaluate(
     tags = {RETRAINED_TAG: str(chosen.trial)}
     try:
         with answering(session.settings), tracker.run(name, "retrain", tags) as run_id:
-            run = RetrainRun(tracker, run_id, chosen, candidate.data)
-            run.log_models(session.spec, models)
+            run = RetrainRun(tracker, run_id, chosen, models)
+            run.log_models(session.spec)
             model = register_model(tracker, run_id, session.spec.name, candidate)
             session.stop.honour()
-            found = _judged(session, chosen, models, candidate.data)
+            found = _judged(session, chosen, models)
             found.model = model
             found.run_url = run_url(session.settings.ui_address, tracker.experiment_id, run_id)
             now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
@@ -215,25 +233,27 @@ def _evaluate(
     return report
 
 
-def _judged(session: Session, chosen: Chosen, models: Models, data: Merged) -> RetrainReport:
-    """Use the test set: return the scores of all models on it."""
-    test, seed = data.test, session.spec.search.seed
+def _judged(session: Session, chosen: Chosen, models: Models) -> RetrainReport:
+    """Use the test set: return the scores of all models on it, each with its own features."""
+    spec, seed = session.spec, session.spec.search.seed
+    test, its_test = models.data.test, models.baseline_data.test
     fit = models.chosen.judged(test)
     baseline: Fit | LbfgsFit | None = None
     if isinstance(models.baseline, LbfgsModel):
-        features = models.chosen.result.hyperparameters.features
-        baseline = models.baseline.judged(session.data.of(features).raw_test)
-    elif models.baseline is not None:
-        baseline = models.baseline.judged(test)
+        its_test = session.data.of(models.baseline_features).raw_test
+    if models.baseline is not None:
+        baseline = models.baseline.judged(its_test)
     return RetrainReport(
-        study=session.spec.name,
+        study=spec.name,
+        features=spec.data.named(models.features),
+        baseline_features=spec.data.named(models.baseline_features),
         trial=chosen.trial,
         rule=chosen.rule,
         epochs=chosen.epochs,
         chosen=fit,
         scores=fit.scores(test, seed),
         baseline=baseline,
-        baseline_scores=None if baseline is None else baseline.scores(test, seed),
+        baseline_scores=None if baseline is None else baseline.scores(its_test, seed),
         comparison=None if baseline is None else compared(fit, baseline),
         seed_errors=[each.judged(test).errors for each in models.others],
         earlier_uses=session.study.test_evaluations(),

@@ -32,6 +32,8 @@ SHOWN = 5  # the most earlier uses of the test set that are told
 class RetrainReport:
     """The result of a retrain.
 
+    features, baseline_features: the sets of features of the chosen fit and of the baseline, their
+        names with their files; empty if they have no names.
     scores: those of the chosen fit on the test set.
     baseline, baseline_scores, comparison: None if the study names no baseline.
     seed_errors: the numbers of test errors of the same configuration with other seeds.
@@ -41,6 +43,8 @@ class RetrainReport:
     """
 
     study: str
+    features: str
+    baseline_features: str
     trial: int
     rule: str
     epochs: int
@@ -86,6 +90,7 @@ class RetrainReport:
         comparison, model = self.comparison, self.model
         return {
             "study": self.study,
+            **({"features": self.features} if self.features else {}),
             "trial": self.trial,
             "rule": self.rule,
             "epochs": self.epochs,
@@ -101,6 +106,7 @@ class RetrainReport:
             "baseline": baseline
             and {
                 "kind": baseline.kind,
+                **({"features": self.baseline_features} if self.features else {}),
                 "test_accuracy": baseline.test_accuracy,
                 "test_errors": baseline.errors,
                 "seconds": baseline.seconds,
@@ -153,6 +159,11 @@ class RetrainReport:
     def findings(self) -> list[str]:
         """Return the sentences that follow the table of accuracies."""
         lines = []
+        if self.baseline is not None and self.baseline_features != self.features:
+            lines.append(
+                f"the baseline has other features, {self.baseline_features}, and the trial has "
+                f"{self.features}: part of the difference is due to these"
+            )
         if isinstance(self.baseline, LbfgsFit):
             lines.append(self.baseline.described(self.chosen.seconds))
             lines += self.baseline.remarks()
@@ -183,9 +194,11 @@ class RetrainReport:
         """Return the description of the retrain run, in Markdown."""
         low, high = self.chosen.interval
         lines = [
-            f"**Trial #{self.trial}** ({self.rule}) of {self.study}, trained on train + validation "
-            f"for {self.epochs} epochs: **{100 * self.chosen.test_accuracy:.2f} %** on the test "
-            f"set, {self.chosen.errors:,} errors of {len(self.chosen.correct):,}, 95 % interval "
+            f"**Trial #{self.trial}** ({self.rule}) of {self.study}, trained on "
+            + (f"the features {self.features} of " if self.features else "")
+            + f"train + validation for {self.epochs} epochs: "
+            f"**{100 * self.chosen.test_accuracy:.2f} %** on the test set, "
+            f"{self.chosen.errors:,} errors of {len(self.chosen.correct):,}, 95 % interval "
             f"{100 * low:.2f}–{100 * high:.2f} % (Wilson). {self.test_label.capitalize()}.",
             "",
             *(f"- {line}" for line in (*self.findings(), *score_remarks(self.models))),
@@ -230,11 +243,12 @@ def _use(use: dict[str, Any]) -> str:
 
 def summary(report: RetrainReport) -> str:
     """Return the text for people: the scores on the test set, and where the model is."""
-    rows = [_row(report.label, report.chosen)]
+    rows = [_row(report.label, report.chosen, report.features)]
     if report.baseline is not None:
-        rows.append(_row("baseline", report.baseline))
+        rows.append(_row("baseline", report.baseline, report.baseline_features))
     headings = [
-        "", "learning rate", "weight decay", "batch", "epochs", "train", "test", "95 %", "errors",
+        "", *["features"] * bool(report.features), "learning rate", "weight decay", "batch",
+        "epochs", "train", "test", "95 %", "errors",
     ]  # fmt: skip
     scores, classes = score_rows(report.models), class_rows(report.label, report.scores)
     lines = ["", table(headings, rows), "", *report.findings()]
@@ -245,11 +259,12 @@ def summary(report: RetrainReport) -> str:
     return "\n".join([*lines, f"run      {report.run_url}"])
 
 
-def _row(name: str, fit: Fit | LbfgsFit) -> list[str]:
-    """Return the row of a fit in the table for people."""
+def _row(name: str, fit: Fit | LbfgsFit, features: str) -> list[str]:
+    """Return the row of a fit in the table for people; features: what it is fitted to, in words."""
     low, high = fit.interval
     return [
         name,
+        *[features] * bool(features),
         *(["–"] * 4 if isinstance(fit, LbfgsFit) else _configuration(fit)),
         f"{100 * fit.train_accuracy:.2f} %",
         f"{100 * fit.test_accuracy:.2f} %",

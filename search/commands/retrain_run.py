@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from core.datasets.splits import Merged
@@ -12,6 +12,7 @@ from search.figures.curves import retrain_curves
 from search.figures.picture_choice import weight_pictures
 from search.model.fitting import Fit, Trained
 from search.model.lbfgs import LbfgsModel
+from search.spec.configuration import values_of
 from search.spec.study_spec import StudySpec
 from search.tracking.names import NOTE_TAG, TEMPLATES, TEST_SET_TAG, TEST_TIME_TAG
 from search.tracking.tracker import Artifact, Tracker
@@ -30,51 +31,66 @@ class Chosen(NamedTuple):
 class Models(NamedTuple):
     """The models that a retrain fitted, none of which has seen the test set.
 
-    chosen: that of the chosen configuration.
+    chosen: that of the chosen configuration. data: what it was fitted to, and the test set.
     baseline: that of the baseline, None if the study names none.
+    baseline_features, baseline_data: the set of features of the baseline, which may be another one
+        than that of the chosen configuration, and what it was fitted to.
     others: those of the chosen configuration with other seeds.
     """
 
     chosen: Trained
+    data: Merged
     baseline: Trained | LbfgsModel | None
+    baseline_features: str
+    baseline_data: Merged
     others: list[Trained]
+
+    @property
+    def features(self) -> str:
+        """The name of the set of features of the chosen configuration."""
+        return self.chosen.result.hyperparameters.features
 
 
 @dataclass(frozen=True, slots=True)
 class RetrainRun:
-    """A run of MLflow that a retrain writes.
-
-    data: train + validation, and the test set.
-    """
+    """A run of MLflow that a retrain writes."""
 
     tracker: Tracker
     run_id: str
     chosen: Chosen
-    data: Merged
+    models: Models
 
-    def log_models(self, spec: StudySpec, models: Models) -> None:
+    def log_models(self, spec: StudySpec) -> None:
         """Log all that needs no test set: parameters, curves, datasets, and pictures of weights."""
-        chosen = models.chosen
+        models, chosen = self.models, self.models.chosen
         about = {"epochs": self.chosen.epochs, "rule": self.chosen.rule}
+        if spec.data.several:
+            about["features_file"] = spec.data.file_of(models.features)
+            if models.baseline is not None:
+                about["baseline_features"] = models.baseline_features
+        tried = values_of(chosen.result.hyperparameters, spec)
         self.tracker.log_values(
             self.run_id,
             curves=chosen.result.curves,
             metrics={"fit_seconds": chosen.seconds},
-            params={**spec.model.defining(), **asdict(chosen.result.hyperparameters), **about},
+            params={**spec.model.defining(), **tried, **about},
         )
-        self.tracker.log_dataset(self.run_id, "train + validation", self.data.train)
-        self.tracker.log_dataset(self.run_id, "test", self.data.test)
-        self.tracker.log_files(self.run_id, self._pictures(models))
+        data, features = models.data, models.features
+        self.tracker.log_dataset(self.run_id, "train + validation", data.train, features)
+        self.tracker.log_dataset(self.run_id, "test", data.test, features)
+        self.tracker.log_files(self.run_id, self._pictures())
 
-    def _pictures(self, models: Models) -> list[Artifact]:
+    def _pictures(self) -> list[Artifact]:
         """Return the pictures of the weights, and the curves of the chosen model's training."""
-        chosen, baseline = models.chosen, models.baseline
-        pictures = weight_pictures(self.data.train)
+        models, chosen, baseline = self.models, self.models.chosen, self.models.baseline
+        pictures = weight_pictures(models.data.train)
         curves = retrain_curves(chosen.iterations, chosen.result.curves)
         files = [Artifact(TEMPLATES, pictures.one(chosen.weights)), Artifact(CURVES, curves)]
         if baseline is not None:
-            files.append(Artifact(f"baseline/{TEMPLATES}", pictures.one(baseline.weights)))
-        if isinstance(baseline, Trained):
+            its = weight_pictures(models.baseline_data.train)
+            files.append(Artifact(f"baseline/{TEMPLATES}", its.one(baseline.weights)))
+        # Weights of different features have no scale in common.
+        if isinstance(baseline, Trained) and models.baseline_features == models.features:
             both = [(baseline.weights, "baseline"), (chosen.weights, f"trial #{self.chosen.trial}")]
             files.append(Artifact("weights_on_one_scale.png", pictures.side_by_side(both)))
         return files
@@ -85,7 +101,7 @@ class RetrainRun:
         self.tracker.log_values(self.run_id, metrics={}, tags=used)  # first, should the rest fail
         note = {NOTE_TAG: report.markdown()}
         self.tracker.log_values(self.run_id, metrics=report.metrics(), tags=note)
-        test = self.data.test
+        test = self.models.data.test
         confusion = confusion_matrix(test.y, report.chosen.predicted, test.class_names)
         files = [
             Artifact(CURVES, _curves_figure(report.chosen)),  # now with the mark of the test set

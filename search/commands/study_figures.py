@@ -14,15 +14,19 @@ from search.figures.expected import expected_best_figure
 from search.figures.heat_maps import heat_maps
 from search.figures.history import optimisation_history
 from search.figures.importances import importances_figure
+from search.figures.layers import layers_figure
 from search.figures.picture_choice import weight_pictures
 from search.figures.pruning import Course, pruning_figure
 from search.findings.expected import expected_search
 from search.findings.importances import importances
+from search.spec.configuration import features_value
 from search.spec.study_spec import StudySpec
 from search.tracking.tracker import Artifact
 from search.trials.finished_trial import FinishedTrial, ranked
+from search.trials.layers import Layers
 from search.trials.results import Results
 
+LAYERS = "layers.png"
 CURVES = 10  # the most trials whose curves can be told apart by colour
 SHEET = 24  # the most trials in the picture of weights from worst to best
 COURSES = 300  # the most completed trials in the picture of pruning, and the most others
@@ -35,14 +39,18 @@ def study_figures(
     scored: Sequence[FinishedTrial],
     results: Results,
     data: StudyData,
+    layers: Layers | None = None,
 ) -> Iterator[Artifact]:
     """Yield the figures of a study, as PNG files.
 
     trials: all finished ones. ranking: the completed ones that have their curves, best first.
     scored: those of them that have their weights.
+    layers: the best of each set of features, None if there is only one.
     """
     objective = spec.search.objective
-    yield Artifact("heat_maps.png", heat_maps(trials, objective))
+    yield Artifact("heat_maps.png", heat_maps(trials, objective, tuple(spec.data.features or ())))
+    if layers is not None:
+        yield Artifact(LAYERS, layers_figure(layers, tuple(spec.data.features or ())))
     yield Artifact("optimisation_history.png", optimisation_history(trials, objective))
     if found := importances(spec, trials):
         figure = importances_figure(found.shares, objective, found.trials, found.epoch)
@@ -67,13 +75,19 @@ def _learning_curves(
 ) -> bytes:
     """Draw the learning curves of the best trials."""
     # If the best trial has lost its curves, none is marked as the best.
-    best = ranked(trials, spec.search.objective)[0].number
+    best = ranked(trials, spec.search.objective)[0]
     drawn = {
-        f"#{trial.number}": result.curves
+        _label(trial, spec): result.curves
         for trial, result in zip(ranking, results.of(ranking[:CURVES]), strict=False)
         if result is not None
     }
-    return learning_curves(drawn, best=f"#{best}")
+    return learning_curves(drawn, best=_label(best, spec))
+
+
+def _label(trial: FinishedTrial, spec: StudySpec) -> str:
+    """Return what a trial is called in a legend: its number, and its features if there are several
+    sets."""
+    return " ".join([f"#{trial.number}", *features_value(trial.hyperparameters, spec)])
 
 
 def _pruning(
@@ -114,9 +128,14 @@ def _contact_sheet(
 ) -> bytes:
     """Draw weight images from the worst of these trials to the best, evenly spaced in rank.
 
+    Weights of different features do not compare, so all are of those of the best trial.
+
     completed: how many trials are ranked, with those whose weights are not kept.
     """
-    objective = spec.search.objective
+    objective, features = spec.search.objective, ranking[0].hyperparameters.features
+    kept = f"The weights of the best {len(ranking):,} of {completed:,} trials are kept."
+    notes = [kept] if len(ranking) < completed else []
+    ranking = [each for each in ranking if each.hyperparameters.features == features]
     count = min(SHEET, len(ranking))
     ranks = np.unique(np.linspace(len(ranking) - 1, 0, count).round().astype(int))[::-1]
     shown = [ranking[rank] for rank in ranks]
@@ -125,6 +144,4 @@ def _contact_sheet(
         for trial, result in zip(shown, results.of(shown), strict=True)
         if result is not None and result.weights is not None
     ]
-    kept = f"The weights of the best {len(ranking):,} of {completed:,} trials are kept."
-    notes = [kept] if len(ranking) < completed else []
-    return weight_pictures(data.train).sheet(sheet, notes)
+    return weight_pictures(data.of(features).train).sheet(sheet, notes)

@@ -26,15 +26,23 @@ from search.spec.model_spec import SEARCHABLE
 from search.spec.objective import Objective
 from search.trials.finished_trial import FinishedTrial, ranked
 
-MAX_PANELS = 12  # the most batch sizes that get a panel each
+MAX_PANELS = 12  # the most that can be read
+LONGEST = 24  # characters of the name of a set of features in a title
 COLOURS = "viridis_r"  # better scores are brighter
 STAR = {"marker": "*", "mfc": VERMILION, "mec": "white"}
 
 
 @style()
-def heat_maps(points: Sequence[FinishedTrial], objective: Objective = Objective.LOSS) -> bytes:
+def heat_maps(
+    points: Sequence[FinishedTrial],
+    objective: Objective = Objective.LOSS,
+    features: Sequence[str] = (),
+) -> bytes:
     """Return a PNG of the objective over learning rate and weight decay, with one panel per batch
     size.
+
+    features: the names of several sets of features, in order; each has panels of its own. If that
+    were more than `MAX_PANELS`, there are those of the best trial's features, and one panel of all.
 
     All panels share one colour scale, which is logarithmic in the loss or the error rate. Trials on
     a grid are cells, others are dots on logarithmic axes. Diverged trials are hatched cells or
@@ -46,9 +54,9 @@ def heat_maps(points: Sequence[FinishedTrial], objective: Objective = Objective.
     from matplotlib.figure import Figure
 
     need(points, "trial")
-    panels = _panels(points)
+    panels = _panels(points, objective, features)
     plane, colours = _Plane.of(points), _Colours.of(points, objective)
-    marks = _legend_marks(points, plane, objective)
+    marks = _legend_marks(points, plane, objective, several=len(features) > 1)
 
     rows = ceil(len(panels) / (5 if len(panels) > 6 else 3))
     columns = ceil(len(panels) / rows)
@@ -70,8 +78,9 @@ def heat_maps(points: Sequence[FinishedTrial], objective: Objective = Objective.
     figure.supylabel("weight decay", fontsize=9.5, color=INK)
 
     for best in ranked(points, objective)[:1]:
-        ax = next(ax for ax, panel in zip(axes, panels, strict=False) if best in panel.points)
-        ax.plot(*plane.at(best), ms=15, zorder=5, clip_on=False, **STAR)
+        for ax, panel in zip(axes, panels, strict=False):
+            if best in panel.points:
+                ax.plot(*plane.at(best), ms=15, zorder=5, clip_on=False, **STAR)
     if not all(isnan(point.badness(objective)) for point in points):
         _add_colour_bar(figure, axes[: len(panels)], colours, objective)
     across = len(marks) if legend_rows == 1 else 1
@@ -86,14 +95,61 @@ class _Panel(NamedTuple):
     points: Sequence[FinishedTrial]
 
 
-def _panels(points: Sequence[FinishedTrial]) -> list[_Panel]:
-    """Return a panel for each batch size and method, or one if these are more than `MAX_PANELS`."""
+def _panels(
+    points: Sequence[FinishedTrial], objective: Objective, features: Sequence[str]
+) -> list[_Panel]:
+    """Return a panel for each set of features, batch size and method, up to `MAX_PANELS`.
+
+    If they are more, these are the panels of the best trial's features after one of all trials, or
+    the latter alone.
+    """
+    by_name: dict[str, list[FinishedTrial]] = {name: [] for name in features}
+    for point in points:
+        by_name.setdefault(point.hyperparameters.features, []).append(point)
+    several = len(features) > 1
+    panels = [
+        _Panel(f"{_shortened(name)},\n{title}" if several else title, group)
+        for name, own in by_name.items()
+        for title, group in _by_method(own)
+    ]
+    if len(panels) <= MAX_PANELS:
+        return panels
+    if not several:
+        return [_all_sizes(points)]
+    tried = len({point.hyperparameters.features for point in points})
+    overview = _Panel(f"best of {tried:,} sets of features", _best_at_each(points, objective))
+    best = [each.hyperparameters.features for each in ranked(points, objective)[:1]]
+    own = [
+        _Panel(f"{_shortened(name)},\n{title}", group)
+        for name in best
+        for title, group in _by_method(by_name[name])
+    ]
+    if len(own) >= MAX_PANELS:
+        alone = _all_sizes(by_name[best[0]])
+        own = [_Panel(f"{_shortened(best[0])},\n{alone.title}", alone.points)]
+    return [overview, *own]
+
+
+def _all_sizes(points: Sequence[FinishedTrial]) -> _Panel:
+    """Return one panel of all these trials."""
+    sizes = {point.hyperparameters.batch_size for point in points}
+    return _Panel(f"{len(sizes)} batch sizes", points)
+
+
+def _best_at_each(points: Sequence[FinishedTrial], objective: Objective) -> list[FinishedTrial]:
+    """Return the best trial of each learning rate and weight decay."""
+    best: dict[tuple[float, float], FinishedTrial] = {}
+    for point in [*ranked(points, objective), *points]:
+        tried = point.hyperparameters
+        best.setdefault((tried.learning_rate, tried.weight_decay), point)
+    return list(best.values())
+
+
+def _by_method(points: Sequence[FinishedTrial]) -> list[_Panel]:
+    """Return a panel for each batch size and method."""
     alike: dict[Any, list[FinishedTrial]] = defaultdict(list)
     for point in points:
         alike[point.hyperparameters.shared].append(point)
-    if len(alike) > MAX_PANELS:
-        sizes = {point.hyperparameters.batch_size for point in points}
-        return [_Panel(f"{len(sizes)} batch sizes", points)]
     words = {shared: method_in_words(group[0].hyperparameters) for shared, group in alike.items()}
     varied = [name for name in SEARCHABLE if len({each[name] for each in words.values()}) > 1]
     panels = []
@@ -101,6 +157,11 @@ def _panels(points: Sequence[FinishedTrial]) -> list[_Panel]:
         title = [f"batch size {shared[0]}", *(words[shared][name] for name in varied)]
         panels.append(_Panel(",\n".join(title), group))
     return panels
+
+
+def _shortened(name: str) -> str:
+    """Return the name of a set of features as it stands in a title."""
+    return name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
 
 
 class _Axis(NamedTuple):
@@ -235,17 +296,21 @@ def _draw_trials(
 
 
 def _legend_marks(
-    points: Sequence[FinishedTrial], plane: _Plane, objective: Objective
+    points: Sequence[FinishedTrial], plane: _Plane, objective: Objective, *, several: bool
 ) -> list[Any]:
-    """Return the entries of the legend, for what can be seen: the best trial, failures, stops."""
+    """Return the entries of the legend, for what can be seen: the best trial, failures, stops.
+
+    several: whether there are several sets of features.
+    """
     from matplotlib.patches import Patch
 
     marks: list[Any] = []
     for best in ranked(points, objective)[:1]:
         tried = best.hyperparameters
+        named = f"{_shortened(tried.features)}, " if several else ""
         told = (
             f"best: #{best.number}, {objective.in_words} "
-            f"{objective.short(best.badness(objective))} at learning rate "
+            f"{objective.short(best.badness(objective))} at {named}learning rate "
             f"{plain(tried.learning_rate)}, weight decay {plain(tried.weight_decay)}, "
             f"batch size {tried.batch_size}"
         )

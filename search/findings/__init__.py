@@ -1,7 +1,8 @@
 """Find out what a study shows: trials and their results in, statistics and sentences out.
 
 `scores.py` scores every trial on every validation example, and `choice.py` says which trials are
-indistinguishable from the best. `expected.py` says what fewer trials would have found,
+indistinguishable from the best, by the tests of `against_best.py`. `layers.py` compares the sets of
+features, and `layer_sentences.py` words it. `expected.py` says what fewer trials would have found,
 `importances.py` how much each hyperparameter matters, and `sentences.py` puts the findings into
 words. Nothing here reads or writes files.
 

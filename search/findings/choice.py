@@ -15,20 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from core.statistics.optimism import Optimism, optimism
-from core.statistics.paired import (
-    differences,
-    holm,
-    mcnemar_tests,
-    means,
-    negligible,
-    t_test,
-    within_one_standard_error,
-)
+from core.statistics.paired import means, within_one_standard_error
+from search.findings.against_best import LEVEL, against_best
+from search.findings.layers import layers
 from search.findings.scores import ValidationScores
 from search.spec.objective import Objective
+from search.spec.study_spec import StudySpec
 from search.trials.finished_trial import FinishedTrial
-
-LEVEL = 0.05  # of significance, after Holm's adjustment
+from search.trials.layers import Layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +54,9 @@ class Choice:
 
     examples: the number of validation examples.
     standings: all trials that have weights, best first.
-    one_se: the simplest trial within one standard error of the best.
+    one_se: the simplest trial within one standard error of the best, with the same features.
     optimism: that of choosing the best score, as a loss or an error rate.
+    layers: the best of each set of features, None if there is only one.
     guessing: the share of the examples that have the most frequent class: the accuracy of a model
         that always predicts it.
     missing: trials that were not compared, because their runs have lost their weights.
@@ -73,6 +68,7 @@ class Choice:
     standings: list[Standing]
     one_se: Standing
     optimism: Optimism
+    layers: Layers | None
     guessing: float
     missing: list[FinishedTrial]
     not_kept: list[FinishedTrial]
@@ -104,27 +100,24 @@ class Choice:
                 "chosen_again": self.optimism.chosen_again,
             },
             "accuracy_of_guessing": self.guessing,
+            **({} if self.layers is None else {"features": self.layers.as_json()}),
             "without_weights": [trial.number for trial in self.missing],
             "weights_not_kept": [trial.number for trial in self.not_kept],
         }
 
 
-def choose(scores: ValidationScores, objective: Objective, seed: int) -> Choice:
+def choose(
+    scores: ValidationScores, objective: Objective, seed: int, features: Sequence[str] = ()
+) -> Choice:
     """Compare all trials with the best one.
 
-    seed: decides the samples of the bootstrap.
+    seed: decides the samples of the bootstrap. features: the names of the sets of features in the
+    order of the study file; none if there is only one.
     """
     S = scores.of(objective)
-    difference = differences(S)
-    if objective is Objective.ACCURACY:
-        p_values = mcnemar_tests(scores.errors)
-    else:
-        p_values = t_test(difference, S.shape[1])
+    difference, p_values, none = against_best(S, scores.errors, objective)
     loss, accuracy = means(scores.losses), means(scores.errors)
-    none = negligible(difference, means(S).standard_error[0])
-    p_values[none] = 1.0
-    # The best is not compared with itself.
-    adjusted = [1.0, *holm(p_values[1:]).tolist()]
+    lucky = optimism(S, seed)
     standings = [
         Standing(
             trial=trial,
@@ -132,7 +125,7 @@ def choose(scores: ValidationScores, objective: Objective, seed: int) -> Choice:
             accuracy_error=float(accuracy.standard_error[k]),
             behind=float(difference.mean[k]),
             behind_error=float(difference.standard_error[k]),
-            p_value=adjusted[k],
+            p_value=float(p_values[k]),
         )
         for k, trial in enumerate(scores.trials)
     ]
@@ -141,21 +134,34 @@ def choose(scores: ValidationScores, objective: Objective, seed: int) -> Choice:
         examples=S.shape[1],
         standings=standings,
         one_se=_simplest(standings, none | within_one_standard_error(difference)),
-        optimism=optimism(S, seed),
+        optimism=lucky,
+        layers=layers(scores, objective, lucky.shares, features),
         guessing=float(np.bincount(scores.labels).max() / len(scores.labels)),
         missing=scores.missing,
         not_kept=scores.not_kept,
     )
 
 
+def study_choice(spec: StudySpec, scores: ValidationScores) -> Choice:
+    """Compare all trials of a study with its best one."""
+    names = tuple(spec.data.features or ())
+    return choose(scores, spec.search.objective, spec.search.seed, names)
+
+
 def _simplest(standings: Sequence[Standing], near: npt.NDArray[np.bool_]) -> Standing:
     """Return the simplest of the trials near the best.
 
     That is the one with the largest weight decay, then the smallest learning rate, then the best
-    rank.
+    rank. Weight decays mean the same only on the same features, so only trials that have those of
+    the best are considered.
     """
+    best = standings[0].trial.hyperparameters.features
     return min(
-        (standing for standing, is_near in zip(standings, near, strict=True) if is_near),
+        (
+            standing
+            for standing, is_near in zip(standings, near, strict=True)
+            if is_near and standing.trial.hyperparameters.features == best
+        ),
         key=lambda each: (
             -each.trial.hyperparameters.weight_decay,
             each.trial.hyperparameters.learning_rate,

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from core.trainer.result import Hyperparameters, Status
 from core.trainer.softmax import Penalty
-from search.findings.choice import LEVEL, Choice
+from search.findings.against_best import LEVEL, name_of_tests
+from search.findings.choice import Choice
 from search.findings.expected import expected_search
 from search.findings.expected import sentence as expected_sentence
+from search.findings.layer_sentences import layer_sentences
 from search.spec.axes import Range
 from search.spec.configuration import configuration
-from search.spec.objective import Objective
 from search.spec.study_spec import StudySpec
 from search.trials.finals import Finals
 from search.trials.finished_trial import FinishedTrial, ranked
@@ -146,7 +147,7 @@ def choice_sentences(choice: Choice, spec: StudySpec) -> list[str]:
     compared = len(choice.standings)
     lines = []
     if compared > 1:
-        test = "McNemar's tests" if choice.objective is Objective.ACCURACY else "paired t tests"
+        test = name_of_tests(choice.objective)
         lines.append(
             f"tied     {choice.indistinguishable:,} of {compared:,} trials are statistically "
             f"indistinguishable from the best ({test} on {choice.examples:,} validation examples, "
@@ -161,6 +162,8 @@ def choice_sentences(choice: Choice, spec: StudySpec) -> list[str]:
                 f"{choice.objective.worse_by(simplest.behind, simplest.behind_error)}"
             )
         lines.append(f"optimism {_optimism(choice)}")
+    if choice.layers is not None:
+        lines += layer_sentences(choice.layers)
     if best.trial.val_accuracy <= choice.guessing:
         lines.append(
             "note     this is no better than always guessing the most frequent class, which is "
@@ -191,8 +194,11 @@ def weights_not_kept(choice: Choice, spec: StudySpec) -> str:
 def _optimism(choice: Choice) -> str:
     """Return how much too good the best score is, and what score to expect."""
     found, objective = choice.optimism, choice.objective
+    same = ""
+    if choice.layers is not None:
+        same = f", and the same features {100 * choice.layers.best.chosen:.0f} %"
     return (
         f"the best score is too good by about {objective.amount(found.amount)}: expect "
         f"{objective.text(found.corrected)} (bootstrap, which chose "
-        f"the same trial {100 * found.chosen_again:.0f} % of the time)"
+        f"the same trial {100 * found.chosen_again:.0f} % of the time{same})"
     )

@@ -76,6 +76,7 @@ def load_champion(tracker: Tracker, spec: StudySpec) -> Champion:
             image_shape=None if shape is None else tuple(shape),
             # Models that were registered earlier have no names.
             feature_names=tuple(getattr(loaded, "feature_names", ())),
+            source=getattr(loaded, "source", ""),
             **{key: known[key] for key in ("white", "background") if key in known},
         ),
         model=model,

@@ -33,6 +33,7 @@ class Expected:
     white: the value of full brightness in the training images.
     background: the usual value at the edge of the training images.
     feature_names: D of them if the features had names, otherwise none.
+    source: the set of features in words, its name and file; empty if it has no name.
     """
 
     features: int
@@ -40,6 +41,7 @@ class Expected:
     white: float = 1.0
     background: float = 0.0
     feature_names: tuple[str, ...] = ()
+    source: str = ""
 
     def looks_inverted(self, X: Features) -> bool:
         """Return whether a picture (D,) seems to have dark and bright swapped.
@@ -104,8 +106,9 @@ def _rows(path: Path, expected: Expected) -> Features:
         if expected.image_shape is not None:
             like += f" or (N, {', '.join(map(str, expected.image_shape))})"
         one = ": make one example a row with X.reshape(1, -1)" if X.shape == (D,) else ""
+        of = f" on the features {expected.source}" if expected.source else ""
         raise LockstepError(
-            f"{path}: X must be numbers of the shape {like}, as in training, not {X.dtype} "
+            f"{path}: X must be numbers of the shape {like}, as in training{of}, not {X.dtype} "
             f"{X.shape}{one}"
         )
     with np.errstate(over="ignore"):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,13 @@ from core.trainer.softmax import logits, predictions
 from search.errors import LockstepError
 from search.model.inputs import edge_of
 from search.spec.objective import Objective
-from search.tracking.names import DATA_TAG, SCORE_TAG, TRIAL_TAG
+from search.tracking.names import (
+    DATA_TAG,
+    FEATURES_FILE_TAG,
+    FEATURES_TAG,
+    SCORE_TAG,
+    TRIAL_TAG,
+)
 from search.tracking.owner import owner_tags
 from search.tracking.registered_model import claim_registered_model, is_own_version
 from search.tracking.tracker import Tracker
@@ -63,6 +69,17 @@ class Validated:
         }
 
 
+class Source(NamedTuple):
+    """The set of features that a model takes: its name, and the file as the study file gives it."""
+
+    features: str
+    file: str
+
+    def __str__(self) -> str:
+        """Return both in words."""
+        return f"{self.features} ({self.file})"
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A trained model that is to be registered, and may become the champion.
@@ -70,11 +87,13 @@ class Candidate:
     result: its weights are (D, C), its biases (C,).
     data: what it was trained on, as the features are and as they were scaled.
     validated: the validation scores by which it is compared with the present champion.
+    source: the set of features, None if those of the study have no name.
     """
 
     result: TrainingResult
     data: Merged
     validated: Validated
+    source: Source | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +151,7 @@ def register_model(
             b=result.bias,
             class_names=np.array(names),
             feature_names=np.array(examples.feature_names or (), dtype=str),
+            features=np.array("" if candidate.source is None else str(candidate.source)),
             scale=np.array(scaling.scale.value),
             mean=scaling.mean,
             deviation=scaling.deviation,
@@ -146,11 +166,12 @@ def register_model(
                 input_example=_example(examples),
                 pip_requirements=[f"{p}=={version(p)}" for p in ("mlflow", "numpy", "pandas")],
                 registered_model_name=name,
-                metadata=_metadata(examples),
+                metadata=_metadata(examples) | _source_metadata(candidate.source),
             )
     number = str(info.registered_model_version)
     _check(f"models:/{name}/{number}", candidate)
-    for key, value in {**owner_tags(identity), **candidate.validated.tags()}.items():
+    tags = {**owner_tags(identity), **candidate.validated.tags(), **_source_tags(candidate.source)}
+    for key, value in tags.items():
         client.set_model_version_tag(name, number, key, value)
     is_champion, reason = _succession(client, name, candidate.validated, identity)
     if is_champion:
@@ -201,6 +222,18 @@ def _largest(examples: Dataset) -> float:
     if isinstance(X, FileRows):
         return float(X.statistics.high.max()) if X.statistics else float(X[:BACKGROUND].max())
     return float(X.max())
+
+
+def _source_metadata(source: Source | None) -> dict[str, str]:
+    """Return the metadata that say which features the model takes; empty without a name."""
+    return {} if source is None else {"features": source.features, "features_file": source.file}
+
+
+def _source_tags(source: Source | None) -> dict[str, str]:
+    """Return the tags of the version that say which features the model takes."""
+    if source is None:
+        return {}
+    return {FEATURES_TAG: source.features, FEATURES_FILE_TAG: source.file}
 
 
 def probability_column(class_name: str) -> str:

@@ -41,6 +41,8 @@ class SoftmaxRegression(PythonModel):
             self.b: npt.NDArray[np.float32] = arrays["b"]  # (C,)
             self.class_names = [str(name) for name in arrays["class_names"]]
             self.feature_names = [str(name) for name in arrays["feature_names"]]  # D, or none
+            # The set of features in words, empty if it has no name; older models do not say it.
+            self.source = str(arrays["features"]) if "features" in arrays else ""
             self.scale = str(arrays["scale"])  # "none", "standard" or "l2"
             self.mean, self.deviation = arrays["mean"], arrays["deviation"]  # (D,), or (0,)
 
@@ -121,9 +123,10 @@ class SoftmaxRegression(PythonModel):
         if not array.size:
             return np.empty((0, D))
         if array.ndim != 2 or array.shape[1] != D:
+            of = f" of the features {_shown(self.source)}" if self.source else ""
             raise _refused(
-                f"rows of {D} numbers each are needed, as a list of lists, not values of the shape "
-                f"{array.shape}"
+                f"rows of {D} numbers each{of} are needed, as a list of lists, not values of the "
+                f"shape {array.shape}"
             )
         if array.dtype.kind in "iufb":
             return array.astype(np.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
@@ -125,11 +125,36 @@ class DataSpec(Table):
             for key in ("labels", "split", "groups"):
                 if (value := getattr(self, key)) and suffix_of(value) != ".npy":
                     raise ValueError(f"{key} = {value!r}: give the path of an .npy file")
+                self._check_apart(key)
         named = [self.label, self.split, self.groups, *self.ignore] if suffix != ".npy" else []
         given = [name for name in named if name is not None]
         if twice := next((name for name in given if given.count(name) > 1), None):
             raise ValueError(f"{twice!r} is named for two purposes: give it one")
         return self
+
+    def _check_apart(self, key: str) -> None:
+        """Raise ValueError if the file of this key is one of the files of features, too."""
+        value = getattr(self, key)
+        if value is None or self.features is None:
+            return
+        if PurePath(value) in map(PurePath, self.features.values()):
+            raise ValueError(
+                f"features and {key} both name {value!r}: give a pattern or a list of the files of "
+                'features alone, such as "layer-*.npy"'
+            )
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several sets of features, of which one is chosen."""
+        return self.features is not None and len(self.features) > 1
+
+    def file_of(self, features: str) -> str:
+        """Return the file of a set of features as the study file gives it, or the only source."""
+        return self.source if self.features is None else self.features[features]
+
+    def named(self, features: str) -> str:
+        """Return a set of features in words: its name with its file, empty if it has no name."""
+        return "" if self.features is None else f"{features} ({self.features[features]})"
 
     @property
     def origin(self) -> str:
@@ -146,6 +171,9 @@ class DataSpec(Table):
         out, because the data decides what "auto" is: a study stores what it came to.
         """
         dumped = self.model_dump(mode="json", exclude={"scale"})
+        if self.features is not None:
+            # As pairs, because their order decides the numbers of a grid's trials.
+            dumped["features"] = [[name, file] for name, file in self.features.items()]
         return {
             key: value for key, value in dumped.items() if key not in _LATER or value != _LATER[key]
         }

@@ -13,6 +13,9 @@ from search.spec.messages import shortened
 
 MAX_SETS = 1000  # of features in one study
 LONGEST_NAME = 60  # Names stand in tables, figures and tags.
+SHOWN = 5  # the most names that a sentence lists
+
+Pairs = Sequence[tuple[str, str]]  # the name and the file of each set of features, in order
 
 
 def named_files(given: object, folder: Path) -> dict[str, str]:
@@ -45,6 +48,11 @@ def named_files(given: object, folder: Path) -> dict[str, str]:
     if twice := next((file for file in files if files.count(file) > 1), None):
         raise ValueError(f"{shortened(twice)} is listed twice: list each file once")
     names = [str(name) for name in given] if isinstance(given, dict) else _names(files)
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(
+            f"two of the files would be called {shortened(twice)}: give a table of distinct names "
+            "to files"
+        )
     for name in names:
         if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
             raise ValueError(
@@ -66,7 +74,11 @@ def _matches(pattern: str, folder: Path) -> list[str]:
     for root in (folder, Path()):
         if found := glob.glob(pattern, root_dir=root, recursive=True):
             return sorted(found, key=_by_number)
-    raise ValueError(f"{shortened(pattern)} matches no file in {folder.absolute()}")
+    where = "" if PurePath(pattern).is_absolute() else f" in {folder.absolute()}"
+    raise ValueError(
+        f"{shortened(pattern)} matches no file{where}: give a pattern of .npy files, by their path "
+        "from the study file"
+    )
 
 
 def _by_number(path: str) -> list[tuple[int, int, str]]:
@@ -81,3 +93,31 @@ def _names(files: Sequence[str]) -> list[str]:
     if len(set(stems)) == len(stems):
         return stems
     return [PurePath(file).with_suffix("").as_posix() for file in files]
+
+
+def changes(old: Pairs | None, new: Pairs | None) -> str:
+    """Return in words how the sets of features differ that two studies have."""
+    before, after = dict(old or ()), dict(new or ())
+    parts = [
+        f"{word} {_some(names)}"
+        for word, names in (
+            ("added", [f"{name} = {after[name]!r}" for name in after if name not in before]),
+            ("removed", [f"{name} = {before[name]!r}" for name in before if name not in after]),
+            (
+                "changed",
+                [
+                    f"{name} = {before[name]!r} → {after[name]!r}"
+                    for name in after
+                    if before.get(name, after[name]) != after[name]
+                ],
+            ),
+        )
+        if names
+    ]
+    return "; ".join(parts) or f"another order: {_some(list(before))} → {_some(list(after))}"
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return up to `SHOWN` names as a list, and how many more there are."""
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

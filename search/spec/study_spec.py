@@ -25,6 +25,7 @@ from core.trainer.result import Hyperparameters
 from search.spec.axes import DecayAxis, Range, RateAxis, checked_list
 from search.spec.budget import expected_trials
 from search.spec.data_spec import FILES, DataSpec
+from search.spec.feature_files import changes
 from search.spec.fields import (
     MAX_TRIALS,
     BatchSize,
@@ -37,7 +38,7 @@ from search.spec.fields import (
 )
 from search.spec.model_spec import ModelSpec, Momentum, Switch, Warmup
 from search.spec.search_spec import SearchSpec
-from search.spec.solver_baseline import SolverBaseline, by_form
+from search.spec.solver_baseline import Features, SolverBaseline, by_form, check_known
 
 STUDIES = Path("studies")  # Studies in this folder can be named without folder and suffix.
 
@@ -58,22 +59,23 @@ class SpaceSpec(Table):
 class Baseline(Table):
     """The table [baseline]: a known configuration to compare the search with.
 
-    What it does not name is as in [model], or the first of the values that are searched there.
+    What it does not name is as in [model], or the first of the values that are searched.
     """
 
     learning_rate: Rate
     weight_decay: Decay
     batch_size: BatchSize
+    features: Features | None = None
     bias: Switch | None = None
     momentum: Momentum | None = None
     schedule: Schedule | None = None
     warmup_epochs: Warmup | None = None
 
-    def hyperparameters(self, model: ModelSpec) -> Hyperparameters:
+    def hyperparameters(self, spec: StudySpec) -> Hyperparameters:
         """Return the baseline as hyperparameters of the trainer."""
         own = {name: value for name, value in self if value is not None}
-        first = {name: values[0] for name, values in model.searched().items()}
-        return model.hyperparameters(first | own)
+        first = {name: values[0] for name, values in spec.searched().items()}
+        return spec.hyperparameters(first | own)
 
 
 class StudySpec(Table):
@@ -116,6 +118,8 @@ class StudySpec(Table):
                 'learning_rate or weight_decay as { low, high }, or choose sampler = "tpe"'
             )
         self.search.check(self.model.epochs)
+        if self.baseline is not None:
+            check_known(self.baseline.features, self.data.features)
         return self
 
     @property
@@ -226,7 +230,10 @@ class StudySpec(Table):
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Return what differs between two `StudySpec.defining`, as one "key: old → new" per key."""
+    """Return what differs between two `StudySpec.defining`, as one "key: old → new" per key.
+
+    Of the files of features it says which were added or removed, because there may be many.
+    """
 
     def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         leaves: dict[str, Any] = {}
@@ -236,8 +243,13 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         return leaves
 
     before, after = flat(old), flat(new)
-    return [
-        f"{key}: {json.dumps(before.get(key))} → {json.dumps(after.get(key))}"
-        for key in sorted(before | after)
-        if before.get(key) != after.get(key)
-    ]
+    found = []
+    for key in sorted(before | after):
+        was, now = before.get(key), after.get(key)
+        if was == now:
+            continue
+        if key == "data.features":
+            found.append(f"{key}: {changes(was, now)}")
+        else:
+            found.append(f"{key}: {json.dumps(was)} → {json.dumps(now)}")
+    return found

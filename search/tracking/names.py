@@ -37,6 +37,8 @@ RETRAINED_TAG = "lockstep.retrained_trial"
 # Lockstep also gives these tags to the versions of a registered model.
 DATA_TAG = DATA_ATTRIBUTE  # the digest of the data
 SCORE_TAG = "lockstep.{}"  # the validation score with this name
+FEATURES_TAG = "lockstep.features"  # the name of the set of features that the model takes
+FEATURES_FILE_TAG = "lockstep.features_file"  # its file, as the study file gives it
 
 
 class Weights(StrEnum):

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.datasets.dataset import Dataset
+from core.datasets.study_data import ONLY
 from core.trainer.result import Curves, Hyperparameters, Status, TrainingResult
-from search.spec.configuration import searched_values
+from search.spec.configuration import features_value, searched_values
 from search.spec.study_spec import StudySpec
 from search.tracking.names import RANKED_METRIC, SUMMARY_METRICS
 from search.trials.finished_trial import FinishedTrial
@@ -37,8 +38,9 @@ def run_name(trial: PlannedTrial, spec: StudySpec, result: TrainingResult | None
     ended = ""
     if result is not None and result.status is not Status.COMPLETED:
         ended = f" {result.status.name.lower()}, epoch {result.stopped_epoch}:"
+    features = "".join(f" {name}" for name in features_value(tried, spec))
     return (
-        f"#{trial.number}{ended} lr {tried.learning_rate:.3g} wd {tried.weight_decay:.3g}"
+        f"#{trial.number}{ended}{features} lr {tried.learning_rate:.3g} wd {tried.weight_decay:.3g}"
         f" B {tried.batch_size}"
     ) + "".join(f" {text}" for text in searched)
 
@@ -120,20 +122,28 @@ def _npz(arrays: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def dataset_input(spec: StudySpec, context: str, data: Dataset) -> DatasetInput:
-    """Return a dataset as MLflow logs it: its name, digest, source and size."""
+def dataset_input(
+    spec: StudySpec, context: str, data: Dataset, features: str = ONLY
+) -> DatasetInput:
+    """Return a dataset as MLflow logs it: its name, digest, source and size.
+
+    context: what it is for, in a word or two. features: the name of its set of features.
+    """
     from mlflow.entities import Dataset as LoggedDataset
     from mlflow.entities import DatasetInput, InputTag
 
+    name, source = f"{spec.name} {context}", spec.data.origin
+    if spec.data.features is not None:
+        name, source = f"{name} {features}", spec.data.features[features]
     names = data.class_names
     classes = {"classes": names if len(names) <= MAX_CLASSES else len(names)}
     profile = {"rows": len(data.y), "features": data.X.shape[1], **classes}
     return DatasetInput(
         LoggedDataset(
-            name=f"{spec.name} {context}",
+            name=name,
             digest=data.digest[:36],
             source_type="local",
-            source=json.dumps({"source": spec.data.origin, "sha256": data.digest}),
+            source=json.dumps({"source": source, "sha256": data.digest}),
             profile=json.dumps(profile),
         ),
         [InputTag("mlflow.data.context", context)],

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.datasets.dataset import Dataset
-from core.datasets.study_data import StudyData
+from core.datasets.study_data import ONLY, StudyData
 from core.trainer.result import Curves, Status
 from search.figures.picture_choice import weight_pictures
 from search.settings import Settings
@@ -182,9 +182,10 @@ class Tracker:
         for features in data.names:
             self.client.log_inputs(self.parent_run_id, self._dataset_inputs(data, features))
 
-    def log_dataset(self, run_id: str, context: str, data: Dataset) -> None:
-        """Log a dataset that a run uses; context: its purpose in a word or two."""
-        self.client.log_inputs(run_id, [dataset_input(self._spec, context, data)])
+    def log_dataset(self, run_id: str, context: str, data: Dataset, features: str = ONLY) -> None:
+        """Log a dataset that a run uses; context: its purpose in a word or two; features: the name
+        of its set of features."""
+        self.client.log_inputs(run_id, [dataset_input(self._spec, context, data, features)])
 
     # Any run
 
@@ -252,10 +253,10 @@ class Tracker:
         """Return the training and validation data of a set of features as MLflow's inputs, which
         are built only once."""
         if features not in self._datasets:
-            splits, of = data.of(features), f" {features}" if features else ""
+            splits = data.of(features)
             self._datasets[features] = [
-                dataset_input(self._spec, f"train{of}", splits.train),
-                dataset_input(self._spec, f"validation{of}", splits.validation),
+                dataset_input(self._spec, "train", splits.train, features),
+                dataset_input(self._spec, "validation", splits.validation, features),
             ]
         return self._datasets[features]
 

@@ -48,6 +48,16 @@ _COLUMNS = {  # the run table's columns after name and date, in pixels; they fit
     f"tags.`{STATUS_TAG}`": 95,
 }
 
+# With several sets of features; the other columns are narrower, so that all fit.
+_WITH_FEATURES = {
+    "metrics.`val_loss`": 90,
+    "metrics.`val_accuracy`": 95,
+    "params.`features`": 100,
+    "params.`learning_rate`": 90,
+    "params.`weight_decay`": 90,
+    "params.`batch_size`": 70,
+    f"tags.`{STATUS_TAG}`": 75,
+}
 PARALLEL_PARAMETERS = ("log10_learning_rate", "log10_weight_decay", "batch_size")
 CURVES = ("val_loss", "val_accuracy")
 
@@ -69,12 +79,15 @@ def best_view(
     images: ImageGrid,
     objective: Objective,
     other_metrics: Sequence[str],
+    *,
+    features: bool = False,
 ) -> dict[str, Any]:
     """Return the preset of the best runs: their image grid, hyperparameters and curves.
 
     run_ids: the runs, best first, which are the columns of the image grid.
     images: the image grid.
     other_metrics: every other metric of the runs, so that MLflow draws no chart of it.
+    features: whether the study has several sets of features.
     """
     sections = [
         _weights_section(
@@ -89,7 +102,7 @@ def best_view(
     charts = [
         # Under the names of single images, parameters would stretch these.
         *_images(images.keys, show_params=len(images.keys) > 1),
-        _parallel(objective),
+        _parallel(objective, features=features),
         *_lines(),
         *_suppressed(objective, other_metrics),
     ]
@@ -126,9 +139,14 @@ def search_view(
     image_keys: Sequence[str],
     objective: Objective,
     other_metrics: Sequence[str],
+    *,
+    features: bool = False,
 ) -> dict[str, Any]:
     """Return the preset of the whole search: parallel coordinates over the completed trials that
-    the UI loads, and curves of the ten best."""
+    the UI loads, and curves of the ten best.
+
+    features: whether the study has several sets of features.
+    """
     many = completed > LOADED_RUNS
     condition = f"tags.`{PARENT_TAG}` = '{parent_run_id}' AND attributes.status = 'FINISHED'"
     view = _view(condition, f"metrics.`{objective.value}`", ascending=objective.is_loss)
@@ -142,7 +160,7 @@ def search_view(
         _section("curves", "Curves of the ten best", 2, 360),
     ]
     charts = [
-        _parallel(objective),
+        _parallel(objective, features=features),
         *_lines(),
         *_suppressed(objective, other_metrics),
         *_no_images(image_keys, "curves"),
@@ -150,14 +168,20 @@ def search_view(
     return view | _charts(sections, charts)
 
 
-def table_view(parent_run_id: str, objective: Objective) -> dict[str, Any]:
-    """Return the preset of the table of all trials, best first; trials without a rank follow."""
+def table_view(
+    parent_run_id: str, objective: Objective, *, features: bool = False
+) -> dict[str, Any]:
+    """Return the preset of the table of all trials, best first; trials without a rank follow.
+
+    features: whether there is a column of the set of features.
+    """
+    columns = _WITH_FEATURES if features else _COLUMNS
     condition = f"tags.`{PARENT_TAG}` = '{parent_run_id}' AND tags.`{ROLE_TAG}` = 'trial'"
     order = f"metrics.`{RANKED_METRIC}`"
     return _view(condition, order, ascending=objective.is_loss) | {
-        "selectedColumns": list(_COLUMNS),
-        "columnOrder": [*_COLUMNS, "duration"],  # MLflow always shows it, first by default
-        "columnWidths": dict(_COLUMNS),
+        "selectedColumns": list(columns),
+        "columnOrder": [*columns, "duration"],  # MLflow always shows it, first by default
+        "columnWidths": dict(columns),
         "runListHidden": False,
     }
 
@@ -250,16 +274,17 @@ def _card(kind: str, uuid: str, section: str, **options: Any) -> dict[str, Any]:
     }
 
 
-def _parallel(objective: Objective) -> dict[str, Any]:
+def _parallel(objective: Objective, *, features: bool) -> dict[str, Any]:
     """Return the chart of parallel coordinates.
 
-    The objective is its last axis, because the last axis gives the lines their colour.
+    The objective is its last axis, because the last axis gives the lines their colour. features:
+    whether the set of features is the first one.
     """
     return _card(
         "PARALLEL",
         "parallel",
         "search",
-        selectedParams=list(PARALLEL_PARAMETERS),
+        selectedParams=[*["features"] * features, *PARALLEL_PARAMETERS],
         selectedMetrics=[objective.value],
         showAllRuns=True,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.trainer.result import Curves
@@ -36,20 +36,34 @@ _NAMES = {  # as the UI's Views menu shows them
 def log_weight_images(
     tracker: Tracker,
     best: Sequence[FinishedTrial],
-    pictures: WeightPictures,
+    pictures: Mapping[str, WeightPictures],
     weights: Sequence[Reals],
 ) -> None:
     """Log ranks and colours of the best trials and, unless they are already there, weight images.
 
     The images have the form that the UI's chart view shows as a grid.
 
-    best: the trials, best first. weights: those of each, (D, C).
+    best: the trials, best first. pictures: those that fit each set of features, by its name.
+    weights: those of each trial, (D, C).
     """
-    grid = pictures.grid(weights)
-    for rank, (trial, images) in enumerate(zip(best, grid.images, strict=True), start=1):
+    for rank, trial in enumerate(best, start=1):
         colour = view_format.COLOURS[(rank - 1) % len(view_format.COLOURS)]
         tags = {RANK_TAG: f"{rank:02d}", COLOUR_TAG: colour}
         tracker.log_values(trial.run_id, metrics={}, tags=tags)
+    for name, its in pictures.items():
+        own = [k for k, trial in enumerate(best) if trial.hyperparameters.features == name]
+        _log_images(tracker, [best[k] for k in own], its, [weights[k] for k in own])
+
+
+def _log_images(
+    tracker: Tracker,
+    best: Sequence[FinishedTrial],
+    pictures: WeightPictures,
+    weights: Sequence[Reals],
+) -> None:
+    """Log weight images, on one scale, of trials that have the same features."""
+    grid = pictures.grid(weights)
+    for trial, images in zip(best, grid.images, strict=True):
         logged = tracker.client.get_run(trial.run_id).data.tags
         kind = logged.get(IMAGES_KIND_TAG, Kind.IMAGE)  # The first versions knew no other kind.
         if IMAGES_TAG in logged and kind == pictures.kind:
@@ -62,9 +76,13 @@ def log_weight_images(
         tracker.log_values(trial.run_id, metrics={}, tags=tags)
 
 
-def share_table(tracker: Tracker, objective: Objective) -> None:
-    """Store the preset of the run table, which needs no results."""
-    _share(tracker, links.TABLE_VIEW, view_format.table_view(tracker.parent_run_id, objective))
+def share_table(tracker: Tracker, objective: Objective, *, features: bool = False) -> None:
+    """Store the preset of the run table, which needs no results.
+
+    features: whether the study has several sets of features.
+    """
+    view = view_format.table_view(tracker.parent_run_id, objective, features=features)
+    _share(tracker, links.TABLE_VIEW, view)
 
 
 def share_views(
@@ -73,12 +91,15 @@ def share_views(
     completed: int,
     pictures: WeightPictures,
     objective: Objective,
+    *,
+    features: bool = False,
 ) -> None:
     """Store the presets of the UI's chart view, to which the links of `links.py` lead.
 
     run_ids: the runs of the best trials, best first.
     completed: the number of completed trials.
-    pictures: those that are drawn of the weights.
+    pictures: those that are drawn of the weights of the best trial.
+    features: whether the study has several sets of features.
     """
     others = [
         *(*Curves.known(), *SUMMARY_METRICS, *SPREAD_METRICS, *FRESH_METRICS),
@@ -86,12 +107,14 @@ def share_views(
     ]
     keys = [image_key(name) for name in pictures.grid_names]
     images = view_format.ImageGrid(pictures.title, keys)
-    best = view_format.best_view(run_ids, images, objective, others)
+    best = view_format.best_view(run_ids, images, objective, others, features=features)
     _share(tracker, links.BEST_VIEW, best)
     if len(run_ids) >= view_format.COMPARED:
         side = view_format.side_view(run_ids, images, objective, others)
         _share(tracker, links.SIDE_VIEW, side)
-    search = view_format.search_view(tracker.parent_run_id, completed, keys, objective, others)
+    search = view_format.search_view(
+        tracker.parent_run_id, completed, keys, objective, others, features=features
+    )
     _share(tracker, links.SEARCH_VIEW, search)
 
 

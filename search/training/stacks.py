@@ -11,7 +11,7 @@ numbers.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from search.trials.trial import PlannedTrial
@@ -41,16 +41,30 @@ def stacks(
 ) -> list[tuple[PlannedTrial, ...]]:
     """Cut a cohort into stacks, the slowest first: small batches need more steps per epoch.
 
+    Sets of features stay together, in the order in which the cohort has them. So the stacks of a
+    grid have its trials in the order of their numbers, in which they must be recorded.
+
     least: a stack of fewer than twice as many trials is not divided to keep more workers busy.
     most: returns the most trials of a stack that is trained on these features.
     """
     alike: dict[Any, list[PlannedTrial]] = defaultdict(list)
+    features: dict[str, int] = {}
     for trial in cohort:
+        features.setdefault(trial.hyperparameters.features, trial.number)
         alike[trial.hyperparameters.shared].append(trial)
     cut = []
-    for _, trials in sorted(alike.items()):
+    for trials in sorted(alike.values(), key=lambda each: _place(each[0], features)):
         for_balance = min(-(-MIN_STACKS // len(alike)), len(trials) // least)
         n_stacks = max(for_balance, -(-len(trials) // most(trials[0].hyperparameters.features)))
         size = -(-len(trials) // n_stacks)
         cut += [tuple(trials[start : start + size]) for start in range(0, len(trials), size)]
     return cut
+
+
+def _place(first: PlannedTrial, features: Mapping[str, int]) -> tuple[int, int, int]:
+    """Return the place of a group of trials that are alike.
+
+    first: the first of them. features: the number of the first trial of each set of features.
+    """
+    tried = first.hyperparameters
+    return features[tried.features], tried.batch_size, first.number

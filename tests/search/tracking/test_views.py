@@ -12,7 +12,7 @@ from made_up import make_result, make_splits
 from stored import preset, preset_runs
 from tracked import opened, planned
 
-from core.datasets.study_data import StudyData
+from core.datasets.study_data import ONLY, StudyData
 from core.trainer.result import Status
 from search.figures.image_weights import ImageWeights
 from search.figures.picture_choice import weight_pictures
@@ -62,7 +62,7 @@ def test_weight_images_of_different_classes_are_apart(
     result = make_result(trial.hyperparameters, n_classes=len(names))
     run_id = tracker.log_trial(trial, Outcome(result), splits)
     finished = FinishedTrial.of(0, result, run_id)
-    log_weight_images(tracker, [finished], weight_pictures(splits.train), [result.weights])
+    log_weight_images(tracker, [finished], {ONLY: weight_pictures(splits.train)}, [result.weights])
     assert len(image_keys(tracker, run_id)) == len(names)
 
 
@@ -79,11 +79,13 @@ def test_weight_images_are_logged_once(spec: StudySpec, tracker: Tracker) -> Non
     result = make_result(trial.hyperparameters, n_classes=len(ODD_NAMES))
     run_id = tracker.log_trial(trial, Outcome(result), splits)
     finished = FinishedTrial.of(0, result, run_id)
-    log_weight_images(tracker, [finished], weight_pictures(splits.train), [result.weights])
+    log_weight_images(tracker, [finished], {ONLY: weight_pictures(splits.train)}, [result.weights])
     files = [file.path for file in tracker.client.list_artifacts(run_id, "images")]
     assert len(image_keys(tracker, run_id)) == len(ODD_NAMES)
     for again in (tracker, opened(spec, store_of(tracker), {0: run_id})):
-        log_weight_images(again, [finished], weight_pictures(splits.train), [2 * result.weights])
+        log_weight_images(
+            again, [finished], {ONLY: weight_pictures(splits.train)}, [2 * result.weights]
+        )
         assert [file.path for file in again.client.list_artifacts(run_id, "images")] == files
     assert tracker.client.get_run(run_id).info.status == "FINISHED"
 
@@ -210,8 +212,8 @@ def test_images_of_another_kind_are_logged_anew(spec: StudySpec, tracker: Tracke
     result = make_result(trial.hyperparameters, n_classes=3)
     run_id = tracker.log_trial(trial, Outcome(result), splits)
     finished = FinishedTrial.of(0, result, run_id)
-    log_weight_images(tracker, [finished], weight_pictures(splits.train), [result.weights])
+    log_weight_images(tracker, [finished], {ONLY: weight_pictures(splits.train)}, [result.weights])
     others = SimilarityWeights(splits.train.class_names, 6)
     for _ in range(2):
-        log_weight_images(tracker, [finished], others, [result.weights])
+        log_weight_images(tracker, [finished], {ONLY: others}, [result.weights])
         assert len(image_keys(tracker, run_id)) == 3 + 1

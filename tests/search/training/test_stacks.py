@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_study import small_spec
 
 from core.trainer.result import Hyperparameters
+from search.spec.space import grid
 from search.training.stacks import (
     MAX_STACK_BYTES,
     MAX_STACK_TRIALS,
@@ -56,6 +59,26 @@ def test_stacks_divide_the_cohort(cohort: list[PlannedTrial]) -> None:
 @given(cohort=cohorts())
 def test_stacks_depend_on_the_cohort_alone(cohort: list[PlannedTrial]) -> None:
     assert stacks(cohort) == stacks(iter(cohort))
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        {"momentum": [0.9, 0.0], "bias": [True, False], "batch_size": [16, 8]},
+        {"schedule": ["cosine", "constant"], "warmup_epochs": [2, 0]},
+        {"features": ["layer-9", "layer-10", "layer-2"], "momentum": [0.5, 0.1]},
+    ],
+)
+def test_the_stacks_of_a_grid_are_in_the_order_of_its_numbers(lists: dict[str, Any]) -> None:
+    """Trials of a grid are recorded as they come, in whatever order their values are listed."""
+    names = lists.pop("features", None)
+    keys: dict[str, object] = {}
+    if names is not None:
+        files = {name: f"{name}.npy" for name in names}
+        keys = {"data": {"features": files, "labels": "y.npy"}}
+    spec = small_spec(keys, **lists)
+    cohort = [PlannedTrial(number, tried) for number, tried in enumerate(grid(spec))]
+    assert [trial for stack in stacks(cohort) for trial in stack] == cohort
 
 
 @pytest.mark.parametrize(

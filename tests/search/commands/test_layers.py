@@ -1,0 +1,358 @@
+"""Studies of several sets of features, from the study file to the registered model."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command import lockstep, start
+from layered import BEST, LAYERS, SIZES, TIED, layered_study
+from sklearn.linear_model import LogisticRegressionCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from stored import client, optuna_trials, preset, runs, scores
+
+from core.datasets.study_data import StudyData
+from core.trainer.softmax import logits, predictions
+from core.trainer.stack import train
+from search.commands.compare import Comparison, compare
+from search.commands.compare import summary as compare_summary
+from search.commands.launch import LaunchReport, run_study
+from search.commands.launch import summary as launch_summary
+from search.commands.predict import predict
+from search.commands.retrain import retrain
+from search.commands.retrain_report import summary as retrain_summary
+from search.commands.study_data import load_data
+from search.console import Console
+from search.errors import LockstepError
+from search.settings import Settings
+from search.spec.study_file import load
+from search.spec.study_spec import StudySpec
+from search.tracking.links import SEARCH_VIEW, TABLE_VIEW
+
+pytestmark = pytest.mark.xdist_group("layers")  # so that its study is launched once
+
+QUIET = Console(as_json=True)
+BASELINE = {"learning_rate": 0.01, "weight_decay": 0.0, "batch_size": 16}
+
+
+class Launched:
+    """A study of four layers, launched."""
+
+    def __init__(self, folder: Path, keys: dict[str, object], **options: object) -> None:
+        self.folder = folder
+        self.spec: StudySpec = load(layered_study(folder, keys, **options))
+        self.settings = Settings(home=folder / "runs", workers=1)
+        self.data: StudyData = load_data(self.spec, self.settings, print)
+        self.report: LaunchReport = run_study(self.spec, self.data, self.settings, QUIET)
+
+    def compared(self) -> Comparison:
+        return compare(self.spec, self.settings, QUIET)
+
+
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Launched:
+    return Launched(tmp_path_factory.mktemp("layers"), {"baseline": BASELINE})
+
+
+def test_every_layer_is_trained_on_its_own_features(launched: Launched) -> None:
+    """Each trial is trained alone here, on what its file holds."""
+    spec, data = launched.spec, launched.data
+    assert data.names == LAYERS
+    assert [trial.hyperparameters.features for trial in launched.report.trials] == [
+        name for name in LAYERS for _ in range(4)
+    ]
+    for trial in launched.report.trials[::3]:
+        own = data.of(trial.hyperparameters.features)
+        (result,) = train(
+            spec.model.training_data(own.train, own.validation),
+            [trial.hyperparameters],
+            penalty=spec.model.penalty,
+            epochs=spec.model.epochs,
+            seed=spec.model.seed,
+        )
+        assert trial.val_loss == pytest.approx(float(result.curves.val_loss[-1]), rel=1e-5)
+
+
+def test_launch_answers_which_layer(launched: Launched) -> None:
+    text = launch_summary(launched.report, launched.spec, launched.settings)
+    assert f"features {BEST} is the best of 4; 1 other ties with it: {TIED}" in text
+    assert f"first reached by {BEST}" in text or "the first to reach" in text
+    assert f": {BEST}, learning rate" in text
+    assert (launched.settings.figures("small") / "layers.png").is_file()
+    report = json.loads(json.dumps(launched.report.as_json()))
+    assert report["best"]["features"] == BEST
+    assert report["choice"]["features"]["best"] == BEST
+    assert report["choice"]["features"]["tied"] == [TIED]
+
+
+def test_compare_has_a_table_of_layers(launched: Launched) -> None:
+    comparison = launched.compared()
+    lines = compare_summary(comparison).splitlines()
+    (start,) = [k for k, line in enumerate(lines) if line.split()[:2] == ["features", "trials"]]
+    rows = [line.split() for line in lines[start + 1 : start + 5]]
+    assert [row[:2] for row in rows] == [[str(k + 1), name] for k, name in enumerate(LAYERS)]
+    assert [row[-1] for row in rows if row[1] == BEST] == ["best"]
+    found = json.loads(json.dumps(comparison.as_json()))
+    sets = found["choice"]["features"]["sets"]
+    assert [each["name"] for each in sets] == list(LAYERS)
+    assert {row["features"] for row in found["trials"]} == set(LAYERS)
+    best = {name: min(r["val_loss"] for r in found["trials"] if r["features"] == name)
+            for name in LAYERS}  # fmt: skip
+    assert {each["name"]: each["val_loss"] for each in sets} == best
+    assert found["layers"].endswith("layers.png")
+
+
+def test_mlflow_knows_the_layer(launched: Launched) -> None:
+    home = launched.settings.home
+    store = client(home)
+    digests = {name: launched.data.of(name).train.digest[:36] for name in LAYERS}
+    for run in runs(home, "small", "trial"):
+        features = run.data.params["features"]
+        assert f" {features} lr " in run.info.run_name
+        inputs = {each.dataset.name: each.dataset for each in run.inputs.dataset_inputs}
+        assert set(inputs) == {f"small train {features}", f"small validation {features}"}
+        assert inputs[f"small train {features}"].digest == digests[features]
+        source = json.loads(inputs[f"small train {features}"].source)["source"]
+        assert source == f"layers/{features}.npy"
+    (parent,) = runs(home, "small", "study")
+    files = {file.path for file in store.list_artifacts(parent.info.run_id, "figures")}
+    assert {"figures/layers.png", "figures/heat_maps.png", "figures/importances.png"} <= files
+    note = parent.data.tags["mlflow.note.content"]
+    assert f"- **features** {BEST} is the best of 4" in note
+    assert len(store.get_run(parent.info.run_id).inputs.dataset_inputs) == 8
+    experiment = parent.info.experiment_id
+    table = preset(store, experiment, TABLE_VIEW)
+    assert "params.`features`" in table["selectedColumns"]
+    charts = preset(store, experiment, SEARCH_VIEW)["compareRunCharts"]
+    (parallel,) = [chart for chart in charts if chart["type"] == "PARALLEL"]
+    assert parallel["selectedParams"][0] == "features"
+    ranks = [r for r in runs(home, "small", "trial") if "lockstep.rank" in r.data.tags]
+    assert len(ranks) == 10
+    assert all("lockstep.weight_images" in run.data.tags for run in ranks)
+
+
+def test_retrain_has_the_features_of_the_best_and_the_baseline_its_own(
+    launched: Launched, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = retrain(launched.spec, launched.settings, Console(as_json=False), seeds=1)
+    told = capsys.readouterr()
+    assert f"on the features {BEST} (layers/{BEST}.npy) of " in told.out + told.err
+    spec, data = launched.spec, launched.data
+    own = data.of(BEST).merged()
+    assert report.chosen.result.weights.shape == (SIZES[LAYERS.index(BEST)], 3)
+    Z = logits(own.test.X, report.chosen.result.weights, report.chosen.result.bias)
+    assert (predictions(Z) == report.chosen.predicted).all()
+    # The baseline names no features, so it has the first ones.
+    assert report.baseline is not None
+    first = data.of(LAYERS[0]).merged()
+    model = spec.model
+    tried = spec.baseline.hyperparameters(spec)  # type: ignore[union-attr]
+    (result,) = train(
+        model.training_data(first.train), [tried], penalty=model.penalty, epochs=model.epochs,
+        seed=model.seed,
+    )  # fmt: skip
+    expected = predictions(logits(first.test.X, result.weights, result.bias))
+    assert (report.baseline.predicted == expected).all()
+    text = retrain_summary(report)
+    assert f"the baseline has other features, {LAYERS[0]} (layers/{LAYERS[0]}.npy)" in text
+    assert report.as_json()["features"] == f"{BEST} (layers/{BEST}.npy)"
+    assert report.as_json()["baseline"]["features"] == f"{LAYERS[0]} (layers/{LAYERS[0]}.npy)"
+
+
+def test_the_registered_model_names_its_features(launched: Launched) -> None:
+    report = retrain(launched.spec, launched.settings, QUIET, seeds=0)
+    assert report.model is not None
+    home = launched.settings.home
+    store = client(home)
+    run = runs(home, "small", "retrain")[0]
+    assert run.data.params["features"] == BEST
+    assert run.data.params["features_file"] == f"layers/{BEST}.npy"
+    assert run.data.params["baseline_features"] == LAYERS[0]
+    assert f"the features {BEST} (layers/{BEST}.npy)" in run.data.tags["mlflow.note.content"]
+    files = {file.path for file in store.list_artifacts(run.info.run_id)}
+    assert "weights_on_one_scale.png" not in files, "weights of other features have no scale"
+    version = store.get_model_version("small", str(report.model.version))
+    assert version.tags["lockstep.features"] == BEST
+    assert version.tags["lockstep.features_file"] == f"layers/{BEST}.npy"
+    found = predict(launched.spec, launched.settings, [launched.folder / f"layers/{BEST}.npy"])
+    labels = np.load(launched.folder / "layers/labels.npy").astype(str)
+    assert (np.array(found.classes) == labels).mean() > 0.85
+    with pytest.raises(LockstepError, match=rf"\(N, 7\), as in training on the features {BEST}"):
+        predict(launched.spec, launched.settings, [launched.folder / f"layers/{TIED}.npy"])
+
+
+@pytest.mark.parametrize("features", [None, TIED])
+def test_a_solver_is_fitted_to_its_own_features(launched: Launched, features: str | None) -> None:
+    """It has those of the trial unless it names others; scikit-learn's own fit is the reference."""
+    table = {"solver": "lbfgs"} | ({} if features is None else {"features": features})
+    spec = load(layered_study(launched.folder, {"baseline": table}))
+    report = retrain(spec, launched.settings, QUIET, seeds=0)
+    assert report.baseline is not None
+    name = features or BEST
+    X = np.load(launched.folder / f"layers/{name}.npy").astype(np.float32)
+    y = np.load(launched.folder / "layers/labels.npy")
+    test = np.load(launched.folder / "layers/split.npy") == "test"
+    merged = launched.data.of(name).merged()
+    pipeline = make_pipeline(StandardScaler(), LogisticRegressionCV(
+        Cs=10, cv=5, max_iter=1000, scoring="accuracy", l1_ratios=(0.0,),
+        use_legacy_attributes=False,
+    ))  # fmt: skip
+    pipeline.fit(merged.raw.X, merged.raw.y)
+    assert len(merged.raw) == (~test).sum()
+    assert (pipeline.predict(X[test]) == report.baseline.predicted).mean() > 0.99
+    assert report.baseline.test_accuracy == pytest.approx(
+        pipeline.score(X[test], y[test]), abs=0.02
+    )
+
+
+def test_a_study_goes_on_and_a_changed_one_is_refused(launched: Launched) -> None:
+    again = run_study(launched.spec, launched.data, launched.settings, QUIET)
+    assert again.trials == launched.report.trials
+    files = {name: f"layers/{name}.npy" for name in LAYERS}
+    np.save(launched.folder / "layers/x.npy", np.load(launched.folder / files[BEST]))
+    more = load(layered_study(launched.folder, {"data.features": files | {"x": "layers/x.npy"}}))
+    with pytest.raises(LockstepError, match=r"data.features: added x = 'layers/x.npy'"):
+        run_study(more, load_data(more, launched.settings, print), launched.settings, QUIET)
+    reversed_ = load(
+        layered_study(launched.folder, {"data.features": dict(reversed(files.items()))})
+    )
+    data = load_data(reversed_, launched.settings, print)
+    with pytest.raises(LockstepError, match="another order: layer-2, layer-9"):
+        run_study(reversed_, data, launched.settings, QUIET)
+
+
+SEARCHES: dict[str, dict[str, Any]] = {
+    "tpe": {"sampler": "tpe", "trials": 24, "cohort": 8},
+    "random": {"sampler": "random", "trials": 16, "cohort": 8},
+    "qmc": {"sampler": "qmc", "trials": 16, "cohort": 8},
+    "cmaes": {"sampler": "cmaes", "trials": 16, "cohort": 8},
+    "gp": {"sampler": "gp", "trials": 12, "cohort": 6},
+    "pruned, replicates and finalists": {
+        "pruner": "halving", "reduction": 2, "min_epochs": 1, "replicates": 2, "finalists": 2,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("options", SEARCHES.values(), ids=SEARCHES)
+def test_every_search_has_the_features(tmp_path: Path, options: dict[str, Any]) -> None:
+    if options.get("sampler") == "gp":
+        pytest.importorskip("torch")
+    ranges = {"learning_rate": {"low": 0.03, "high": 0.3, "log": True},
+              "weight_decay": {"low": 0.0, "high": 0.01}}  # fmt: skip
+    found = Launched(tmp_path, {}, **({} if "pruner" in options else ranges) | options)
+    tried = {trial.hyperparameters.features for trial in found.report.trials}
+    assert len(tried) > 1
+    assert tried <= set(LAYERS)
+    for trial in optuna_trials(found.settings.home, "small"):
+        assert trial.params["features"] in LAYERS
+        assert trial.distributions["features"].choices == LAYERS  # type: ignore[attr-defined]
+    choice = found.report.choice
+    assert choice is not None
+    assert choice.layers is not None
+    assert choice.layers.best.trial == choice.best.trial.number
+    if found.report.finals is not None:
+        assert len(found.report.finals.finalists) == 2
+        number = found.report.finals.winner.trial
+        (winner,) = [each for each in found.report.trials if each.number == number]
+        report = retrain(found.spec, found.settings, QUIET, seeds=0)
+        assert report.trial == number
+        name = winner.hyperparameters.features
+        assert report.features == f"{name} (layers/{name}.npy)"
+
+
+def test_folds(tmp_path: Path) -> None:
+    keys = {"data.folds": 3, "data.validation_fraction": None}
+    found = Launched(tmp_path, keys, weight_decay=[0.0])
+    layers = found.compared().choice.layers
+    assert layers is not None
+    assert layers.examples == len(found.data.train)
+    assert layers.best.name in (BEST, TIED)
+
+
+def test_one_set_of_features_is_a_study_like_any_other(tmp_path: Path) -> None:
+    found = Launched(tmp_path, {"data.features": [f"layers/{BEST}.npy"]}, weight_decay=[0.0])
+    report = json.dumps(found.report.as_json()) + json.dumps(found.compared().as_json())
+    assert '"features"' not in report
+    text = launch_summary(found.report, found.spec, found.settings)
+    assert "features layer" not in text
+    assert f"{BEST}, learning rate" not in text
+    assert not (found.settings.figures("small") / "layers.png").exists()
+    assert retrain(found.spec, found.settings, QUIET, seeds=0).model is not None
+
+
+def test_no_table_of_layers_if_all_trials_of_all_but_one_diverged(tmp_path: Path) -> None:
+    """Features of a huge scale, not standardised, diverge; the layer that is left is the best."""
+    spec = load(layered_study(tmp_path, {"data.scale": "none"}, weight_decay=[0.0]))
+    for name in LAYERS:
+        if name != BEST:
+            path = tmp_path / f"layers/{name}.npy"
+            np.save(path, 1e30 * np.load(path).astype(np.float32))
+    settings = Settings(home=tmp_path / "runs", workers=1)
+    report = run_study(spec, load_data(spec, settings, print), settings, QUIET)
+    assert report.choice is not None
+    assert report.choice.layers is not None
+    assert report.choice.layers.missing == [name for name in LAYERS if name != BEST]
+    text = compare_summary(compare(spec, settings, QUIET))
+    assert "no trial could be compared: layer-2, layer-10, layer-11" in text
+
+
+KILLED: dict[str, dict[str, Any]] = {
+    "grid": {"learning_rate": [0.01, 0.03, 0.1, 0.3], "epochs": 60},
+    "tpe and hyperband": {
+        "sampler": "tpe", "trials": 24, "cohort": 8, "pruner": "hyperband", "min_epochs": 6,
+        "epochs": 54, "replicates": 2, "finalists": 2,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("options", KILLED.values(), ids=KILLED)
+def test_killed_and_continued_to_the_same_bits(tmp_path: Path, options: dict[str, Any]) -> None:
+    folders = [tmp_path / name for name in ("undisturbed", "killed")]
+    for folder in folders:
+        folder.mkdir()
+        layered_study(folder, {}, **options)
+    undisturbed, killed = folders
+    expected = lockstep("launch", "study.toml", "--json", cwd=undisturbed)
+    assert expected.code == 0, expected.err
+    journal = killed / "runs" / "small" / "study.journal"
+    kills = Counter[int]()
+    for _ in range(3):
+        before = journal.read_bytes().count(b"lockstep.result") if journal.exists() else 0
+        process = start("launch", "study.toml", cwd=killed)
+        while process.poll() is None:  # until it has recorded something more
+            if journal.exists() and journal.read_bytes().count(b"lockstep.result") > before:
+                break
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills[process.returncode] += 1
+    assert kills[-signal.SIGKILL] > 1
+    continued = lockstep("launch", "study.toml", "--json", cwd=killed)
+    assert continued.code == 0, continued.err
+    assert scores(killed / "runs", "small") == scores(undisturbed / "runs", "small")
+    for key in ("trials", "best", "choice", "finals", "epochs"):
+        assert continued.json[key] == expected.json[key]
+    names = [sorted(run.info.run_name for run in runs(folder / "runs", "small", "trial"))
+             for folder in folders]  # fmt: skip
+    assert names[0] == names[1]
+    pictures = [(folder / "runs/small/figures/layers.png").read_bytes() for folder in folders]
+    assert pictures[0] == pictures[1]
+
+
+def test_runs_that_mlflow_lost_are_written_again(tmp_path: Path) -> None:
+    """By `sync`, to the same numbers."""
+    found = Launched(tmp_path, {}, weight_decay=[0.0])
+    store, home = client(found.settings.home), found.settings.home
+    before = {run.info.run_name: run.data.metrics for run in runs(home, "small", "trial")}
+    for run in runs(home, "small", "trial")[:3]:
+        store.delete_run(run.info.run_id)
+    finished = lockstep("sync", "study.toml", cwd=tmp_path)
+    assert finished.code == 0, finished.err
+    assert {r.info.run_name: r.data.metrics for r in runs(home, "small", "trial")} == before
