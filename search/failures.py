@@ -84,6 +84,10 @@ def telling_faults(command: Command) -> Command:
         except OSError as error:
             raise LockstepError(_told(error, home)) from error
         except Exception as error:
+            from core.datasets.errors import DataError
+
+            if isinstance(error, DataError):  # a file of the data changed after it was read
+                raise LockstepError(str(error)) from error
             from search.sqlite_errors import sentence
 
             if (told := sentence(error, options.get("storage"), home)) is None:

@@ -65,7 +65,10 @@ class FileRows:
         return len(self.rows)
 
     def __getitem__(self, which: slice | Indices | npt.NDArray[np.bool_]) -> Matrix:
-        """Return these of the N rows, (n, D) float32, scaled."""
+        """Return these of the N rows, (n, D) float32, scaled.
+
+        Raises DataError if a file is not what it was when it was first seen.
+        """
         return self._scaled(self._raw(self.rows[which]))
 
     def held(self, which: Indices) -> HeldRows:
@@ -75,6 +78,7 @@ class FileRows:
 
     def _raw(self, rows: Indices) -> npt.NDArray[Any]:
         """Return rows of the files, as they are there; those of several files as float32."""
+        self.check()
         if len(self.files) == 1:
             return self.files[0].take(rows)
         X = np.empty((len(rows), self.shape[1]), np.float32)
@@ -110,7 +114,6 @@ class FileRows:
         """
         step = max(1, BLOCK_BYTES // max(1, 4 * self.shape[1]))
         for start in range(0, len(self), step):
-            self.check()
             which = slice(start, min(start + step, len(self)))
             yield which, self[which]
             self.release()

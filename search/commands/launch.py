@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.datasets.study_data import StudyData
+from core.trainer.order import Order
 from core.trainer.result import Status
 from search.commands.driver import Driver, Seconds
 from search.commands.kept_weights import KeptWeights
@@ -124,6 +125,8 @@ def _run(session: Session) -> LaunchReport:
     """Train and record what the open study lacks, and write its report."""
     study, console, settings = session.study, session.console, session.settings
     console.say(f"  search  {_search_line(study, len(study.finished()), settings)}")
+    if study.order is Order.BLOCKS:
+        console.say(f"  order   {_order_in_words(session)}")
     if few := _few_configurations(study.spec):
         console.say(f"  note    {few}")
     with ExitStack() as stack:
@@ -206,6 +209,14 @@ def _search_line(study: SearchStudy, n_finished: int, settings: Settings) -> str
         parts.append(f"{search.minutes:g} minutes")
     line = ", ".join([*parts, where_trained(settings)])
     return f"{line}; {n_finished:,} already done" if n_finished else line
+
+
+def _order_in_words(session: Session) -> str:
+    """Return the line that says how examples are shuffled that are read from a disk in blocks."""
+    why = "as data.order says"
+    if session.spec.data.order == "auto":
+        why = "because the features need more than half of this machine's memory"
+    return f"by blocks of neighbouring rows, shuffled within windows of many blocks, {why}"
 
 
 def _few_configurations(spec: StudySpec) -> str | None:

@@ -14,6 +14,7 @@ from core.datasets.remarks import remarks
 from core.datasets.scaling import Scale, automatic
 from core.datasets.sources import Loaded, load_source
 from core.datasets.splits import Splits, prepare
+from core.datasets.survey import bytes_in_files, surveyed
 from search.errors import LockstepError
 from search.proposal.given import Given
 from search.proposal.ranges import FOLDS, MOST_ROWS_FOR_FOLDS, VALIDATION_FRACTION
@@ -72,6 +73,8 @@ def examine(given: Given, data_dir: Path | None, announce: Callable[[str], None]
         kept = [name for name in counts if name not in left_out]
         loaded = load_source(given.source, kept, data_dir, announce, told.append)
     splits, folds = _divided(loaded)
+    if bytes_in_files(splits):
+        splits = surveyed(splits, lambda advanced: None)
     told += remarks(splits, given.source.path.name)
     scale = automatic(splits.train)
     scaled = splits.scaled(scale)
