@@ -128,7 +128,7 @@ def _check_batch_sizes(spec: StudySpec, data: Splits) -> None:
 def described(spec: StudySpec, data: StudyData) -> str:
     """Describe the data in one line: its source, classes, sizes of the splits, and features."""
     names = data.train.class_names
-    classes = ", ".join(names) if len(names) <= 12 else f"{len(names)} classes"
+    classes = f"classes {', '.join(names)}" if len(names) <= 12 else f"{len(names):,} classes"
     shape = data.train.image_shape
     sizes = sorted({splits.train.X.shape[1] for splits in data.by_features.values()})
     features = (
@@ -139,7 +139,7 @@ def described(spec: StudySpec, data: StudyData) -> str:
     parts = f"{len(data.train):,} train, {len(data.validation):,} validation"
     if spec.data.folds:
         parts = f"{len(data.train):,} in {spec.data.folds} folds"
-    return f"{spec.data.origin}, classes {classes}: {parts}, {len(data.test):,} test, {features}"
+    return f"{spec.data.origin}, {classes}: {parts}, {len(data.test):,} test, {features}"
 
 
 def scaling_in_words(spec: StudySpec, data: StudyData) -> str:

@@ -81,12 +81,15 @@ def confusion_matrix(y: Labels, predicted: Labels, class_names: Sequence[str]) -
         )
     class_names, C = [class_names[int(c)] for c in chosen], len(chosen)
     side = min(max(0.45 * C, 2.6), 8.0)
-    figure = Figure(figsize=(side + 1.9, side + 1.0))
+    names = [name if len(name) <= 16 else f"{name[:15]}…" for name in class_names]
+    longest = max(map(len, names))
+    upright = longest > 3  # the names below the columns, which then need more height
+    height = 1.0 + 0.2 * title.count("\n") + (0.05 * longest if upright and C > 5 else 0)
+    figure = Figure(figsize=(side + 1.9, side + height))
     ax: Any = figure.subplots()
     ax.grid(False)
     drawn = ax.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 100))
-    names = [name if len(name) <= 16 else f"{name[:15]}…" for name in class_names]
-    ax.set_xticks(range(C), names, rotation=90 if max(map(len, names)) > 3 else 0)
+    ax.set_xticks(range(C), names, rotation=90 if upright else 0)
     ax.set_yticks(range(C), names)
     if C <= MAX_ANNOTATED:
         for (row, column), share in np.ndenumerate(shares):

@@ -151,14 +151,15 @@ class SimilarityWeights:
     def grid(self, models: Sequence[Reals]) -> Grid:
         """Return one picture a model, in the order of the first, the best."""
         models = self._checked([(W, "") for W in models])
-        classes, names, _ = self._classes(models[0], GRID_CLASSES)
+        classes, names, note = self._classes(models[0], GRID_CLASSES)
         values = [cosines(W[:, classes]) for W in models]
         scale = _scale(values)
         side = max(400 // len(names), 24)
         cells = Cells(side, side, letters=min(3 * side // 4, 24))
         bar = colour_bar(scale, "cosine between weights", 20)
         drawn = [matrices([Matrix(each, scale)], names, names, cells) for each in values]
-        images = [[stacked([each, bar], gap=8, edge=8)] for each in drawn]
+        notes = paragraphs([note] if note else [], drawn[0].shape[1], 16)
+        images = [[stacked([each, bar, *notes], gap=8, edge=8)] for each in drawn]
         return Grid(self.grid_names, scale, images)
 
     def _checked(self, entries: Sequence[Entry]) -> list[Reals]:

@@ -96,6 +96,8 @@ def _classes(facts: Facts) -> str:
     least, most = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
     if len(sizes) <= _FEW_CLASSES:
         text = ", ".join(f"{shown_name(label)} ({n:,})" for label, n in sizes.items())
+    elif sizes[least] == sizes[most]:
+        text = f"{sizes[most]:,} examples of each"
     else:
         text = f"{sizes[least]:,} examples of {shown_name(least)} to {sizes[most]:,} of "
         text += shown_name(most)
