@@ -162,8 +162,9 @@ def test_retrain_has_the_features_of_the_best_and_the_baseline_its_own(
     assert (report.baseline.predicted == expected).all()
     text = retrain_summary(report)
     assert f"the baseline has other features, {LAYERS[0]} (layers/{LAYERS[0]}.npy)" in text
-    assert report.as_json()["features"] == f"{BEST} (layers/{BEST}.npy)"
-    assert report.as_json()["baseline"]["features"] == f"{LAYERS[0]} (layers/{LAYERS[0]}.npy)"
+    assert report.as_json()["features"] == BEST
+    assert report.as_json()["features_file"] == f"layers/{BEST}.npy"
+    assert report.as_json()["baseline"]["features"] == LAYERS[0]
 
 
 def test_the_registered_model_names_its_features(launched: Launched) -> None:
@@ -264,7 +265,7 @@ def test_every_search_has_the_features(tmp_path: Path, options: dict[str, Any]) 
         report = retrain(found.spec, found.settings, QUIET, seeds=0)
         assert report.trial == number
         name = winner.hyperparameters.features
-        assert report.features == f"{name} (layers/{name}.npy)"
+        assert report.features == (name, f"layers/{name}.npy")
 
 
 def test_folds(tmp_path: Path) -> None:
