@@ -9,10 +9,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pytest
 from command import lockstep, start
 from layered import BEST, LAYERS, SIZES, TIED, layered_study
+from mlflow.exceptions import MlflowException
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -83,7 +85,7 @@ def test_every_layer_is_trained_on_its_own_features(launched: Launched) -> None:
 def test_launch_answers_which_layer(launched: Launched) -> None:
     text = launch_summary(launched.report, launched.spec, launched.settings)
     assert f"features {BEST} is the best of 4; 1 other ties with it: {TIED}" in text
-    assert f"first reached by {BEST}" in text or "the first to reach" in text
+    assert "it is the 2nd of 4, and none before it reaches its accuracy" in text
     assert f": {BEST}, learning rate" in text
     assert (launched.settings.figures("small") / "layers.png").is_file()
     report = json.loads(json.dumps(launched.report.as_json()))
@@ -185,6 +187,11 @@ def test_the_registered_model_names_its_features(launched: Launched) -> None:
     found = predict(launched.spec, launched.settings, [launched.folder / f"layers/{BEST}.npy"])
     labels = np.load(launched.folder / "layers/labels.npy").astype(str)
     assert (np.array(found.classes) == labels).mean() > 0.85
+    mlflow.set_tracking_uri(f"sqlite:///{home.resolve()}/mlflow.db")
+    served = mlflow.pyfunc.load_model(report.model.uri)
+    assert served.metadata.metadata["features"] == BEST
+    with pytest.raises(MlflowException, match=f"rows of 7 numbers each of the features {BEST} "):
+        served.predict(np.zeros((2, 9)))
     with pytest.raises(LockstepError, match=rf"\(N, 7\), as in training on the features {BEST}"):
         predict(launched.spec, launched.settings, [launched.folder / f"layers/{TIED}.npy"])
 
