@@ -3,6 +3,7 @@ good, with different numbers of features."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,6 +41,13 @@ def write_layers(folder: Path) -> None:
         np.save(folder / "layers" / f"{name}.npy", X.astype(np.float16))
     np.save(folder / "layers" / "labels.npy", labels)
     np.save(folder / "layers" / "split.npy", np.where(rng.random(ROWS) < 0.3, "test", "train"))
+
+
+def beside_layers(study: Path, folder: Path) -> Path:
+    """Copy a study file into a folder that also has the layers, which a study of layers needs to
+    be read; return its path there."""
+    write_layers(folder)
+    return Path(shutil.copy(study, folder))
 
 
 def layered_study(folder: Path, keys: Mapping[str, object] = NO_KEYS, /, **options: object) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 from command import REPOSITORY, lockstep
+from layered import beside_layers
 from sklearn.datasets import load_wine
 
 from search.cli import cli
@@ -40,8 +41,8 @@ def test_every_command_and_option_is_explained(command: str) -> None:
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
-def test_study_files_load_and_bear_their_names(path: Path) -> None:
-    assert load(path).name == path.stem
+def test_study_files_load_and_bear_their_names(path: Path, tmp_path: Path) -> None:
+    assert load(beside_layers(path, tmp_path)).name == path.stem
     assert f"studies/{path.name}" in README
     assert path.read_text().startswith("# "), "each one says what it is for"
 

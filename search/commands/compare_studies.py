@@ -14,6 +14,7 @@ from core.statistics.paired import Means, differences, holm, mcnemar_tests, t_te
 from search.commands.compare import Comparison
 from search.console import table
 from search.errors import LockstepError
+from search.spec.configuration import features_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +103,13 @@ def _same_examples(one: Comparison, other: Comparison) -> bool:
 
 
 def _same_problem(one: Comparison, other: Comparison) -> bool:
-    """Return whether two studies tell the same classes of the same source apart."""
+    """Return whether two studies tell the same classes of the same source apart.
+
+    Files of features hold the same examples if they have the same file of labels.
+    """
     (mine, its), (my_data, its_data) = (one.spec.data, other.spec.data), (one.data, other.data)
-    return mine.source == its.source and my_data.train.class_names == its_data.train.class_names
+    same = (mine.source, mine.labels) == (its.source, its.labels)
+    return same and my_data.train.class_names == its_data.train.class_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +175,7 @@ def summary(comparison: StudiesComparison) -> str:
             [
                 each.spec.name,
                 f"{len(each.trials):,}",
-                f"#{best.trial.number}",
+                " ".join([f"#{best.trial.number}", *features_value(tried, each.spec)]),
                 f"{tried.learning_rate:.3g}",
                 f"{tried.weight_decay:.3g}",
                 f"{tried.batch_size}",

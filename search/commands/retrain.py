@@ -21,7 +21,7 @@ from search.findings.scores import validation_scores
 from search.findings.sentences import none_completed, weights_not_kept
 from search.model.fitting import Fit, Fitter, Trained, compared, epochs_by_validation
 from search.model.lbfgs import LBFGS, LbfgsFit, LbfgsModel, fit_lbfgs
-from search.model.registry import Candidate, Source, Validated, register_model
+from search.model.registry import Candidate, Validated, register_model
 from search.settings import Settings
 from search.spec.solver_baseline import SolverBaseline
 from search.spec.study_spec import Baseline, StudySpec
@@ -84,15 +84,15 @@ def retrain(
             console.say(line)
         console.say(
             f"Training trial #{trial.number} of {spec.name} ({how}) on "
-            + (f"the features {spec.data.named(features)} of " if features else "")
+            + (f"the features {spec.data.named(features)} of " if spec.data.several else "")
             + f"{len(merged.train):,} examples (train + validation) for {epochs} epochs"
             + (", its best epoch on validation" if epochs != trial.stopped_epoch else "")
             + (f", with {1 + seeds} seeds" if seeds else "")
         )
         models = _models(session, merged, trial, epochs, seeds)
         chosen = Chosen(trial.number, rule if number is None else "given by number", epochs)
-        where = Source(features, spec.data.file_of(features)) if features else None
-        candidate = Candidate(models.chosen.result, merged, validated, where)
+        named = spec.data.named(features)
+        candidate = Candidate(models.chosen.result, merged, validated, named)
         return _evaluate(session, tracker, chosen, models, candidate)
 
 

@@ -23,6 +23,7 @@ from search.console import table
 from search.model.fitting import Fit
 from search.model.lbfgs import LbfgsFit
 from search.model.registry import RegisteredModel
+from search.spec.feature_files import NamedFeatures
 from search.wording import counted
 
 SHOWN = 5  # the most earlier uses of the test set that are told
@@ -32,8 +33,8 @@ SHOWN = 5  # the most earlier uses of the test set that are told
 class RetrainReport:
     """The result of a retrain.
 
-    features, baseline_features: the sets of features of the chosen fit and of the baseline, their
-        names with their files; empty if they have no names.
+    features, baseline_features: the sets of features of the chosen fit and of the baseline; None if
+        the study has only one.
     scores: those of the chosen fit on the test set.
     baseline, baseline_scores, comparison: None if the study names no baseline.
     seed_errors: the numbers of test errors of the same configuration with other seeds.
@@ -43,8 +44,8 @@ class RetrainReport:
     """
 
     study: str
-    features: str
-    baseline_features: str
+    features: NamedFeatures | None
+    baseline_features: NamedFeatures | None
     trial: int
     rule: str
     epochs: int
@@ -90,7 +91,7 @@ class RetrainReport:
         comparison, model = self.comparison, self.model
         return {
             "study": self.study,
-            **({"features": self.features} if self.features else {}),
+            **_features_json(self.features),
             "trial": self.trial,
             "rule": self.rule,
             "epochs": self.epochs,
@@ -106,7 +107,7 @@ class RetrainReport:
             "baseline": baseline
             and {
                 "kind": baseline.kind,
-                **({"features": self.baseline_features} if self.features else {}),
+                **_features_json(self.baseline_features),
                 "test_accuracy": baseline.test_accuracy,
                 "test_errors": baseline.errors,
                 "seconds": baseline.seconds,
@@ -195,7 +196,7 @@ class RetrainReport:
         low, high = self.chosen.interval
         lines = [
             f"**Trial #{self.trial}** ({self.rule}) of {self.study}, trained on "
-            + (f"the features {self.features} of " if self.features else "")
+            + ("" if self.features is None else f"the features {self.features} of ")
             + f"train + validation for {self.epochs} epochs: "
             f"**{100 * self.chosen.test_accuracy:.2f} %** on the test set, "
             f"{self.chosen.errors:,} errors of {len(self.chosen.correct):,}, 95 % interval "
@@ -259,12 +260,17 @@ def summary(report: RetrainReport) -> str:
     return "\n".join([*lines, f"run      {report.run_url}"])
 
 
-def _row(name: str, fit: Fit | LbfgsFit, features: str) -> list[str]:
-    """Return the row of a fit in the table for people; features: what it is fitted to, in words."""
+def _features_json(features: NamedFeatures | None) -> dict[str, str]:
+    """Return what `--json` prints of a set of features; nothing if there is only one."""
+    return {} if features is None else {"features": features.name, "features_file": features.file}
+
+
+def _row(name: str, fit: Fit | LbfgsFit, features: NamedFeatures | None) -> list[str]:
+    """Return the row of a fit in the table for people; features: those that it is fitted to."""
     low, high = fit.interval
     return [
         name,
-        *[features] * bool(features),
+        *([] if features is None else [features.name]),
         *(["–"] * 4 if isinstance(fit, LbfgsFit) else _configuration(fit)),
         f"{100 * fit.train_accuracy:.2f} %",
         f"{100 * fit.test_accuracy:.2f} %",

@@ -64,8 +64,8 @@ class RetrainRun:
         """Log all that needs no test set: parameters, curves, datasets, and pictures of weights."""
         models, chosen = self.models, self.models.chosen
         about = {"epochs": self.chosen.epochs, "rule": self.chosen.rule}
-        if spec.data.several:
-            about["features_file"] = spec.data.file_of(models.features)
+        if named := spec.data.named(models.features):
+            about["features_file"] = named.file
             if models.baseline is not None:
                 about["baseline_features"] = models.baseline_features
         tried = values_of(chosen.result.hyperparameters, spec)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from math import ceil, floor, isnan, log10
 from typing import Any, NamedTuple
@@ -10,24 +9,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.trainer.result import Status
+from search.figures.heat_panels import LONGEST, panels_of
 from search.figures.style import (
     GREY,
     INK,
     MUTED,
     VERMILION,
+    cut,
     mark,
     need,
     plain,
     png,
     style,
 )
-from search.spec.configuration import method_in_words
-from search.spec.model_spec import SEARCHABLE
 from search.spec.objective import Objective
 from search.trials.finished_trial import FinishedTrial, ranked
 
-MAX_PANELS = 12  # the most that can be read
-LONGEST = 24  # characters of the name of a set of features in a title
 COLOURS = "viridis_r"  # better scores are brighter
 STAR = {"marker": "*", "mfc": VERMILION, "mec": "white"}
 
@@ -54,7 +51,7 @@ def heat_maps(
     from matplotlib.figure import Figure
 
     need(points, "trial")
-    panels = _panels(points, objective, features)
+    panels = panels_of(points, objective, features)
     plane, colours = _Plane.of(points), _Colours.of(points, objective)
     marks = _legend_marks(points, plane, objective, several=len(features) > 1)
 
@@ -86,82 +83,6 @@ def heat_maps(
     across = len(marks) if legend_rows == 1 else 1
     figure.legend(handles=marks, loc="outside upper left", ncols=across)
     return png(figure)
-
-
-class _Panel(NamedTuple):
-    """A panel: its title, and the trials that are drawn in it."""
-
-    title: str
-    points: Sequence[FinishedTrial]
-
-
-def _panels(
-    points: Sequence[FinishedTrial], objective: Objective, features: Sequence[str]
-) -> list[_Panel]:
-    """Return a panel for each set of features, batch size and method, up to `MAX_PANELS`.
-
-    If they are more, these are the panels of the best trial's features after one of all trials, or
-    the latter alone.
-    """
-    by_name: dict[str, list[FinishedTrial]] = {name: [] for name in features}
-    for point in points:
-        by_name.setdefault(point.hyperparameters.features, []).append(point)
-    several = len(features) > 1
-    panels = [
-        _Panel(f"{_shortened(name)},\n{title}" if several else title, group)
-        for name, own in by_name.items()
-        for title, group in _by_method(own)
-    ]
-    if len(panels) <= MAX_PANELS:
-        return panels
-    if not several:
-        return [_all_sizes(points)]
-    tried = len({point.hyperparameters.features for point in points})
-    overview = _Panel(f"best of {tried:,} sets of features", _best_at_each(points, objective))
-    best = [each.hyperparameters.features for each in ranked(points, objective)[:1]]
-    own = [
-        _Panel(f"{_shortened(name)},\n{title}", group)
-        for name in best
-        for title, group in _by_method(by_name[name])
-    ]
-    if len(own) >= MAX_PANELS:
-        alone = _all_sizes(by_name[best[0]])
-        own = [_Panel(f"{_shortened(best[0])},\n{alone.title}", alone.points)]
-    return [overview, *own]
-
-
-def _all_sizes(points: Sequence[FinishedTrial]) -> _Panel:
-    """Return one panel of all these trials."""
-    sizes = {point.hyperparameters.batch_size for point in points}
-    return _Panel(f"{len(sizes)} batch sizes", points)
-
-
-def _best_at_each(points: Sequence[FinishedTrial], objective: Objective) -> list[FinishedTrial]:
-    """Return the best trial of each learning rate and weight decay."""
-    best: dict[tuple[float, float], FinishedTrial] = {}
-    for point in [*ranked(points, objective), *points]:
-        tried = point.hyperparameters
-        best.setdefault((tried.learning_rate, tried.weight_decay), point)
-    return list(best.values())
-
-
-def _by_method(points: Sequence[FinishedTrial]) -> list[_Panel]:
-    """Return a panel for each batch size and method."""
-    alike: dict[Any, list[FinishedTrial]] = defaultdict(list)
-    for point in points:
-        alike[point.hyperparameters.shared].append(point)
-    words = {shared: method_in_words(group[0].hyperparameters) for shared, group in alike.items()}
-    varied = [name for name in SEARCHABLE if len({each[name] for each in words.values()}) > 1]
-    panels = []
-    for shared, group in sorted(alike.items()):
-        title = [f"batch size {shared[0]}", *(words[shared][name] for name in varied)]
-        panels.append(_Panel(",\n".join(title), group))
-    return panels
-
-
-def _shortened(name: str) -> str:
-    """Return the name of a set of features as it stands in a title."""
-    return name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
 
 
 class _Axis(NamedTuple):
@@ -307,7 +228,7 @@ def _legend_marks(
     marks: list[Any] = []
     for best in ranked(points, objective)[:1]:
         tried = best.hyperparameters
-        named = f"{_shortened(tried.features)}, " if several else ""
+        named = f"{cut(tried.features, LONGEST)}, " if several else ""
         told = (
             f"best: #{best.number}, {objective.in_words} "
             f"{objective.short(best.badness(objective))} at {named}learning rate "

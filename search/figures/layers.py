@@ -12,6 +12,7 @@ from search.figures.style import (
     BLUE,
     MUTED,
     VERMILION,
+    cut,
     mark,
     need,
     png,
@@ -49,7 +50,7 @@ def layers_figure(layers: Layers, names: Sequence[str]) -> bytes:
     panels = [layers.objective]
     if layers.objective.is_loss:
         panels.append(Objective.ACCURACY)
-    shown = [_shortened(name) for name in names]
+    shown = [cut(name, LONGEST) for name in names]
     level = len(names) <= _LEVEL and max(map(len, shown)) <= 12
     below = 0.3 if level else 0.075 * max(map(len, shown)) + 0.1
     width = min(max(5.4, 1.6 + 0.2 * len(names)), 13.5)
@@ -112,7 +113,7 @@ def _legend(layers: Layers) -> list[Any]:
     score = layers.objective.short(best.badness)
     entries = [
         mark(
-            f"best: {_shortened(best.name)}, {layers.objective.in_words} {score}",
+            f"best: {cut(best.name, LONGEST)}, {layers.objective.in_words} {score}",
             ls="", **_STAR,
         )
     ]  # fmt: skip
@@ -122,11 +123,6 @@ def _legend(layers: Layers) -> list[Any]:
         entries.append(mark("worse", ls="", **_WORSE))
     entries.append(mark("95 % interval", **_INTERVAL))
     if first is not best:
-        told = f"first to reach the accuracy of the best: {_shortened(first.name)}"
+        told = f"first to reach the accuracy of the best: {cut(first.name, LONGEST)}"
         entries.append(mark(told, **_FIRST))
     return entries
-
-
-def _shortened(name: str) -> str:
-    """Return a name as it stands on the axis; of a long one, the end says more."""
-    return name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"

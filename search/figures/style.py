@@ -88,3 +88,8 @@ def mark(label: str, **style: Any) -> Any:
     from matplotlib.lines import Line2D
 
     return Line2D([], [], label=label, **style)
+
+
+def cut(name: str, most: int) -> str:
+    """Return a name of at most so many characters; of a longer one, its end, which says more."""
+    return name if len(name) <= most else f"…{name[1 - most :]}"

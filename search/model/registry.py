@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from core.trainer.result import TrainingResult
 from core.trainer.softmax import logits, predictions
 from search.errors import LockstepError
 from search.model.inputs import edge_of
+from search.spec.feature_files import NamedFeatures
 from search.spec.objective import Objective
 from search.tracking.names import (
     DATA_TAG,
@@ -69,17 +70,6 @@ class Validated:
         }
 
 
-class Source(NamedTuple):
-    """The set of features that a model takes: its name, and the file as the study file gives it."""
-
-    features: str
-    file: str
-
-    def __str__(self) -> str:
-        """Return both in words."""
-        return f"{self.features} ({self.file})"
-
-
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A trained model that is to be registered, and may become the champion.
@@ -87,13 +77,13 @@ class Candidate:
     result: its weights are (D, C), its biases (C,).
     data: what it was trained on, as the features are and as they were scaled.
     validated: the validation scores by which it is compared with the present champion.
-    source: the set of features, None if those of the study have no name.
+    features: the set of features that the model takes, None if the study has only one.
     """
 
     result: TrainingResult
     data: Merged
     validated: Validated
-    source: Source | None = None
+    features: NamedFeatures | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +141,7 @@ def register_model(
             b=result.bias,
             class_names=np.array(names),
             feature_names=np.array(examples.feature_names or (), dtype=str),
-            features=np.array("" if candidate.source is None else str(candidate.source)),
+            features=np.array("" if candidate.features is None else str(candidate.features)),
             scale=np.array(scaling.scale.value),
             mean=scaling.mean,
             deviation=scaling.deviation,
@@ -166,12 +156,12 @@ def register_model(
                 input_example=_example(examples),
                 pip_requirements=[f"{p}=={version(p)}" for p in ("mlflow", "numpy", "pandas")],
                 registered_model_name=name,
-                metadata=_metadata(examples) | _source_metadata(candidate.source),
+                metadata=_metadata(examples) | _features_metadata(candidate.features),
             )
     number = str(info.registered_model_version)
     _check(f"models:/{name}/{number}", candidate)
-    tags = {**owner_tags(identity), **candidate.validated.tags(), **_source_tags(candidate.source)}
-    for key, value in tags.items():
+    tags = candidate.validated.tags() | _features_tags(candidate.features)
+    for key, value in {**owner_tags(identity), **tags}.items():
         client.set_model_version_tag(name, number, key, value)
     is_champion, reason = _succession(client, name, candidate.validated, identity)
     if is_champion:
@@ -224,16 +214,16 @@ def _largest(examples: Dataset) -> float:
     return float(X.max())
 
 
-def _source_metadata(source: Source | None) -> dict[str, str]:
-    """Return the metadata that say which features the model takes; empty without a name."""
-    return {} if source is None else {"features": source.features, "features_file": source.file}
+def _features_metadata(features: NamedFeatures | None) -> dict[str, str]:
+    """Return the metadata that say which features the model takes; empty if there is one set."""
+    return {} if features is None else {"features": features.name, "features_file": features.file}
 
 
-def _source_tags(source: Source | None) -> dict[str, str]:
+def _features_tags(features: NamedFeatures | None) -> dict[str, str]:
     """Return the tags of the version that say which features the model takes."""
-    if source is None:
+    if features is None:
         return {}
-    return {FEATURES_TAG: source.features, FEATURES_FILE_TAG: source.file}
+    return {FEATURES_TAG: features.name, FEATURES_FILE_TAG: features.file}
 
 
 def probability_column(class_name: str) -> str:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, mod
 
 from core.datasets.source import suffix_of
 from core.datasets.tables import SUFFIXES
-from search.spec.feature_files import named_files
+from search.spec.feature_files import NamedFeatures, named_files
 from search.spec.fields import Integer, Label, Line, Number, Seed, Table, distinct
 
 FILES = (".npz", ".npy", *SUFFIXES)
@@ -148,13 +148,11 @@ class DataSpec(Table):
         """Whether there are several sets of features, of which one is chosen."""
         return self.features is not None and len(self.features) > 1
 
-    def file_of(self, features: str) -> str:
-        """Return the file of a set of features as the study file gives it, or the only source."""
-        return self.source if self.features is None else self.features[features]
-
-    def named(self, features: str) -> str:
-        """Return a set of features in words: its name with its file, empty if it has no name."""
-        return "" if self.features is None else f"{features} ({self.features[features]})"
+    def named(self, features: str) -> NamedFeatures | None:
+        """Return a set of features with its file, None unless there are several sets."""
+        if self.features is None or not self.several:
+            return None
+        return NamedFeatures(features, self.features[features])
 
     @property
     def origin(self) -> str:

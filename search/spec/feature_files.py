@@ -6,7 +6,7 @@ import glob
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.datasets.source import suffix_of
 from search.spec.messages import shortened
@@ -16,6 +16,17 @@ LONGEST_NAME = 60  # Names stand in tables, figures and tags.
 SHOWN = 5  # the most names that a sentence lists
 
 Pairs = Sequence[tuple[str, str]]  # the name and the file of each set of features, in order
+
+
+class NamedFeatures(NamedTuple):
+    """One of several sets of features: its name, and its file as the study file gives it."""
+
+    name: str
+    file: str
+
+    def __str__(self) -> str:
+        """Return both in words."""
+        return f"{self.name} ({self.file})"
 
 
 def named_files(given: object, folder: Path) -> dict[str, str]:

@@ -50,13 +50,13 @@ _COLUMNS = {  # the run table's columns after name and date, in pixels; they fit
 
 # With several sets of features; the other columns are narrower, so that all fit.
 _WITH_FEATURES = {
-    "metrics.`val_loss`": 90,
-    "metrics.`val_accuracy`": 95,
+    "metrics.`val_loss`": 85,
+    "metrics.`val_accuracy`": 90,
     "params.`features`": 100,
     "params.`learning_rate`": 90,
-    "params.`weight_decay`": 90,
+    "params.`weight_decay`": 85,
     "params.`batch_size`": 70,
-    f"tags.`{STATUS_TAG}`": 75,
+    f"tags.`{STATUS_TAG}`": 90,
 }
 PARALLEL_PARAMETERS = ("log10_learning_rate", "log10_weight_decay", "batch_size")
 CURVES = ("val_loss", "val_accuracy")

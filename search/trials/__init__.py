@@ -4,7 +4,8 @@ They are small and immutable, and nothing here opens, sends or writes anything. 
 trial before training and `outcome.py` how it ended. `finished_trial.py` is what Optuna keeps of a
 trial, under the names of `attributes.py`, and `results.py` what its MLflow run keeps. `repeats.py`
 tells trials of one configuration apart. `finals.py` is how the best trials did on fresh seeds,
-`expected_search.py` what fewer trials would have found, and `identity.py` who a study is.
+`layers.py` how the sets of features compare, `expected_search.py` what fewer trials would have
+found, and `identity.py` who a study is.
 
 May import: `search.spec`, `core`.
 """

@@ -9,10 +9,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pytest
 from command import lockstep, start
 from layered import BEST, LAYERS, SIZES, TIED, layered_study
+from mlflow.exceptions import MlflowException
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -83,7 +85,7 @@ def test_every_layer_is_trained_on_its_own_features(launched: Launched) -> None:
 def test_launch_answers_which_layer(launched: Launched) -> None:
     text = launch_summary(launched.report, launched.spec, launched.settings)
     assert f"features {BEST} is the best of 4; 1 other ties with it: {TIED}" in text
-    assert f"first reached by {BEST}" in text or "the first to reach" in text
+    assert "it is the 2nd of 4, and none before it reaches its accuracy" in text
     assert f": {BEST}, learning rate" in text
     assert (launched.settings.figures("small") / "layers.png").is_file()
     report = json.loads(json.dumps(launched.report.as_json()))
@@ -162,8 +164,9 @@ def test_retrain_has_the_features_of_the_best_and_the_baseline_its_own(
     assert (report.baseline.predicted == expected).all()
     text = retrain_summary(report)
     assert f"the baseline has other features, {LAYERS[0]} (layers/{LAYERS[0]}.npy)" in text
-    assert report.as_json()["features"] == f"{BEST} (layers/{BEST}.npy)"
-    assert report.as_json()["baseline"]["features"] == f"{LAYERS[0]} (layers/{LAYERS[0]}.npy)"
+    assert report.as_json()["features"] == BEST
+    assert report.as_json()["features_file"] == f"layers/{BEST}.npy"
+    assert report.as_json()["baseline"]["features"] == LAYERS[0]
 
 
 def test_the_registered_model_names_its_features(launched: Launched) -> None:
@@ -184,6 +187,11 @@ def test_the_registered_model_names_its_features(launched: Launched) -> None:
     found = predict(launched.spec, launched.settings, [launched.folder / f"layers/{BEST}.npy"])
     labels = np.load(launched.folder / "layers/labels.npy").astype(str)
     assert (np.array(found.classes) == labels).mean() > 0.85
+    mlflow.set_tracking_uri(f"sqlite:///{home.resolve()}/mlflow.db")
+    served = mlflow.pyfunc.load_model(report.model.uri)
+    assert served.metadata.metadata["features"] == BEST
+    with pytest.raises(MlflowException, match=f"rows of 7 numbers each of the features {BEST} "):
+        served.predict(np.zeros((2, 9)))
     with pytest.raises(LockstepError, match=rf"\(N, 7\), as in training on the features {BEST}"):
         predict(launched.spec, launched.settings, [launched.folder / f"layers/{TIED}.npy"])
 
@@ -264,7 +272,7 @@ def test_every_search_has_the_features(tmp_path: Path, options: dict[str, Any]) 
         report = retrain(found.spec, found.settings, QUIET, seeds=0)
         assert report.trial == number
         name = winner.hyperparameters.features
-        assert report.features == f"{name} (layers/{name}.npy)"
+        assert report.features == (name, f"layers/{name}.npy")
 
 
 def test_folds(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from PIL import Image
 from core.statistics.proportions import Interval
 from core.trainer.result import Hyperparameters, Status
 from search.figures import style
-from search.figures.heat_maps import MAX_PANELS, heat_maps
+from search.figures.heat_maps import heat_maps
+from search.figures.heat_panels import MAX_PANELS
 from search.figures.layers import layers_figure
 from search.spec.objective import Objective
 from search.trials.finished_trial import FinishedTrial

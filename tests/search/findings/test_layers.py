@@ -219,4 +219,4 @@ def test_sentences() -> None:
     alone, _ = made(skills={"a": 0.0, "b": 1.0}, names=("a", "b"))
     text = "\n".join(choice_sentences(alone, small_spec()))
     assert "a is the best of 2; no other ties with it" in text
-    assert "it is the 1st of 2, and the first to reach its accuracy" in text
+    assert "it is the 1st of 2, and none before it reaches its accuracy" in text

@@ -101,7 +101,7 @@ def test_a_baseline_is_as_the_model_but_for_what_it_names(
 ) -> None:
     spec = small_spec(keys)
     assert spec.baseline is not None
-    found = spec.baseline.hyperparameters(spec.model)
+    found = spec.baseline.hyperparameters(spec)
     assert found == Hyperparameters(0.001, 0.0001, 16, **expected)
 
 

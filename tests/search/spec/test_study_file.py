@@ -13,6 +13,7 @@ import pytest
 import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layered import beside_layers
 from refusal import refusal
 from small_study import damaged, small_study, write_study
 
@@ -38,7 +39,7 @@ def test_a_study_file(tmp_path: Path) -> None:
     assert spec.space.learning_rate == Range(low=1e-3, high=1.0, log=True, points=4)
     assert spec.space.batch_size == (16, 8)
     assert isinstance(spec.baseline, Baseline)
-    assert spec.baseline.hyperparameters(spec.model) == Hyperparameters(0.001, 0.0001, 16)
+    assert spec.baseline.hyperparameters(spec) == Hyperparameters(0.001, 0.0001, 16)
 
 
 def test_a_baseline_with_a_solver(tmp_path: Path) -> None:
@@ -47,8 +48,8 @@ def test_a_baseline_with_a_solver(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "studies").glob("*.toml")), ids=str)
-def test_the_studies_that_come_with_lockstep_load(path: Path) -> None:
-    spec = load(path)
+def test_the_studies_that_come_with_lockstep_load(path: Path, tmp_path: Path) -> None:
+    spec = load(beside_layers(path, tmp_path))
     assert spec.name == path.stem
     assert spec.baseline is not None
 
