@@ -22,7 +22,10 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-PARTS = ("trainer", "methods", "launch", "growth", "optuna", "cluster", "search", "tables", "pages")
+PARTS = (
+    "trainer", "methods", "launch", "growth", "optuna", "cluster", "search", "tables", "features",
+    "pages",
+)  # fmt: skip
 ROUNDS = {
     "trainer": 5,
     "methods": 9,
@@ -32,6 +35,7 @@ ROUNDS = {
     "cluster": 2,
     "search": 5,
     "tables": 5,
+    "features": 3,
     "pages": 3,
 }
 
@@ -61,6 +65,12 @@ def _arguments() -> argparse.Namespace:
         type=Path,
         default=REPOSITORY.parent / "shared" / "data" / "real",
         help="folder of tables, whose labels are in a column called class (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--layers", type=Path, help="a folder of layer-*.npy, labels.npy and split.npy"
+    )
+    parser.add_argument(
+        "--torch-python", type=Path, help="an environment with torch, for the linear heads"
     )
     parser.add_argument("--rounds", type=int, help=f"rounds of each part (default: {ROUNDS})")
     parser.add_argument("--quick", action="store_true", help="few cells, one round: a smoke test")
@@ -100,6 +110,10 @@ def _measure(part: str, options: argparse.Namespace) -> str:
         from pages import pages
 
         return pages(rounds, options.quick, _say)
+    if part == "features":
+        from features import features
+
+        return features(options.layers, options.torch_python, rounds, options.quick, _say)
     if part == "tables":
         from tables import tables
 
