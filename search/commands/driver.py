@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from threadpoolctl import threadpool_limits
+
 from search.commands.kept_weights import KeptWeights
 from search.commands.session import Session
 from search.console import Progress
@@ -66,6 +68,13 @@ class Driver:
 
         At the end, judge the finalists. Raises InterruptedStudyError if the user asks to stop.
         """
+        with threadpool_limits(1):  # The training needs the other cores.
+            self._record_cohorts(tracker)
+        if finalists := self._session.study.finalists_due():
+            self._judge(tracker, finalists)
+
+    def _record_cohorts(self, tracker: Tracker) -> None:
+        """Record the cohort that was started, then train and record the ones that follow."""
         study, stop = self._session.study, self._session.stop
         while (run := self._run) is not None:
             for trial, outcome in run.outcomes():
@@ -75,8 +84,6 @@ class Driver:
             self.seconds.training += run.seconds
             study.add_minutes((time.perf_counter() - self._started) / 60)
             self.start(self._next_cohort())
-        if finalists := study.finalists_due():
-            self._judge(tracker, finalists)
 
     def _next_cohort(self) -> list[PlannedTrial]:
         """Return the next cohort, and count the trials before it that repeat a known one."""

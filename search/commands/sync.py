@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from core.trainer.result import TrainingResult
 from search.commands.kept_weights import KeptWeights
@@ -138,6 +139,7 @@ def _write(
     with (
         session.console.progress(Workload(len(finished), None, "runs"), len(whole)) as progress,
         session.training(progress) as training,
+        threadpool_limits(1),  # The training needs the other cores.
     ):
         for cohort in study.cohorts():
             if not any(trial.number in again for trial in cohort):

@@ -347,9 +347,9 @@ def _layers(folder: Path, layers: Path, quick: bool, say: Callable[[str], None])
         [
             "**Which layer.** 12,000 images as the layers of a network see them, the official test "
             "part among them, 20 epochs. Ours: a launch with everything that it logs, then "
-            "retrain. scikit-learn: `StandardScaler` and `LogisticRegressionCV` (ten strengths, five "
-            "folds) on some of the layers, the best by its cross-validation. Test accuracies with a "
-            "Wilson interval.",
+            "retrain. scikit-learn: `StandardScaler` and `LogisticRegressionCV` (ten strengths, "
+            "five folds) on some of the layers, the best by its cross-validation. Test accuracies "
+            "with a Wilson interval.",
             table(
                 ["classes", "layers × configurations", "chosen", "test accuracy, %",
                  "ms a configuration", "times ours"],
