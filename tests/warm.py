@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import ready_store
+import sqlalchemy.orm
 
 # Read once, when a library is imported: a process that wants others needs another ancestor.
 READ_AT_IMPORT = ("OPENBLAS_", "OMP_", "MKL_", "PYTHON", "MPL", "HOME", "XDG_")
@@ -39,6 +40,16 @@ IMPORTED = (
     "mlflow.store.db.utils", "mlflow.pyfunc", "mlflow.store.artifact.local_artifact_repo",
     "optuna.importance", "sklearn.datasets", "scipy.stats", "pandas",
     "matplotlib.backends.backend_agg", "matplotlib.font_manager", "alembic.command",
+    # What these import when they are used:
+    "search.commands.doctor", "search.commands.compare_studies", "alembic.config",
+    "email.policy", "git", "matplotlib.figure", "matplotlib.image", "matplotlib.projections",
+    "mlflow.models.display_utils", "mlflow.pyfunc.scoring_server",
+    "mlflow.store.model_registry.sqlalchemy_workspace_store",
+    "mlflow.store.tracking.sqlalchemy_workspace_store",
+    "mlflow.tracing.processor.base_mlflow", "multiprocessing.sharedctypes",
+    "opentelemetry.sdk.metrics", "PIL.BmpImagePlugin", "PIL.GifImagePlugin",
+    "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "PIL.WebPImagePlugin", "pyarrow.pandas_compat",
+    "sklearn.datasets.data", "sqlalchemy.dialects.sqlite",
 )  # fmt: skip
 
 
@@ -178,46 +189,55 @@ def _serve(requests: socket.socket) -> None:
     warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)  # BLAS's
     for module in IMPORTED:
         importlib.import_module(module)
+    sqlalchemy.orm.configure_mappers()
     assert threading.active_count() == 1, threading.enumerate()  # a fork takes one thread along
+    gc.collect()
     gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that watch
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ended, ends = socket.socketpair()
+    ends.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.set_wakeup_fd(ends.fileno())
+    running: dict[int, int] = {}  # by process, where to tell how it ended
     while True:
+        if ended in select.select([requests, ended], [], [])[0]:
+            ended.recv(1 << 16)
+            _tell_ended(running)
+            continue
         head, descriptors, *_ = socket.recv_fds(requests, 4, 4)
         if not head:
-            sys.exit()
+            os._exit(0)
         body = b""
         while len(body) < int.from_bytes(head, "big"):
             body += requests.recv(1 << 16)
-        if os.fork() == 0:
-            requests.close()
-            _watch(json.loads(body), descriptors)
+        *streams, status = descriptors
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for opened in (requests, ended, ends):
+                opened.close()
+            for number in running.values():
+                os.close(number)
+            os.write(status, f"{os.getpid()}\n".encode())
+            os.close(status)
+            _become(json.loads(body), streams)
             return
-        for number in descriptors:
+        for number in streams:
             os.close(number)
+        running[pid] = status
 
 
-def _watch(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
-    """Fork the command, in whose process this returns; tell its number and, later, how it ended."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    status = descriptors[3]
-    told, tell = os.pipe()  # the command begins when its number is told
-    pid = os.fork()
-    if pid == 0:
-        os.close(tell)
+def _tell_ended(running: dict[int, int]) -> None:
+    """Wait for all processes that have ended, and tell how."""
+    while running:
+        pid, ending = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        status = running.pop(pid)
+        with contextlib.suppress(BrokenPipeError):  # nobody wants to know
+            os.write(status, f"{ending}\n".encode())
         os.close(status)
-        os.read(told, 1)
-        os.close(told)
-        _become(request, descriptors[:3])
-        return
-    os.close(told)
-    for number in descriptors[:3]:
-        os.close(number)
-    os.write(status, f"{pid}\n".encode())
-    os.close(tell)
-    with contextlib.suppress(BrokenPipeError):
-        os.write(status, f"{os.waitpid(pid, 0)[1]}\n".encode())
-    os._exit(0)
 
 
 def _become(request: Mapping[str, Any], streams: Sequence[int]) -> None:
@@ -239,6 +259,24 @@ def _become(request: Mapping[str, Any], streams: Sequence[int]) -> None:
     sys.path[0] = os.path.dirname(sys.argv[0])
 
 
+def _run(script: str) -> None:
+    """Run the script as Python does, and end its process once all is done that is done at exit.
+
+    What its ancestor imported is not freed: that would copy all of it first.
+    """
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        if not isinstance(end.code, int):
+            raise
+        threading._shutdown()
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(end.code)
+
+
 if __name__ == "__main__":
     _serve(socket.socket(fileno=int(sys.argv[1])))  # returns in a command's process
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    _run(sys.argv[0])
