@@ -47,11 +47,14 @@ def start(
     stderr: int = subprocess.PIPE,
     new_group: bool = False,
     cold: bool = False,
+    limits: Mapping[int, int] = warm.NO_LIMITS,
+    namespace: int | None = None,
 ) -> Process:
     """Start the command line.
 
     variables: of the environment, beside the usual ones; new_group: of processes, that can be
-    looked through and killed; cold: as a user starts it, with everything still to be imported.
+    looked through and killed; cold: as a user starts it, with everything still to be imported;
+    limits, namespace: see `warm.start`, none for a cold one.
     """
     everything = environment() | dict(variables or {})
     if cold:
@@ -72,10 +75,18 @@ def start(
         stdout=stdout,
         stderr=stderr,
         new_group=new_group,
+        limits=limits,
+        namespace=namespace,
     )
 
 
-def lockstep(*arguments: str, cwd: Path, timeout: float = HUNG) -> Finished:
-    process = start(*arguments, cwd=cwd)
-    out, err = process.communicate(timeout=timeout)
+def lockstep(
+    *arguments: str,
+    cwd: Path,
+    variables: Mapping[str, str] | None = None,
+    limits: Mapping[int, int] = warm.NO_LIMITS,
+    namespace: int | None = None,
+) -> Finished:
+    process = start(*arguments, cwd=cwd, variables=variables, limits=limits, namespace=namespace)
+    out, err = process.communicate(timeout=HUNG)
     return Finished(process.returncode, out, err)

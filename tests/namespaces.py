@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from command import HUNG, Finished, environment
+from command import HUNG, Finished, lockstep
 
 _UNSHARE = ["unshare", "--map-root-user", "--mount", "sh", "-euc"]
 _TRY = 'mount -t tmpfs -o size=64k tmpfs "$0"'
@@ -26,15 +28,34 @@ needs_namespaces = pytest.mark.skipif(
 )
 
 
-def in_namespace(script: str, folder: Path) -> Finished:
-    """Run a shell script there, as root of a namespace whose mounts nobody else sees."""
-    process = subprocess.run(
-        [*_UNSHARE, script],
-        cwd=folder,
-        env=environment(),
-        text=True,
-        capture_output=True,
-        timeout=HUNG,
-        check=False,
-    )
-    return Finished(process.returncode, process.stdout, process.stderr)
+class Namespace:
+    """Where a test's own mounts are seen, as by root, and by nobody else."""
+
+    def __init__(self, process: int, folder: Path) -> None:
+        self.process = process
+        self.folder = folder
+
+    def shell(self, script: str) -> None:
+        """Run a shell script there."""
+        enter = ["nsenter", f"--target={self.process}", "--user", "--mount"]
+        done = subprocess.run(
+            [*enter, "sh", "-euc", f'cd "$0"\n{script}', str(self.folder)],
+            text=True, capture_output=True, timeout=HUNG, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+    def lockstep(self, *arguments: str, variables: Mapping[str, str] | None = None) -> Finished:
+        return lockstep(*arguments, cwd=self.folder, variables=variables, namespace=self.process)
+
+
+@contextlib.contextmanager
+def namespace(folder: Path) -> Iterator[Namespace]:
+    """A namespace, in which commands run in this folder."""
+    holder = [*_UNSHARE, "echo; exec cat"]
+    with subprocess.Popen(holder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"\n"
+            yield Namespace(process.pid, folder)
+        finally:
+            process.kill()

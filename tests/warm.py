@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
+import faulthandler
 import functools
 import gc
 import importlib
 import json
 import os
+import resource
 import runpy
 import select
 import signal
@@ -24,6 +27,7 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, NamedTuple
 
 import ready_store
@@ -31,6 +35,9 @@ import sqlalchemy.orm
 
 # Read once, when a library is imported: a process that wants others needs another ancestor.
 READ_AT_IMPORT = ("OPENBLAS_", "OMP_", "MKL_", "PYTHON", "MPL", "HOME", "XDG_")
+# Not these two, which a process takes on when it is forked.
+FAULTHANDLER, WRITE_NO_CODE = "PYTHONFAULTHANDLER", "PYTHONDONTWRITEBYTECODE"
+NO_LIMITS: Mapping[int, int] = MappingProxyType({})
 IMPORTED = (
     "search.cli", "search.commands.init", "search.commands.launch", "search.commands.sync",
     "search.commands.compare", "search.commands.retrain", "search.commands.predict",
@@ -126,8 +133,14 @@ def start(
     stdout: int,
     stderr: int,
     new_group: bool,
+    limits: Mapping[int, int] = NO_LIMITS,
+    namespace: int | None = None,
 ) -> Process:
-    """Start a console script. stdout, stderr: file descriptors, or PIPE or DEVNULL."""
+    """Start a console script.
+
+    stdout, stderr: file descriptors, or PIPE or DEVNULL. limits: on its resources, as the module
+    `resource` numbers them. namespace: the process whose users and mounts it sees.
+    """
     ours: list[IO[str] | None] = []
     theirs = [os.open(os.devnull, os.O_RDONLY)]
     for wanted in (stdout, stderr, subprocess.PIPE):
@@ -139,8 +152,14 @@ def start(
         "cwd": str(cwd),
         "environment": dict(environment),
         "new_group": new_group,
+        "limits": list(limits.items()),
+        "namespace": namespace,
     }
-    read_at_import = {k: v for k, v in environment.items() if k.startswith(READ_AT_IMPORT)}
+    read_at_import = {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(READ_AT_IMPORT) and name not in (FAULTHANDLER, WRITE_NO_CODE)
+    }
     server = _ancestor(tuple(sorted(read_at_import.items()))).requests
     body = json.dumps(request).encode()
     socket.send_fds(server, [len(body).to_bytes(4, "big")], theirs)
@@ -253,10 +272,26 @@ def _become(request: Mapping[str, Any], streams: Sequence[int]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(request["environment"])
+    if FAULTHANDLER in os.environ:
+        faulthandler.enable()
+    sys.dont_write_bytecode = WRITE_NO_CODE in os.environ
+    if request["namespace"] is not None:
+        _enter(request["namespace"])
+    for number, limit in request["limits"]:
+        resource.setrlimit(number, (limit, limit))
     os.chdir(request["cwd"])
     sys.argv[:] = request["arguments"]
     ready_store.use()
     sys.path[0] = os.path.dirname(sys.argv[0])
+
+
+def _enter(process: int) -> None:
+    """See the users and mounts that a process sees."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for opened in [os.open(f"/proc/{process}/ns/{kind}", os.O_RDONLY) for kind in ("user", "mnt")]:
+        if libc.setns(opened, 0) != 0:
+            raise OSError(ctypes.get_errno(), f"cannot enter the namespaces of process {process}")
+        os.close(opened)
 
 
 def _run(script: str) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from command import HUNG, LOCKSTEP, environment, lockstep, start
-from namespaces import in_namespace, needs_namespaces
+from namespaces import namespace, needs_namespaces
+from ready_store import OWN
 from small_study import small_study, write_study
 from stored import configurations, optuna_trials, runs, scores
 
@@ -61,22 +62,15 @@ def test_a_full_disk(
     """One sentence; with more room, the same command goes on where it was, and nothing is lost."""
     write_study(tmp_path, STUDY)
     (tmp_path / "runs" / place).mkdir(parents=True)
-    finished = in_namespace(
-        f"""
-        mount -t tmpfs -o size={size} tmpfs runs/{place}
-        cd .  # into what was mounted
-        code=0; {LOCKSTEP} launch study.toml > out 2> err || code=$?
-        echo $code > code
-        mount -o remount,size=200m runs/{place}
-        {LOCKSTEP} launch study.toml
-        cp -a runs/{place} kept
-        """,
-        tmp_path,
-    )
+    with namespace(tmp_path) as inside:
+        inside.shell(f"mount -t tmpfs -o size={size} tmpfs runs/{place}")
+        refused = inside.lockstep("launch", "study.toml", variables=OWN)
+        inside.shell(f"mount -o remount,size=200m runs/{place}")
+        finished = inside.lockstep("launch", "study.toml", variables=OWN)
+        inside.shell(f"cp -a runs/{place} kept")
     assert finished.code == 0, finished.err
-    err = (tmp_path / "err").read_text()
-    assert (tmp_path / "code").read_text() == "2\n", err
-    (line,) = err.splitlines()
+    assert refused.code == 2, refused.err
+    (line,) = refused.err.splitlines()
     assert all(re.search(each, line) for each in told), line
     assert "make room" in line
     assert "finished trials are kept" in line or "cannot be used" in line
@@ -90,22 +84,17 @@ def test_files_that_may_not_grow(tmp_path: Path, undisturbed: Path) -> None:
     the database at first, and by the journal once the database is there."""
     path = write_study(tmp_path, STUDY)
     for limit in (100_000, 1_200_000):
-        finished = subprocess.run(
-            [str(LOCKSTEP), "launch", str(path)],
+        finished = lockstep(
+            "launch",
+            str(path),
             cwd=tmp_path,
             # Python would cut its own compiled files at the limit, and later read what is left.
-            env=environment() | {"PYTHONDONTWRITEBYTECODE": "1"},
-            preexec_fn=lambda limit=limit: resource.setrlimit(
-                resource.RLIMIT_FSIZE, (limit, limit)
-            ),
-            capture_output=True,
-            text=True,
-            timeout=HUNG,
-            check=False,
+            variables={"PYTHONDONTWRITEBYTECODE": "1", **OWN},
+            limits={resource.RLIMIT_FSIZE: limit},
         )
-        assert finished.returncode == 2, finished.stderr
-        assert len(finished.stderr.splitlines()) == 1
-        assert finished.stderr.startswith("lockstep: ")
+        assert finished.code == 2, finished.err
+        assert len(finished.err.splitlines()) == 1
+        assert finished.err.startswith("lockstep: ")
     assert lockstep("launch", str(path), cwd=tmp_path).code == 0
     assert_whole(tmp_path / "runs", undisturbed)
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command import LOCKSTEP, lockstep
+from command import HUNG, lockstep, start
 from mlflow import MlflowClient
-from namespaces import in_namespace, needs_namespaces
+from namespaces import namespace, needs_namespaces
 from small_study import small_study, write_study
 
 from search.commands.home import readable, settle
@@ -174,23 +173,7 @@ def test_files_outside_the_home_are_not_written(copied: Path, tmp_path: Path) ->
         settle(settings, "elsewhere", print)
 
 
-_READ_ONLY = "mount --bind runs runs && mount -o remount,ro,bind runs\n"
-# All commands after one import, each in a process of its own; prints their exit codes.
-_COMMANDS = """
-import os, sys
-import mlflow.pyfunc
-from search.cli import main
-from search.commands import compare, launch, predict, retrain, sync
-for name in ("compare", "predict", "launch", "sync", "retrain"):
-    child = os.fork()
-    if child == 0:
-        for stream, end in ((1, "out"), (2, "err")):
-            os.dup2(os.open(f"../{name}.{end}", os.O_WRONLY | os.O_CREAT), stream)
-        sys.argv = ["lockstep", name, "study.toml", *["rows.npy"] * (name == "predict")]
-        main()
-        os._exit(0)
-    print(name, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
+_READ_ONLY = "mount --bind runs runs; mount -o remount,ro,bind runs"
 
 
 @needs_namespaces
@@ -198,24 +181,23 @@ def test_a_home_that_can_only_be_read(copied: Path) -> None:
     """After it was copied, too: what reads works, what writes is refused, nothing changes."""
     _rows(copied / "rows.npy")
     before = contents(copied)
-    finished = in_namespace(f"{_READ_ONLY} exec {sys.executable} -c '{_COMMANDS}'", copied)
-    assert finished.code == 0, finished.err
-    codes = dict(line.split() for line in finished.out.splitlines())
-    said = {
-        name: [(copied.parent / f"{name}.{end}").read_text() for end in ("out", "err")]
-        for name in codes
-    }
-    assert {name: int(code) for name, code in codes.items()} == {
+    with namespace(copied) as inside:
+        inside.shell(_READ_ONLY)
+        said = {
+            name: inside.lockstep(name, "study.toml", *["rows.npy"] * (name == "predict"))
+            for name in ("compare", "predict", "launch", "sync", "retrain")
+        }
+    assert {name: finished.code for name, finished in said.items()} == {
         "compare": 0,
         "predict": 0,
         "launch": 2,
         "sync": 2,
         "retrain": 2,
     }, said
-    assert "heat_maps.png (as launch drew them: the home can only be read)" in said["compare"][0]
-    assert "models:/small/1" in said["predict"][0]
+    assert "heat_maps.png (as launch drew them: the home can only be read)" in said["compare"].out
+    assert "models:/small/1" in said["predict"].out
     for name in ("launch", "sync", "retrain"):
-        (line,) = said[name][1].splitlines()
+        (line,) = said[name].err.splitlines()
         assert "ead-only" in line
         assert "writable" in line
     assert contents(copied) == before
@@ -225,19 +207,24 @@ def test_a_home_that_can_only_be_read(copied: Path) -> None:
 def test_the_ui_of_a_home_that_can_only_be_read(copied: Path) -> None:
     """It shows a copy of the store, and leaves nothing of it behind."""
     before = contents(copied)
-    finished = in_namespace(
-        _READ_ONLY
-        + f"""
-        mkdir ../temporary; export TMPDIR=$(cd ../temporary; pwd)
-        {LOCKSTEP} ui study.toml --no-browser >../ui.out 2>../ui.err & ui=$!
-        until grep -q Ctrl-C ../ui.out; do kill -0 $ui; sleep 0.2; done
-        kill -TERM $ui; wait $ui
-        """,
-        copied,
-    )
-    out = (copied.parent / "ui.out").read_text()
-    assert finished.code == 0, (copied.parent / "ui.err").read_text()
-    assert "the UI shows a copy of its MLflow store as it is now" in out
+    temporary = copied.parent / "temporary"
+    temporary.mkdir()
+    with namespace(copied) as inside:
+        inside.shell(_READ_ONLY)
+        process = start(
+            "ui", "study.toml", "--no-browser", cwd=copied, variables={"TMPDIR": str(temporary)},
+            namespace=inside.process,
+        )  # fmt: skip
+        assert process.stdout is not None
+        said = ""
+        while "Ctrl-C" not in said:
+            line = process.stdout.readline()
+            assert line, process.communicate()
+            said += line
+        process.terminate()
+        out, err = process.communicate(timeout=HUNG)
+    assert process.returncode == 0, err
+    assert "the UI shows a copy of its MLflow store as it is now" in said
     assert "Stopped." in out
-    assert not list((copied.parent / "temporary").glob("lockstep-*"))
+    assert not list(temporary.glob("lockstep-*"))
     assert contents(copied) == before

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from command import LOCKSTEP
-from namespaces import in_namespace, needs_namespaces
+from namespaces import namespace, needs_namespaces
 from small_study import write_study
 
 Refused = Callable[..., str]
@@ -136,11 +135,10 @@ def test_a_full_folder_of_temporary_files(tmp_path: Path) -> None:
     """It is named, not the home, which has room."""
     write_study(tmp_path)
     (tmp_path / "small").mkdir()
-    finished = in_namespace(
-        "mount -t tmpfs -o size=64k tmpfs small && head -c 60000 /dev/zero > small/full && "
-        f"TMPDIR=$PWD/small exec {LOCKSTEP} launch study.toml --workers 1",
-        tmp_path,
-    )
+    with namespace(tmp_path) as inside:
+        inside.shell("mount -t tmpfs -o size=64k tmpfs small; head -c 60000 /dev/zero > small/full")
+        full = {"TMPDIR": str(tmp_path / "small")}
+        finished = inside.lockstep("launch", "study.toml", "--workers", "1", variables=full)
     assert finished.code == 2, finished.err
     (line,) = finished.err.splitlines()
     assert str(tmp_path / "small") in line
@@ -155,11 +153,9 @@ def test_a_read_only_home(tmp_path: Path) -> None:
     write_study(tmp_path)
     (tmp_path / "empty").mkdir()
     before = sorted(tmp_path.rglob("*"))
-    finished = in_namespace(
-        "mount --bind empty empty && mount -o remount,ro,bind empty && "
-        f"exec {LOCKSTEP} launch study.toml --home empty",
-        tmp_path,
-    )
+    with namespace(tmp_path) as inside:
+        inside.shell("mount --bind empty empty; mount -o remount,ro,bind empty")
+        finished = inside.lockstep("launch", "study.toml", "--home", "empty")
     assert finished.code == 2, finished.err
     (line,) = finished.err.splitlines()
     assert "ead-only" in line
