@@ -20,26 +20,34 @@ from small_study import small_study, write_study
 from stored import configurations, optuna_trials, runs, scores
 
 KILLS = 25  # of each kind of study: 50 together under each kernel
-# Batches so small that training takes a second or two, and workers can be killed at it.
-STUDY = small_study({"space.learning_rate.points": 8}, epochs=60, batch_size=[1, 2])
-SAMPLED = small_study(epochs=60, batch_size=[1, 2], sampler="random", trials=48, cohort=16)
-TRIALS = 48
+# Batches so small that training takes half a second, and workers can be killed at it.
+STUDY = small_study(epochs=30, batch_size=[1, 2])
+SAMPLED = small_study(epochs=30, batch_size=[1, 2], sampler="random", trials=24, cohort=8)
+TRIALS = 24
 
 
 def launch_and_kill(path: Path, chance: random.Random) -> int:
     """Launch; kill a worker now and then, and in the end the driver, in one way or another. How
     many were killed. Nothing of it stays alive."""
     killed = 0
-    # A fifth while Python starts and imports, the rest while it trains, records and reports.
-    cold = chance.random() < 0.2
+    # A fifth while Python starts and imports, the others while it opens, trains and reports, or
+    # once it has recorded so many more trials.
+    moment = chance.choices(["importing", "soon", "recording"], [0.2, 0.4, 0.4])[0]
+    cold = moment == "importing"
+    more = chance.randint(1, 4) if moment == "recording" else 0
+    wanted = min(recorded(path) + more, TRIALS)
+    seconds = chance.uniform(0.05, {"importing": 0.6, "soon": 0.9, "recording": 0.2}[moment])
     driver = start(
-        "launch", str(path), cwd=path.parent, variables={"PYTHONFAULTHANDLER": "1", **OWN},
-        stdout=subprocess.DEVNULL, new_group=True, cold=cold,
+        "launch", str(path), f"--workers={chance.choice([1, 2])}", cwd=path.parent,
+        variables={"PYTHONFAULTHANDLER": "1", **OWN}, stdout=subprocess.DEVNULL, new_group=True,
+        cold=cold,
     )  # fmt: skip
     try:
-        ends = time.monotonic() + chance.uniform(0.1, 2.0)
+        ends = time.monotonic() + seconds
         while time.monotonic() < ends and driver.poll() is None:
-            time.sleep(chance.uniform(0.05, 0.3))
+            time.sleep(chance.uniform(0.02, 0.1))
+            if recorded(path) < wanted:
+                ends = time.monotonic() + seconds
             workers = workers_in_group(driver.pid)
             if workers and killed == 0 and chance.random() < 0.4:
                 os.kill(chance.choice(workers), signal.SIGKILL)
@@ -56,6 +64,12 @@ def launch_and_kill(path: Path, chance: random.Random) -> int:
         for pid in alive_in_group(driver.pid):
             os.kill(pid, signal.SIGKILL)
     return killed
+
+
+def recorded(path: Path) -> int:
+    """How many trials of the study there are in its journal."""
+    journal = path.parent / "runs" / "small" / "study.journal"
+    return journal.read_bytes().count(b"lockstep.result") if journal.exists() else 0
 
 
 def ended(driver: Process) -> str:
@@ -84,12 +98,14 @@ def assert_whole(home: Path, expected: Path) -> None:
     assert {run.info.status for run in [parent, *children]} == {"FINISHED"}
 
 
+@pytest.mark.xdist_group("kills")
 @pytest.mark.parametrize("text", [STUDY, SAMPLED], ids=["grid", "random"])
 def test_killed_at_random_moments(tmp_path: Path, text: str) -> None:
     """With the kernels that BLAS chooses."""
     assert_kills_lose_nothing(tmp_path, text)
 
 
+@pytest.mark.xdist_group("kills_haswell")  # one ancestor of all that have its kernels
 @pytest.mark.parametrize("text", [STUDY, SAMPLED], ids=["grid", "random"])
 def test_killed_at_random_moments_where_rows_round_by_their_place(
     tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch

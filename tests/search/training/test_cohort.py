@@ -166,10 +166,14 @@ def test_resumed_wherever_it_was_killed(undisturbed: Undisturbed) -> None:
             assert equal(outcome, outcomes[number]), (n, number)
 
 
+@pytest.fixture(scope="module")
+def by_hyperband() -> dict[int, Outcome]:
+    return run(schedule(hyperband=True))
+
+
 @given(data=st.data())
-def test_resumed_with_any_part_of_it(data: st.DataObject) -> None:
-    plan = schedule(hyperband=True)
-    outcomes = run(plan)
+def test_resumed_with_any_part_of_it(by_hyperband: dict[int, Outcome], data: st.DataObject) -> None:
+    plan, outcomes = schedule(hyperband=True), by_hyperband
     planned = {trial.number: trial for trial in cohort()}
     kept_back = data.draw(st.sets(st.sampled_from(sorted(outcomes))))
     recorded = {
