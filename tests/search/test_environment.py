@@ -108,8 +108,11 @@ def test_what_else_is_exported_changes_nothing(tmp_path: Path) -> None:
         unused.bind(("127.0.0.1", 0))
         proxy = f"http://127.0.0.1:{unused.getsockname()[1]}"
         variables = REDIRECTING | OTHERS | {"http_proxy": proxy, "HTTP_PROXY": proxy}
-        # Nobody keeps compiled files of this degree of optimisation: they are made once, for both.
-        variables |= {"PYTHONPYCACHEPREFIX": str(tmp_path / "compiled")}
+        # Files that are compiled at this degree of optimisation are made here, once for both.
+        variables |= {
+            "PYTHONPYCACHEPREFIX": str(tmp_path / "compiled"),
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
         for command in (("launch", "--workers", "1"), ("retrain", "--seeds", "0")):
             process = start(
                 command[0], "study.toml", *command[1:], cwd=tmp_path, variables=variables, cold=True
