@@ -80,6 +80,16 @@ def start(
     )
 
 
+def python_script(script: Path, *arguments: str, cwd: Path) -> Finished:
+    """Run another script of Python's, such as MLflow's command line, as `lockstep` runs ours."""
+    process = warm.start(
+        script, arguments, cwd=cwd, environment=environment(), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, new_group=False,
+    )  # fmt: skip
+    out, err = process.communicate(timeout=HUNG)
+    return Finished(process.returncode, out, err)
+
+
 def lockstep(
     *arguments: str,
     cwd: Path,

@@ -59,6 +59,11 @@ def free_port() -> int:
         return port
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @dataclass
 class PostgresBinaries:
     """PostgreSQL refuses to be root's: then it runs as nobody."""
@@ -94,6 +99,7 @@ class Services:
         self.file = compose({"POSTGRES_PASSWORD": PASSWORD})
         self.ports = {port: str(free_port()) for port in PORTS}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.restarted: set[str] = set()
 
     def here(self, text: str, ports: dict[str, str] | None = None) -> str:
         """A part of the file, for this machine."""
@@ -107,6 +113,8 @@ class Services:
     def command(self, service: str, ports: dict[str, str] | None = None) -> list[str]:
         described = self.file["services"][service]
         words = [*described.get("entrypoint", []), *described["command"]]
+        if service in self.restarted:  # one process is enough then, and starts sooner
+            words = [word.replace("--workers=2", "--workers=1") for word in words]
         name, *rest = [self.here(word, ports) for word in words]
         program = shutil.which(name, path=PATH)
         assert program is not None, name
@@ -156,6 +164,8 @@ class Services:
         command += ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
         # In its own folder: what is killed would leave its part of /dev/shm behind.
         command += ["-c", "dynamic_shared_memory_type=mmap"]
+        # Processes are killed here, never the machine: what they have written stays.
+        command += ["-c", "fsync=off"]
         self._spawn("postgres", command, cwd="/", **owned)
         if new:
             first = described["environment"]["POSTGRES_DB"]
@@ -198,11 +208,16 @@ class Services:
             )
 
     def wait_healthy(self, service: str) -> None:
-        """By the service's own health check."""
+        """By the service's own health check, once something listens on the port that it asks."""
         _, program, *words = self.file["services"][service]["healthcheck"]["test"]
         folder = self.postgres.folder if program == "pg_isready" else BIN
         command = [str(folder / program), *(self.here(word) for word in words)]
+        (port,) = {port for port in self.ports.values() if re.search(rf"\b{port}\b", str(command))}
         deadline = time.monotonic() + HUNG
+        while not listens(int(port)):
+            assert self.running[service].poll() is None, self.log(service)
+            assert time.monotonic() < deadline, self.log(service)
+            time.sleep(0.05)
         while subprocess.run(command, capture_output=True, timeout=HUNG).returncode:
             assert self.running[service].poll() is None, self.log(service)
             assert time.monotonic() < deadline, self.log(service)
@@ -214,6 +229,7 @@ class Services:
     def kill(self, name: str) -> None:
         """kill -9 of the service and all its processes."""
         process = self.running.pop(name)
+        self.restarted.add(name)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()

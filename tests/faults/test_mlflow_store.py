@@ -6,8 +6,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import HUNG, environment, lockstep
+from command import LOCKSTEP, lockstep, python_script
 from mlflow.entities import Run
-from small_study import SMALL_TRIALS, small_study, write_study
+from small_study import small_study, write_study
 from stored import client, optuna_trials, runs, scores
 
+MLFLOW = LOCKSTEP.with_name("mlflow")
+STUDY = small_study(batch_size=[16])
+TRIALS = 12
 SAMPLED = small_study(
     penalty="squared",
     epochs=12,
@@ -42,7 +43,7 @@ pytestmark = pytest.mark.xdist_group("mlflow_store")  # so that its studies are 
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a launched study, to be copied."""
     folder = tmp_path_factory.mktemp("launched")
-    finished = lockstep("launch", str(write_study(folder)), cwd=folder)
+    finished = lockstep("launch", str(write_study(folder, STUDY)), cwd=folder)
     assert finished.code == 0, finished.err
     return folder
 
@@ -134,8 +135,8 @@ def some_deleted(home: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "lost"),
     [
-        (database_deleted, SMALL_TRIALS),
-        (both_deleted, SMALL_TRIALS),
+        (database_deleted, TRIALS),
+        (both_deleted, TRIALS),
         (some_deleted, 6),
     ],
 )
@@ -149,7 +150,7 @@ def test_sync_writes_the_mirror_again(
     synced = lockstep("sync", "study.toml", "--json", cwd=folder)
     assert synced.code == 0, synced.err
     expected = {"written": lost, "weights": 0, "unlike": []}
-    assert synced.json == {"study": "small", "trials": SMALL_TRIALS} | expected
+    assert synced.json == {"study": "small", "trials": TRIALS} | expected
     after = mirror(home)
     for contents in (before, after):  # of weight images, on the ten best
         for each in contents.values():
@@ -165,7 +166,7 @@ def test_after_a_sync_nothing_is_missing(folder: Path) -> None:
     both_deleted(folder / "runs")
     assert lockstep("sync", "study.toml", cwd=folder).code == 0
     again = lockstep("sync", "study.toml", cwd=folder)
-    assert "0 of 24 runs were written" in again.out
+    assert "0 of 12 runs were written" in again.out
     others = [lockstep(command, "study.toml", cwd=folder) for command in ("launch", "compare")]
     for finished in (again, *others):
         assert finished.code == 0, finished.err
@@ -198,19 +199,19 @@ def test_sync_that_is_killed_writes_nothing_twice(folder: Path) -> None:
     journal = home / "small" / "study.journal"
     lines = journal.read_bytes().splitlines(keepends=True)
     written = [line for line in lines if b"mlflow.run_id." in line]
-    assert len(written) == SMALL_TRIALS
+    assert len(written) == TRIALS
     journal.write_bytes(b"".join(line for line in lines if line not in written[-3:]))
-    assert len(mirror(home)) == SMALL_TRIALS
+    assert len(mirror(home)) == TRIALS
     synced = lockstep("sync", "study.toml", "--json", cwd=folder)
     assert synced.json["written"] == 3
-    assert len(mirror(home)) == SMALL_TRIALS
+    assert len(mirror(home)) == TRIALS
 
 
 def test_a_launch_says_what_is_lost(folder: Path) -> None:
     some_deleted(folder / "runs")
     finished = lockstep("launch", "study.toml", cwd=folder)
     assert finished.code == 0, finished.err
-    assert "3 of 24 runs are no longer in MLflow: " in finished.out
+    assert "3 of 12 runs are no longer in MLflow: " in finished.out
     assert "`lockstep sync study.toml` writes them" in finished.out
 
 
@@ -238,14 +239,9 @@ def test_a_parent_run_that_was_deleted_for_good(folder: Path) -> None:
     (parent,) = runs(folder / "runs", "small", "study")
     client(folder / "runs").delete_run(parent.info.run_id)
     uri = f"sqlite:///{folder}/runs/mlflow.db"
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "mlflow", "gc", "--run-ids", parent.info.run_id),
-            *("--backend-store-uri", uri),
-        ],
-        check=True, capture_output=True, timeout=HUNG,
-        env=environment() | {"MLFLOW_TRACKING_URI": uri},
-    )  # fmt: skip
+    options = ["--backend-store-uri", uri, "--tracking-uri", uri]
+    done = python_script(MLFLOW, "gc", "--run-ids", parent.info.run_id, *options, cwd=folder)
+    assert done.code == 0, done.err
     assert launched_again(folder) != parent.info.run_id
 
 
@@ -258,7 +254,7 @@ def launched_again(folder: Path) -> str:
     assert lockstep("launch", "study.toml", cwd=folder).code == 0
     (found,) = runs(seen(home), "small", "study")
     assert found.info.status == "FINISHED"
-    assert len(mirror(home)) == SMALL_TRIALS
+    assert len(mirror(home)) == TRIALS
     assert lockstep("compare", "study.toml", cwd=folder).code == 0
     return str(found.info.run_id)
 
@@ -302,15 +298,15 @@ def test_a_store_of_an_older_mlflow(folder: Path) -> None:
         assert f"back it up and run `mlflow db upgrade sqlite:///{database}`" in line
         assert "if of a newer one, install that" in line
     shutil.copy(kept, database)
-    older = (
+    older = folder / "older.py"
+    older.write_text(
         "import sys, alembic.command, mlflow.store.db.utils as utils\n"
         "alembic.command.downgrade(utils._get_alembic_config(sys.argv[1]), '-1')\n"
+        "sys.exit(0)\n"
     )
     uri = f"sqlite:///{database}"
-    for command in (["-c", older, uri], ["-m", "mlflow", "db", "upgrade", uri]):
-        subprocess.run(
-            [sys.executable, *command],
-            check=True, capture_output=True, env=environment(), timeout=HUNG,
-        )  # fmt: skip
+    for script, *arguments in ((older, uri), (MLFLOW, "db", "upgrade", uri)):
+        done = python_script(script, *arguments, cwd=folder)
+        assert done.code == 0, done.err
     assert lockstep("compare", "study.toml", cwd=folder).code == 0
-    assert len(mirror(folder / "runs")) == SMALL_TRIALS
+    assert len(mirror(folder / "runs")) == TRIALS

@@ -179,10 +179,10 @@ def test_when_every_trial_diverges_all_commands_say_why(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sampler", ["random", "qmc", "tpe", "cmaes"])
 def test_samplers_ask_a_cohort_at_a_time(tmp_path: Path, sampler: str) -> None:
-    text = small_study(sampler=sampler, trials=20, cohort=8)
+    text = small_study(sampler=sampler, trials=11, cohort=4)
     finished = lockstep("launch", str(write_study(tmp_path, text)), "--json", cwd=tmp_path)
     assert finished.code == 0, finished.err
-    assert finished.json["trials"]["complete"] == 20
+    assert finished.json["trials"]["complete"] == 11
     assert {trial.state.name for trial in optuna_trials(tmp_path / "runs", "small")} == {"COMPLETE"}
 
 
@@ -191,7 +191,7 @@ def test_a_feature_matrix_of_three_classes(tmp_path: Path) -> None:
     y = np.repeat(["cat", "dog", "a/b c"], 60)
     X = rng.normal(size=(180, 5)) + 3 * np.eye(5)[np.repeat([0, 1, 2], 60)]
     np.savez(tmp_path / "features.npz", X=X, y=y)
-    text = small_study(source="features.npz", classes=None)
+    text = small_study(source="features.npz", classes=None, batch_size=[16])
     finished = lockstep("launch", str(write_study(tmp_path, text)), "--json", cwd=tmp_path)
     assert finished.code == 0, finished.err
     assert finished.json["best"]["val_accuracy"] > 0.9

@@ -119,14 +119,14 @@ def recorded(home: Path) -> dict[object, object]:
 
 
 LONG = {
-    "halving": small_study(epochs=540, pruner="halving", min_epochs=60),
+    "halving": small_study(epochs=270, pruner="halving", min_epochs=30),
     "tpe and hyperband": small_study(
-        epochs=240,
+        epochs=120,
         sampler="tpe",
         trials=24,
         cohort=8,
         pruner="hyperband",
-        min_epochs=30,
+        min_epochs=15,
         replicates=2,
         finalists=2,
     ),

@@ -82,7 +82,7 @@ def test_retrain_judges_the_best_once(launched: Path) -> None:
 
 
 def test_the_champion_is_succeeded_only_by_a_model_as_good(tmp_path: Path) -> None:
-    study = str(write_study(tmp_path))
+    study = str(write_study(tmp_path, small_study({"baseline": None}, batch_size=[16])))
     assert lockstep("launch", study, cwd=tmp_path).code == 0
     ranking = sorted(optuna_trials(tmp_path / "runs", "small"), key=lambda trial: trial.value or 0)
 
@@ -142,7 +142,8 @@ def test_retraining_an_unknown_trial_is_refused(launched: Path) -> None:
 
 
 def test_study_without_a_baseline(tmp_path: Path) -> None:
-    path = write_study(tmp_path, small_study({"baseline": None}))
+    one: Any = {"learning_rate": [0.1], "weight_decay": [0.0], "batch_size": [16]}
+    path = write_study(tmp_path, small_study({"baseline": None}, **one))
     assert lockstep("launch", str(path), cwd=tmp_path).code == 0
     finished = lockstep("retrain", str(path), "--json", cwd=tmp_path)
     assert finished.code == 0, finished.err
