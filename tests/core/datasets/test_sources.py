@@ -31,7 +31,7 @@ def silent(_: str) -> None:
 
 def write_idx(path: Path, array: Bytes) -> None:
     content = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    path.write_bytes(gzip.compress(content, 1) if path.suffix == ".gz" else content)
 
 
 IMAGES = np.arange(6 * 2 * 3, dtype=np.uint8).reshape(6, 2, 3) * 7

@@ -258,10 +258,10 @@ def test_a_table_that_would_fill_memory_is_refused_first(tmp_path: Path) -> None
 def test_a_hundred_thousand_columns(tmp_path: Path) -> None:
     n = 100_000
     header = ",".join(f"c{i}" for i in range(n))
-    rows = "".join("1," * n + "xy"[i % 2] + "\n" for i in range(20))
+    rows = "".join("1," * n + "xy"[i % 2] + "\n" for i in range(6))
     path = table(tmp_path, f"{header},class\n{rows}")
     start = time.process_time()
-    assert read(path).train.X.shape == (20, n)
+    assert read(path).train.X.shape == (6, n)
     assert time.process_time() - start < 60
     with pytest.raises(DataError, match=r"its columns are c0, .* more") as caught:
         read(path, label="klass")

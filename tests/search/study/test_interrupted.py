@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -108,48 +108,59 @@ def test_adopted_though_its_result_was_already_written(
         assert sequence(study.finished()) == tried
 
 
-@pytest.fixture(params=SAMPLERS)
-def cut(
-    request: pytest.FixtureRequest,
-    settings: Settings,
-) -> Callable[[], Iterator[tuple[list[FinishedTrial], list[FinishedTrial], list[FinishedTrial]]]]:
-    """A study of 7 trials whose journal is cut after each of its lines and continued: the trials of
-    the uninterrupted study, those that the cut left, and those in the end."""
+class Cut(NamedTuple):
+    """A study whose journal was cut after a line, and continued.
+
+    left: the trials that the cut left. found: those in the end. states: all, as Optuna has them.
+    """
+
+    left: list[FinishedTrial]
+    found: list[FinishedTrial]
+    states: Counter[TrialState]
+
+
+@pytest.fixture(scope="module", params=SAMPLERS)
+def cuts(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[FinishedTrial], list[Cut]]:
+    """The trials of a study of 7, and what becomes of it when its journal is cut after each of its
+    lines."""
+    settings = Settings(home=tmp_path_factory.mktemp("cut") / "runs", workers=2)
     spec = small_spec(sampler=request.param, trials=7, cohort=4)
-
-    def each() -> Iterator[tuple[list[FinishedTrial], list[FinishedTrial], list[FinishedTrial]]]:
+    with open_study(spec, settings, DIGEST) as study:
+        drive(study)
+        uninterrupted = study.finished()
+    lines = journal(settings).read_bytes().splitlines(keepends=True)
+    made = next(n for n, line in enumerate(lines, 1) if DIGEST.encode() in line)
+    cuts = []
+    for end in range(made, len(lines)):
+        journal(settings).write_bytes(b"".join(lines[:end]))
         with open_study(spec, settings, DIGEST) as study:
+            left = study.finished()
             drive(study)
-            uninterrupted = study.finished()
-        lines = journal(settings).read_bytes().splitlines(keepends=True)
-        made = next(n for n, line in enumerate(lines, 1) if DIGEST.encode() in line)
-        for end in range(made, len(lines)):
-            journal(settings).write_bytes(b"".join(lines[:end]))
-            with open_study(spec, settings, DIGEST) as study:
-                left = study.finished()
-                drive(study)
-                yield uninterrupted, left, study.finished()
-
-    return each
+            found = study.finished()
+        cuts.append(Cut(left, found, Counter(trial.state for trial in stored(settings))))
+    return uninterrupted, cuts
 
 
-Cut = Callable[[], Iterator[tuple[list[FinishedTrial], list[FinishedTrial], list[FinishedTrial]]]]
-
-
-def test_cut_after_every_line(cut: Cut, settings: Settings) -> None:
+@pytest.mark.xdist_group("cut")  # so that each is cut once
+def test_cut_after_every_line(cuts: tuple[list[FinishedTrial], list[Cut]]) -> None:
     """Wherever a driver is killed, the study has exactly its trials in the end."""
-    for _, left, found in cut():
+    for left, found, states in cuts[1]:
         assert len(found) == 7
         assert set(map(repr, left)) <= set(map(repr, found))
-        states = Counter(trial.state for trial in stored(settings))
         assert states[TrialState.RUNNING] == 0
         assert sum(states.values()) == 7
 
 
-def test_cut_after_every_line_changes_no_hyperparameters(cut: Cut) -> None:
+@pytest.mark.xdist_group("cut")
+def test_cut_after_every_line_changes_no_hyperparameters(
+    cuts: tuple[list[FinishedTrial], list[Cut]],
+) -> None:
     """As if the study had never been interrupted."""
-    for uninterrupted, _, found in cut():
-        assert sequence(found) == sequence(uninterrupted)
+    uninterrupted, each = cuts
+    for cut in each:
+        assert sequence(cut.found) == sequence(uninterrupted)
 
 
 def test_the_budget_may_grow_and_shrink(settings: Settings) -> None:

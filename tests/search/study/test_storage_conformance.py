@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from optuna.storages import BaseStorage
@@ -22,11 +24,22 @@ class TestJournal(StorageTestCase):
             yield storage
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with no study, to be copied, since making one takes most of a test's time."""
+    folder = tmp_path_factory.mktemp("made")
+    settings = Settings(home=folder / "runs", storage=f"sqlite:///{folder}/optuna.db")
+    with driver_storage("small", settings):
+        pass
+    return folder / "optuna.db"
+
+
 class TestSqlite(StorageTestCase):
     @pytest.fixture
-    def storage(self, settings: Settings) -> Iterator[BaseStorage]:
-        url = f"sqlite:///{settings.home.parent / 'optuna.db'}"
-        with driver_storage("small", replace(settings, storage=url)) as storage:
+    def storage(self, settings: Settings, made: Path) -> Iterator[BaseStorage]:
+        file = settings.home.parent / "optuna.db"
+        shutil.copyfile(made, file)
+        with driver_storage("small", replace(settings, storage=f"sqlite:///{file}")) as storage:
             yield storage
 
 
