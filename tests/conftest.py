@@ -32,6 +32,31 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(ready_store.provided())
 
 
+# What takes longest is begun first, so that no process is left with it when the others have ended.
+# Groups, files and tests; a group is run by one process.
+_LONGEST = (
+    "@services", "@kills", "@kills_haswell", "test_environment.py", "@mlflow_store", "@browser",
+    "test_kernels.py", "test_processes.py", "@pruned_launch", "@retrain", "@postgres",
+    "test_the_output_shown_is_what_is_printed", "@launch", "@disk", "@moved_home", "@streams",
+)  # fmt: skip
+
+
+def _begin(item: pytest.Item) -> int:
+    """The place in `_LONGEST` of a test, or one behind all of them."""
+    group = item.get_closest_marker("xdist_group")
+    name = f"{item.nodeid}@{group.args[0] if group else ''}"
+    places = [
+        place
+        for place, each in enumerate(_LONGEST)
+        if (name.endswith(each) if each.startswith("@") else each in name)
+    ]
+    return min(places, default=len(_LONGEST))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_begin)
+
+
 @pytest.fixture(scope="session")
 def mnist_dir() -> Path:
     """The folder that holds MNIST's four IDX files."""

@@ -23,7 +23,7 @@ from search.postgres import is_postgres
 from search.study.postgres_lease import PostgresLease
 from search.study.postgres_storage import leased_storage
 
-pytestmark = pytest.mark.xdist_group("services")
+pytestmark = pytest.mark.xdist_group("postgres")
 RANGE = FloatDistribution(0.0, 1.0)
 Break = Callable[..., contextlib.AbstractContextManager[None]]
 

@@ -43,7 +43,7 @@ class TestSqlite(StorageTestCase):
             yield storage
 
 
-@pytest.mark.xdist_group("services")
+@pytest.mark.xdist_group("postgres")
 class TestPostgres(StorageTestCase):
     @pytest.fixture
     def storage(self, settings: Settings, postgres: Services) -> Iterator[BaseStorage]:
