@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from command import HUNG, start
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BUDGET = 180_000  # milliseconds that a page may take to show what is waited for
@@ -20,7 +20,9 @@ _FLAGS = (
     "--disable-component-update --disable-sync"
 )
 # MLflow opens its Assistant beside the first page that a new profile sees of a local server.
-_ASSISTANT_SEEN = "localStorage['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1'] = 'true'"
+_ASSISTANT_SEEN = "localStorage['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1'] = 'true';"
+# Once in each page, whatever it shows later: nothing is known of a former visit.
+_FIRST_VISIT = "if (!window.name) { window.name = 'visited'; localStorage.clear(); }"
 
 
 def installed() -> str | None:
@@ -43,14 +45,20 @@ def chromium() -> Iterator[Browser]:
 
 
 def new_page(
-    browser: Browser, width: int = 1920, height: int = 1080, *, assistant: bool = False
+    browser: Browser | BrowserContext,
+    width: int = 1920,
+    height: int = 1080,
+    *,
+    assistant: bool = False,
 ) -> Page:
-    """A page of a new profile. assistant: MLflow may open its Assistant beside it, as it does for
-    a person who never closed it."""
-    page = browser.new_page(viewport={"width": width, "height": height})
+    """A page that knows of no former visit; in one context, what was loaded is not loaded again.
+
+    assistant: MLflow may open its Assistant beside it, as it does for a person who never closed it.
+    """
+    page = browser.new_page()
+    page.set_viewport_size({"width": width, "height": height})
     page.set_default_timeout(BUDGET)
-    if not assistant:
-        page.add_init_script(_ASSISTANT_SEEN)
+    page.add_init_script(_FIRST_VISIT + ("" if assistant else _ASSISTANT_SEEN))
     return page
 
 

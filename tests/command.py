@@ -96,7 +96,8 @@ def lockstep(
     variables: Mapping[str, str] | None = None,
     limits: Mapping[int, int] = warm.NO_LIMITS,
     namespace: int | None = None,
+    timeout: float = HUNG,
 ) -> Finished:
     process = start(*arguments, cwd=cwd, variables=variables, limits=limits, namespace=namespace)
-    out, err = process.communicate(timeout=HUNG)
+    out, err = process.communicate(timeout=timeout)
     return Finished(process.returncode, out, err)

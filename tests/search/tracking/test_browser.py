@@ -17,7 +17,7 @@ from browser import chromium, close_of_assistant, installed, new_page, reach, se
 from command import lockstep
 from mlflow.entities import Run
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 from small_study import small_study, write_study
 from stored import client, runs
 
@@ -51,7 +51,7 @@ class Shown:
 
     home: Path
     links: dict[str, str]
-    browser: Browser
+    browser: BrowserContext
     best: list[Run]  # completed trials, best first
 
     def open(
@@ -75,7 +75,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         served("study.toml", cwd=folder) as links,
         chromium() as browser,
     ):
-        yield Shown(home, links, browser, best)
+        yield Shown(home, links, browser.new_context(), best)
 
 
 def artifact(shown: Shown, run: Run, path: str) -> bytes:
