@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -208,3 +209,16 @@ def test_three_commands_from_a_table_to_a_model(tmp_path: Path) -> None:
     assert retrained.code == 0, retrained.err
     assert retrained.json["test_accuracy"] > 0.8
     assert retrained.json["baseline"]["kind"] == "lbfgs"
+
+
+def test_a_baseline_that_would_take_hours_is_only_offered(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(12_000) % 600
+    np.savez(tmp_path / "wide.npz", X=rng.random((12_000, 400), dtype=np.float32), y=y)
+    finished = lockstep("init", "wide.npz", cwd=tmp_path)
+    assert finished.code == 0, finished.err
+    assert "classes  600: 20 examples of each; always guessing" in finished.out
+    text = (tmp_path / "wide.toml").read_text()
+    assert "baseline" not in tomllib.loads(text)
+    offered = text.replace("# [baseline]", "[baseline]").replace("# solver", "solver")
+    assert tomllib.loads(offered)["baseline"] == {"solver": "lbfgs"}
