@@ -10,6 +10,10 @@ from pathlib import Path
 import numpy as np
 from small_study import NO_KEYS, Options, small_study, write_study
 
+from core.statistics.proportions import Interval
+from search.spec.objective import Objective
+from search.trials.layers import Layer, Layers
+
 LAYERS = ("layer-2", "layer-9", "layer-10", "layer-11")  # in the order in which they are searched
 BEST, TIED = "layer-9", "layer-10"
 SIZES = (4, 7, 9, 5)  # features
@@ -63,3 +67,28 @@ def layered_study(folder: Path, keys: Mapping[str, object] = NO_KEYS, /, **optio
         "bias": True,
     }
     return write_study(folder, small_study(KEYS | dict(keys), **(given | options)))  # type: ignore[typeddict-item]
+
+
+def made_layers(
+    count: int, objective: Objective = Objective.LOSS, tied: int = 1, missing: int = 0
+) -> Layers:
+    """Made-up layers, of which the best is at three quarters; as many as ``tied`` before it tie."""
+    best = (3 * count) // 4
+    found = []
+    for k in range(missing, count):
+        badness = 0.05 + 0.9 * (abs(k - best) / count) ** 1.5
+        near = 0 <= best - k <= tied
+        found.append(
+            Layer(
+                name=f"layer-{k}", place=k + 1, trials=3, trial=k,
+                badness=badness, interval=Interval(0.8 * badness, 1.2 * badness),
+                error_rate=badness / 2, error_interval=Interval(0.4 * badness, 0.6 * badness),
+                val_loss=badness, loss_error=0.1 * badness,
+                val_accuracy=1 - badness / 2, accuracy_error=0.05 * badness,
+                behind=badness - 0.05, behind_error=0.01, p_value=1.0 if near else 0.0,
+                accuracy_p_value=1.0 if near else 0.0, is_tied=near, is_as_accurate=near,
+                chosen=0.0,
+            )
+        )  # fmt: skip
+    names = [f"layer-{k}" for k in range(missing)]
+    return Layers(objective, 500, count, found, names, found[best - missing])

@@ -13,7 +13,7 @@ import numpy as np
 from core.datasets.dataset import Dataset
 from core.datasets.study_data import ONLY
 from core.trainer.result import Curves, Hyperparameters, Status, TrainingResult
-from search.spec.configuration import features_value, searched_values
+from search.spec.configuration import features_value, method_names, searched_values
 from search.spec.study_spec import StudySpec
 from search.tracking.names import RANKED_METRIC, SUMMARY_METRICS
 from search.trials.finished_trial import FinishedTrial
@@ -87,7 +87,8 @@ def parameters(tried: Hyperparameters, spec: StudySpec) -> dict[str, Any]:
         for value in [getattr(tried, name)]
         if value > 0
     }
-    names = ("learning_rate", "weight_decay", "batch_size", *spec.searched())
+    names = ["learning_rate", "weight_decay", "batch_size", *method_names(spec)]
+    names += ["features"] * spec.data.several
     own = {name: getattr(tried, name) for name in names}
     return {**own, **logarithms, **(spec.model.defining() | own)}
 

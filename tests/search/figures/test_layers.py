@@ -7,9 +7,9 @@ import io
 import numpy as np
 import numpy.typing as npt
 import pytest
+from layered import made_layers
 from PIL import Image
 
-from core.statistics.proportions import Interval
 from core.trainer.result import Hyperparameters, Status
 from search.figures import style
 from search.figures.heat_maps import heat_maps
@@ -17,7 +17,7 @@ from search.figures.heat_panels import MAX_PANELS
 from search.figures.layers import layers_figure
 from search.spec.objective import Objective
 from search.trials.finished_trial import FinishedTrial
-from search.trials.layers import Layer, Layers
+from search.trials.layers import Layers
 
 
 def decoded(png: bytes) -> npt.NDArray[np.uint8]:
@@ -32,31 +32,6 @@ def area(picture: npt.NDArray[np.uint8], colour: str) -> int:
     return int((np.abs(picture.astype(int) - _rgb(colour)).max(axis=2) <= 4).sum())
 
 
-def made(
-    count: int, objective: Objective = Objective.LOSS, tied: int = 1, missing: int = 0
-) -> Layers:
-    """The layers get better up to the one at three quarters; ``tied`` before it tie with it."""
-    best = (3 * count) // 4
-    found = []
-    for k in range(missing, count):
-        badness = 0.05 + 0.9 * (abs(k - best) / count) ** 1.5
-        near = 0 <= best - k <= tied
-        found.append(
-            Layer(
-                name=f"layer-{k}", place=k + 1, trials=3, trial=k,
-                badness=badness, interval=Interval(0.8 * badness, 1.2 * badness),
-                error_rate=badness / 2, error_interval=Interval(0.4 * badness, 0.6 * badness),
-                val_loss=badness, loss_error=0.1 * badness,
-                val_accuracy=1 - badness / 2, accuracy_error=0.05 * badness,
-                behind=badness - 0.05, behind_error=0.01, p_value=1.0 if near else 0.0,
-                accuracy_p_value=1.0 if near else 0.0, is_tied=near, is_as_accurate=near,
-                chosen=0.0,
-            )
-        )  # fmt: skip
-    names = [f"layer-{k}" for k in range(missing)]
-    return Layers(objective, 500, count, found, names, found[best - missing])
-
-
 def names_of(layers: Layers) -> list[str]:
     return [f"layer-{k}" for k in range(layers.count)]
 
@@ -64,7 +39,7 @@ def names_of(layers: Layers) -> list[str]:
 @pytest.mark.parametrize("objective", list(Objective))
 @pytest.mark.parametrize("count", [2, 3, 18, 60, 300])
 def test_a_figure_of_few_or_many_layers_can_be_read(count: int, objective: Objective) -> None:
-    layers = made(count, objective)
+    layers = made_layers(count, objective)
     picture = decoded(layers_figure(layers, names_of(layers)))
     assert 500 < picture.shape[1] < 1600
     assert 350 < picture.shape[0] < 1000
@@ -73,15 +48,13 @@ def test_a_figure_of_few_or_many_layers_can_be_read(count: int, objective: Objec
 
 
 def test_only_what_ties_is_filled() -> None:
-    one, five = (
-        area(decoded(layers_figure(made(18, tied=tied), names_of(made(18)))), style.BLUE)
-        for tied in (1, 5)
-    )
-    assert five > 2 * one
+    names = names_of(made_layers(18))
+    few, many = (layers_figure(made_layers(18, tied=tied), names) for tied in (1, 5))
+    assert area(decoded(many), style.BLUE) > 2 * area(decoded(few), style.BLUE)
 
 
 def test_layers_that_are_missing_leave_their_places_empty() -> None:
-    whole, part = made(18), made(18, missing=6)
+    whole, part = made_layers(18), made_layers(18, missing=6)
     assert part.first.place == whole.first.place
     pictures = [decoded(layers_figure(each, names_of(whole))) for each in (whole, part)]
     assert pictures[0].shape == pictures[1].shape
@@ -91,10 +64,10 @@ def test_layers_that_are_missing_leave_their_places_empty() -> None:
 
 
 def test_odd_names_and_scores() -> None:
-    layers = made(3)
+    layers = made_layers(3)
     names = ["$x_1$", "a" * 60, "Schicht 3 — größte"]
     assert decoded(layers_figure(layers, names)).shape[1] < 1600
-    perfect = made(2, Objective.ACCURACY, tied=0)
+    perfect = made_layers(2, Objective.ACCURACY, tied=0)
     assert decoded(layers_figure(perfect, names_of(perfect))).ndim == 3
     assert layers_figure(layers, names) == layers_figure(layers, names)
 
