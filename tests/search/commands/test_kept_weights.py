@@ -260,3 +260,24 @@ def test_mistakes(tmp_path: Path, value: object) -> None:
     assert finished.code == 2
     assert 'give "all", or of how many of the best trials the weights are kept' in finished.err
     assert "search.keep_weights" in finished.err
+
+
+def test_sync_is_killed_while_it_makes_weights_again(
+    folder: Path, everything: dict[int, Arrays]
+) -> None:
+    """What it has made stays, and the next one makes the rest."""
+    home, chance = folder / "runs", random.Random(2)
+    for _ in range(3):
+        sync = start(
+            "sync", "study.toml", "--weights", cwd=folder, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, new_group=True,
+        )  # fmt: skip
+        deadline = time.monotonic() + chance.uniform(0.4, 1.5)
+        while time.monotonic() < deadline and len(with_weights(home)) == KEPT:
+            time.sleep(0.01)
+        for pid in alive_in_group(sync.pid):
+            os.kill(pid, signal.SIGKILL)
+        sync.communicate(timeout=HUNG)
+        assert best(home) <= with_weights(home)
+    assert lockstep("sync", "study.toml", "--weights", cwd=folder).code == 0
+    assert_same(results(home), everything)
