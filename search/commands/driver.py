@@ -98,7 +98,8 @@ class Driver:
         trials = [PlannedTrial(each.number, each.hyperparameters) for each in finalists]
         seeds = fresh_seeds(session.spec)
         run = self._training.start(session.full_training(trials, seeds))
-        outcomes = {trial.number: outcome for trial, outcome in run.outcomes()}
+        # Their scores are wanted only, and all their weights may not fit in memory.
+        outcomes = {trial.number: outcome.without_weights() for trial, outcome in run.outcomes()}
         session.stop.honour()
         self.seconds.training += run.seconds
         clock = time.perf_counter()

@@ -56,6 +56,11 @@ class Outcome:
     spread: Spread | None = None
     folds: tuple[TrainingResult, ...] = ()
 
+    def without_weights(self) -> Outcome:
+        """Return how it ended and with which scores alone."""
+        none = np.zeros((0, 0), np.float32)
+        return replace(self, result=replace(self.result, weights=none, bias=none.ravel()), folds=())
+
 
 def mean_curves(curves: Sequence[Curves], weights: Sequence[int] | None = None) -> Curves:
     """Return the means of the curves over seeds or folds, as long as the shortest of them.
