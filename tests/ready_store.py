@@ -32,19 +32,22 @@ def provided() -> Callable[[], None]:
 
 def use() -> None:
     """Make the new stores of this process copies of the database."""
-    folder = os.environ.get(VARIABLE)
-    if not folder:
-        return
+    if os.environ.get(VARIABLE):
+        store.make_store = _copy
 
-    def copy(settings: Settings) -> None:
-        if settings.mlflow_file.exists():
-            return
-        made = Settings(home=Path(folder))
-        with FileLock(f"{folder}/tests.lock"):
-            sqlite_file.make_store(made)
+
+def _copy(settings: Settings) -> None:
+    if not settings.mlflow_file.exists():
         settings.home.mkdir(parents=True, exist_ok=True)
-        unfinished = settings.mlflow_file.with_suffix(f".{os.getpid()}")
-        shutil.copyfile(made.mlflow_file, unfinished)
-        os.replace(unfinished, settings.mlflow_file)
+        copy_to(settings.mlflow_file)
 
-    store.make_store = copy
+
+def copy_to(file: Path) -> None:
+    """Copy the database to a file, which is there when it is whole."""
+    folder = os.environ[VARIABLE]
+    made = Settings(home=Path(folder))
+    with FileLock(f"{folder}/tests.lock"):
+        sqlite_file.make_store(made)
+    unfinished = file.with_suffix(f".{os.getpid()}")
+    shutil.copyfile(made.mlflow_file, unfinished)
+    os.replace(unfinished, file)

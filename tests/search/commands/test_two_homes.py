@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ready_store
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from small_study import small_study, write_study
@@ -82,6 +83,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> World:
     text = small_study(learning_rate=[0.1, 0.3], weight_decay=[0.0], batch_size=[16], epochs=2)
     spec = load(write_study(folder, text))
     world = World(folder, spec, load_data(spec, Settings(), print))
+    ready_store.copy_to(folder / "shared.db")
     world.client.create_experiment(NAME, f"file://{folder}/artifacts")
     assert len(world.launch(world.ann).trials) == TRIALS
     return world
@@ -123,6 +125,7 @@ def test_two_homes_with_one_storage_are_one_study(world: World, tmp_path: Path) 
     )
     carol = replace(carol, tracking_uri=f"sqlite:///{tmp_path}/theirs.db")
     dave = replace(dave, tracking_uri=carol.tracking_uri)
+    ready_store.copy_to(tmp_path / "theirs.db")
     MlflowClient(carol.mlflow_uri).create_experiment(NAME, f"file://{tmp_path}/files")
     first, second = world.launch(carol), world.launch(dave)
     runs = [each.run_id for each in first.trials]
