@@ -18,6 +18,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float32]
 
+_LARGEST = 1e18  # whose square float32 can still hold
+
 
 @dataclass(frozen=True, slots=True)
 class ColumnStatistics:
@@ -45,7 +47,10 @@ class ColumnStatistics:
         near = mean.astype(np.float32)
         rest = mean - near
         deviations = X - near
-        squares = np.square(deviations, out=deviations).sum(axis=0, dtype=np.float64)
+        if max(deviations.max(initial=0), -deviations.min(initial=0)) > _LARGEST:
+            squares = np.square(deviations, dtype=np.float64).sum(axis=0)
+        else:
+            squares = np.square(deviations, out=deviations).sum(axis=0, dtype=np.float64)
         squares = np.maximum(squares - n * rest**2, 0)
         return cls(n, mean, squares, X.min(axis=0), X.max(axis=0))
 

@@ -278,3 +278,9 @@ def test_scaling_in_place_agrees_with_scaling_in_float64(seed: int) -> None:
     X = (mean + deviation * rng.normal(size=(20, 5))).astype(np.float32)
     scaling = Scaling(Scale.STANDARD, mean, deviation)
     np.testing.assert_allclose(scaling.in_place(X.copy()), scaling.rows(X), rtol=1e-6, atol=1e-6)
+
+
+def test_statistics_of_values_whose_squares_float32_cannot_hold() -> None:
+    X = np.array([[1e30, -1e30], [3e30, 1e30], [2e30, 0]], np.float32)
+    found = ColumnStatistics.of(X)
+    np.testing.assert_allclose(found.deviation, X.astype(np.float64).std(axis=0), rtol=1e-6)
