@@ -149,7 +149,7 @@ def test_retrain_has_the_features_of_the_best_and_the_baseline_its_own(
     spec, data = launched.spec, launched.data
     own = data.of(BEST).merged()
     assert report.chosen.result.weights.shape == (SIZES[LAYERS.index(BEST)], 3)
-    Z = logits(own.test.X, report.chosen.result.weights, report.chosen.result.bias)
+    Z = logits(own.test.X[:], report.chosen.result.weights, report.chosen.result.bias)
     assert (predictions(Z) == report.chosen.predicted).all()
     # The baseline names no features, so it has the first ones.
     assert report.baseline is not None
@@ -160,7 +160,7 @@ def test_retrain_has_the_features_of_the_best_and_the_baseline_its_own(
         model.training_data(first.train), [tried], penalty=model.penalty, epochs=model.epochs,
         seed=model.seed,
     )  # fmt: skip
-    expected = predictions(logits(first.test.X, result.weights, result.bias))
+    expected = predictions(logits(first.test.X[:], result.weights, result.bias))
     assert (report.baseline.predicted == expected).all()
     text = retrain_summary(report)
     assert f"the baseline has other features, {LAYERS[0]} (layers/{LAYERS[0]}.npy)" in text
@@ -212,7 +212,7 @@ def test_a_solver_is_fitted_to_its_own_features(launched: Launched, features: st
         Cs=10, cv=5, max_iter=1000, scoring="accuracy", l1_ratios=(0.0,),
         use_legacy_attributes=False,
     ))  # fmt: skip
-    pipeline.fit(merged.raw.X, merged.raw.y)
+    pipeline.fit(merged.raw.X[:], merged.raw.y)
     assert len(merged.raw) == (~test).sum()
     assert (pipeline.predict(X[test]) == report.baseline.predicted).mean() > 0.99
     assert report.baseline.test_accuracy == pytest.approx(
