@@ -1,16 +1,17 @@
 """Keep the weights of all trials in their runs, or those of the best trials only.
 
 With thousands of features and classes the weights of a study's trials would fill a disk, and only
-the best trials are compared example by example. A trial is written with its weights if it is among
-the best when it ends. Once better ones have pushed it out, its weights are removed from its run,
-after its successor is recorded: whenever a launch is killed, the best have their weights, and the
-next launch removes what was still to be removed. A trial that has left the best never comes back.
+the best trials are compared example by example. The best trial of each set of features is among
+these, however bad it is, because the sets are compared by their best trials. A trial is written
+with its weights if it is among the best when it ends. Once better ones have pushed it out, its
+weights are removed from its run, after its successor is recorded: whenever a launch is killed, the
+best have their weights, and the next launch removes what was still to be removed. A trial that has
+left the best never comes back.
 """
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from core.datasets.study_data import StudyData
 from core.trainer.result import Status
@@ -27,7 +28,8 @@ from search.wording import counted
 class KeptWeights:
     """The trials of a study whose weights are kept.
 
-    most: how many they are, None if their number is not limited.
+    most: how many they are besides the best of each set of features, None if their number is not
+        limited.
     """
 
     def __init__(
@@ -36,16 +38,31 @@ class KeptWeights:
         self.most = weights_kept(spec, *_shape(data))
         self._size = size_of(spec, *_shape(data))
         self._spec = spec
-        self._best = ranked(trained(finished), spec.search.objective)[: self.most]
-        self._numbers = {trial.number for trial in self._best}
+        self._kept = self._best_of(ranked(trained(finished), spec.search.objective))
 
     def _key(self, trial: FinishedTrial) -> tuple[float, ...]:
         """Return the key by which trials are ranked."""
         return (*self._spec.search.objective.rank_key(trial), trial.number)
 
+    def _best_of(self, ranking: Sequence[FinishedTrial]) -> list[FinishedTrial]:
+        """Return the trials whose weights are worth keeping, best first, as they are given."""
+        first: dict[str, FinishedTrial] = {}
+        for trial in ranking:
+            first.setdefault(trial.hyperparameters.features, trial)
+        of_features = {trial.number for trial in first.values()}
+        return [
+            trial
+            for rank, trial in enumerate(ranking)
+            if self.most is None or rank < self.most or trial.number in of_features
+        ]
+
+    def _with(self, trial: FinishedTrial) -> list[FinishedTrial]:
+        """Return those that are kept and this one, best first."""
+        return sorted([*self._kept, trial], key=self._key)
+
     def has(self, trial: FinishedTrial) -> bool:
         """Return whether the weights of a finished trial are kept."""
-        return self.most is None or trial.number in self._numbers
+        return self.most is None or any(trial.number == each.number for each in self._kept)
 
     def would_have(self, trial: FinishedTrial) -> bool:
         """Return whether the weights of a trial that is not recorded yet would be kept."""
@@ -53,17 +70,15 @@ class KeptWeights:
             return True
         if trial.status is not Status.COMPLETED:
             return False
-        return len(self._best) < self.most or self._key(trial) < self._key(self._best[-1])
+        return trial in self._best_of(self._with(trial))
 
     def record(self, tracker: Tracker, trial: FinishedTrial) -> None:
         """Note a trial that was recorded, and remove the weights of the one that it pushes out."""
         if self.most is None or not self.would_have(trial):
             return
-        insort(self._best, trial, key=self._key)
-        self._numbers.add(trial.number)
-        for pushed_out in self._best[self.most :]:
-            self._best.remove(pushed_out)
-            self._numbers.remove(pushed_out.number)
+        together = self._with(trial)
+        self._kept = self._best_of(together)
+        for pushed_out in (each for each in together if not self.has(each)):
             if present(tracker, [pushed_out], 1):
                 remove_weights(tracker, pushed_out.run_id)
 
@@ -95,7 +110,8 @@ class KeptWeights:
         if self._spec.search.keep_weights is None:
             each = self._size / 1e6
             why = f'{each:.3g} MB a trial; search.keep_weights = "all" keeps all'
-        return f"kept of the best {counted(self.most, 'trial')} ({why})"
+        others = " and the best of each set of features" if self._spec.data.several else ""
+        return f"kept of the best {counted(self.most, 'trial')}{others} ({why})"
 
 
 def _shape(data: StudyData) -> tuple[int, int]:

@@ -37,6 +37,7 @@ from search.settings import Settings
 from search.spec.study_file import load
 from search.spec.study_spec import StudySpec
 from search.tracking.links import SEARCH_VIEW, TABLE_VIEW
+from search.trials.finished_trial import FinishedTrial
 
 pytestmark = pytest.mark.xdist_group("layers")  # so that its study is launched once
 
@@ -275,6 +276,36 @@ def test_every_search_has_the_features(tmp_path: Path, options: dict[str, Any]) 
         assert report.features == (name, f"layers/{name}.npy")
 
 
+def test_the_best_of_each_layer_keeps_its_weights(tmp_path: Path) -> None:
+    """Otherwise a layer that is not among the best could not be compared with them."""
+    found = Launched(tmp_path, {"search.keep_weights": 2})
+    choice = found.report.choice
+    assert choice is not None
+    assert choice.layers is not None
+    assert [layer.name for layer in choice.layers.found] == list(LAYERS)
+    trials = found.report.trials
+    best = {min((t for t in trials if t.hyperparameters.features == name), key=_loss).number
+            for name in LAYERS}  # fmt: skip
+    expected = best | {trial.number for trial in sorted(trials, key=_loss)[:2]}
+    assert {standing.trial.number for standing in choice.standings} == expected
+    assert len(choice.not_kept) == len(trials) - len(expected)
+    store = client(found.settings.home)
+    kept = set()
+    for run in runs(found.settings.home, "small", "trial"):
+        path = store.download_artifacts(run.info.run_id, "result.npz", str(tmp_path))
+        with np.load(path) as arrays:
+            if "W" in arrays:
+                kept.add(int(run.data.tags["lockstep.trial"]))
+    assert kept == expected
+    again = run_study(found.spec, found.data, found.settings, QUIET)
+    assert again.choice is not None
+    assert again.choice.layers == choice.layers
+
+
+def _loss(trial: FinishedTrial) -> float:
+    return trial.val_loss
+
+
 def test_folds(tmp_path: Path) -> None:
     keys = {"data.folds": 3, "data.validation_fraction": None}
     found = Launched(tmp_path, keys, weight_decay=[0.0])
@@ -297,11 +328,12 @@ def test_one_set_of_features_is_a_study_like_any_other(tmp_path: Path) -> None:
 
 def test_no_table_of_layers_if_all_trials_of_all_but_one_diverged(tmp_path: Path) -> None:
     """Features of a huge scale, not standardised, diverge; the layer that is left is the best."""
-    spec = load(layered_study(tmp_path, {"data.scale": "none"}, weight_decay=[0.0]))
+    keys = {"data.scale": "none"}
+    spec = load(layered_study(tmp_path, keys, weight_decay=[0.0], learning_rate=[30.0]))
     for name in LAYERS:
         if name != BEST:
             path = tmp_path / f"layers/{name}.npy"
-            np.save(path, 1e30 * np.load(path).astype(np.float32))
+            np.save(path, 1e18 * np.load(path).astype(np.float32))
     settings = Settings(home=tmp_path / "runs", workers=1)
     report = run_study(spec, load_data(spec, settings, print), settings, QUIET)
     assert report.choice is not None
