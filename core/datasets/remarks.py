@@ -21,7 +21,7 @@ _SAMPLE = 64  # rows by which features are first compared
 
 def remarks(data: Splits, source: str) -> list[str]:
     """Return sentences about the unscaled data; source: what it is called in them."""
-    found = alike_classes(data.train.class_names)
+    found = alike_classes(data.train.class_names) + missing_classes(data)
     if isinstance(data.train.X, FileRows):  # To compare all rows or features would take too long.
         return found + constant_features(data.train, source)
     found += repeated_rows(data)
@@ -43,6 +43,20 @@ def alike_classes(names: Sequence[str]) -> list[str]:
         f"classes differ only in spaces, capitals or letter forms: {listed(groups, 5)}; where they "
         "mean the same, give their rows one label"
     ]
+
+
+def missing_classes(data: Splits) -> list[str]:
+    """Return a sentence for each part that has no example of some classes."""
+    found = []
+    for name, part in (("validation", data.validation), ("test", data.test)):
+        absent = [part.class_names[c] for c in np.flatnonzero(part.counts() == 0)]
+        if absent:
+            what = "class" if len(absent) == 1 else "classes"
+            found.append(
+                f"the {name} part has no example of {what} {listed(absent, 5)}, of which its "
+                "scores say nothing"
+            )
+    return found
 
 
 def repeated_rows(data: Splits) -> list[str]:

@@ -37,15 +37,23 @@ def load_data(
 
     Raises LockstepError if the data is invalid or a batch would be larger than the training split.
     """
+    said: list[str] = []
     try:
         divided = {
-            name: _divided(spec, source, settings, announce, tell)
+            name: _divided(spec, source, settings, announce, said.append)
             for name, source in spec.data_sources().items()
         }
         with reading(sum(map(bytes_in_files, divided.values()))) as advance:
-            data = StudyData(
-                {name: _scaled(spec, splits, advance, tell) for name, splits in divided.items()}
-            )
+            known = {
+                name: surveyed(splits, advance) if bytes_in_files(splits) else splits
+                for name, splits in divided.items()
+            }
+        if tell is not None:
+            for name, splits in known.items():
+                said += remarks(splits, (spec.data.features or {}).get(name, spec.data.origin))
+            for remark in dict.fromkeys(said):  # All sets of features have the same labels.
+                tell(remark)
+        data = StudyData({name: _scaled(spec, splits) for name, splits in known.items()})
     except DataError as error:
         raise LockstepError(f"{spec.file}: [data]: {error}") from error
     _check_batch_sizes(spec, data.first)
@@ -57,10 +65,12 @@ def _divided(
     source: Source,
     settings: Settings,
     announce: Callable[[str], None],
-    tell: Callable[[str], None] | None,
+    tell: Callable[[str], None],
 ) -> Splits:
     """Return the data of one source, divided. Raises DataError."""
-    loaded = load_source(source, spec.data.classes, settings.data_dir, announce, tell or _unsaid)
+    loaded = load_source(source, spec.data.classes, settings.data_dir, announce, tell)
+    if source.split is not None and loaded.test is None:
+        tell(f"{source.split} names no test rows: a fifth of the examples are held out as the test")
     data = prepare(
         loaded.train,
         loaded.test,
@@ -83,24 +93,10 @@ def _divided(
     return data
 
 
-def _scaled(
-    spec: StudySpec,
-    data: Splits,
-    advance: Callable[[int], object],
-    tell: Callable[[str], None] | None,
-) -> Splits:
-    """Return divided data, scaled, after its files were read through. Raises DataError."""
-    if bytes_in_files(data):
-        data = surveyed(data, advance)
-    if tell is not None:
-        for remark in remarks(data, spec.data.origin):
-            tell(remark)
+def _scaled(spec: StudySpec, data: Splits) -> Splits:
+    """Return divided data, scaled as the study says. Raises DataError."""
     scale = spec.data.scale
     return data.scaled(automatic(data.train) if scale == "auto" else Scale(scale))
-
-
-def _unsaid(remark: str) -> None:
-    """Say nothing."""
 
 
 def order_for(spec: StudySpec, data: StudyData) -> Order:

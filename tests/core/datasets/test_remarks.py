@@ -9,6 +9,7 @@ from core.datasets.remarks import (
     alike_classes,
     constant_features,
     equal_features,
+    missing_classes,
     remarks,
     repeated_rows,
 )
@@ -71,3 +72,13 @@ def test_classes_that_look_alike() -> None:
     assert "'cat' and 'cat ', 'Dog' and 'dog', " in told
     assert "eel" not in told
     assert alike_classes(("a", "b", "A b")) == []
+
+
+def test_a_part_without_a_class_is_told() -> None:
+    X, y = np.arange(24.0).reshape(12, 2), np.arange(12) % 3
+    whole = Dataset.of(X, y, ("a", "b", "c"))
+    parts = Splits.of(whole, whole.take(y != 1), whole.take(y == 2))
+    assert missing_classes(parts) == [
+        "the validation part has no example of class b, of which its scores say nothing",
+        "the test part has no example of classes a, b, of which its scores say nothing",
+    ]
