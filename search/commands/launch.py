@@ -33,6 +33,7 @@ from search.training.choose import where_trained
 from search.trials.finals import Finals
 from search.trials.finished_trial import FinishedTrial, ranked
 from search.trials.repeats import trained
+from search.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +201,7 @@ def _search_line(study: SearchStudy, n_finished: int, settings: Settings) -> str
         )
     if study.budget is not None:
         about = "up to " if may_end_earlier else ""
-        parts.append(f"{about}{study.budget:,} configurations × {epochs} epochs")
+        parts.append(f"{about}{study.budget:,} configurations × {counted(epochs, 'epoch')}")
     if search.replicates > 1:
         parts.append(f"{search.replicates} seeds each")
     if search.epochs is not None:

@@ -24,6 +24,7 @@ from search.tracking.view_format import COMPARED
 from search.tracking.views import log_weight_images, share_views, view_urls
 from search.trials.finished_trial import FinishedTrial, ranked
 from search.trials.repeats import distinct
+from search.wording import counted
 
 BEST = 10  # the most trials whose weight images are shown together in the UI
 FIGURES = "figures"  # the folder of the figures among the artifacts of the parent run
@@ -106,8 +107,9 @@ def _markdown(
     # MLflow folds a description after about five lines, so the best trial comes first.
     lines = [f"**{spec.description or spec.name}**", ""]
     searched = (
-        f"search   {len(trials):,} trials ({_guided(spec)}) of {spec.model.epochs} epochs; chosen "
-        f"by {spec.search.objective} on the validation split"
+        f"search   {len(trials):,} trials ({_guided(spec)}) of "
+        f"{counted(spec.model.epochs, 'epoch')}; chosen by {spec.search.objective} on the "
+        "validation split"
     )
     about = (f"data     {described(spec, data)}", f"scaling  {scaling_in_words(spec, data)}")
     for line in (*found, searched, *about):

@@ -36,6 +36,7 @@ from search.trials.finished_trial import FinishedTrial, RungScores, ranked
 from search.trials.outcome import scores_at
 from search.trials.repeats import distinct
 from search.trials.results import Results
+from search.wording import counted
 
 Rule = Literal["best", "one-se"]
 
@@ -85,7 +86,7 @@ def retrain(
         console.say(
             f"Training trial #{trial.number} of {spec.name} ({how}) on "
             + (f"the features {spec.data.named(features)} of " if spec.data.several else "")
-            + f"{len(merged.train):,} examples (train + validation) for {epochs} epochs"
+            + f"{len(merged.train):,} examples (train + validation) for {counted(epochs, 'epoch')}"
             + (", its best epoch on validation" if epochs != trial.stopped_epoch else "")
             + (f", with {1 + seeds} seeds" if seeds else "")
         )

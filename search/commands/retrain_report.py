@@ -197,7 +197,7 @@ class RetrainReport:
         lines = [
             f"**Trial #{self.trial}** ({self.rule}) of {self.study}, trained on "
             + ("" if self.features is None else f"the features {self.features} of ")
-            + f"train + validation for {self.epochs} epochs: "
+            + f"train + validation for {counted(self.epochs, 'epoch')}: "
             f"**{100 * self.chosen.test_accuracy:.2f} %** on the test set, "
             f"{self.chosen.errors:,} errors of {len(self.chosen.correct):,}, 95 % interval "
             f"{100 * low:.2f}–{100 * high:.2f} % (Wilson). {self.test_label.capitalize()}.",

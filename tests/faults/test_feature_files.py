@@ -110,18 +110,12 @@ def shorten(path: Path) -> None:
     os.truncate(path, 300)
 
 
-def overwrite(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.seek(-10, os.SEEK_END)
-        file.write(b"\x00" * 10)
-
-
 def put_another(path: Path) -> None:
     np.save(path.with_name("other.npy"), features(99))
     path.with_name("other.npy").replace(path)
 
 
-@pytest.mark.parametrize("change", [shorten, overwrite, put_another, Path.unlink])
+@pytest.mark.parametrize("change", [shorten, put_another])  # all of them: `test_survey.py`
 def test_a_file_that_changes_during_a_launch(
     tmp_path: Path, change: Callable[[Path], None]
 ) -> None:

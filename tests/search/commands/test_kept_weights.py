@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ready_store
 from command import HUNG, environment, lockstep, start
 from drawn import says
 from mlflow import MlflowClient
@@ -199,6 +200,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
 @contextmanager
 def mlflow_server(folder: Path) -> Iterator[str]:
     """MLflow's server, which keeps the runs' files itself."""
+    ready_store.copy_to(folder / "mlflow.db")
     port = free_port()
     process = subprocess.Popen(
         [
