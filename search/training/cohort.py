@@ -23,6 +23,7 @@ from search.training.stacks import (
     least_trials,
     most_trials,
     stacks,
+    wanted_stacks,
 )
 from search.trials.finished_trial import FinishedTrial, RungScores
 from search.trials.outcome import (
@@ -162,7 +163,8 @@ class CohortRun:
         start = self._schedule.rung_epochs[rung - 1] if rung else 0
         epochs = self._schedule.rung_epochs[rung] - start
         least = least_trials(MIN_SURVIVORS if rung else MIN_STACK_TRIALS, self._n_classes)
-        cut = stacks(self._alive, least, self._most_trials)
+        wanted = wanted_stacks(self._n_classes)
+        cut = stacks(self._alive, least, self._most_trials, wanted)
         needed = [trials for trials in cut if any(self._is_needed(each, rung) for each in trials)]
         self._cut = [(trials, run) for trials in needed for run in range(len(self._runs))]
         jobs = [

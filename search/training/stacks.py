@@ -17,6 +17,7 @@ from typing import Any
 from search.trials.trial import PlannedTrial
 
 MIN_STACKS = 4  # With so many stacks, a few workers all have something to do.
+MANY_STACKS = 64  # likewise, where each trial is so much work that many workers are worth it
 MIN_STACK_TRIALS = 32  # With fewer trials, a stack is hardly faster than separate trials.
 MIN_SURVIVORS = 8  # the same at later rungs, which have so few trials that workers would be idle
 MAX_STACK_TRIALS = 256  # More trials would not be faster, and progress would be reported rarely.
@@ -29,6 +30,11 @@ def least_trials(least: int, n_classes: int) -> int:
     return least if n_classes < MANY_CLASSES else max(1, least * MANY_CLASSES // n_classes)
 
 
+def wanted_stacks(n_classes: int) -> int:
+    """Return into how many stacks a cohort is cut, if it has trials enough."""
+    return MIN_STACKS if n_classes < MANY_CLASSES else MANY_STACKS
+
+
 def most_trials(n_features: int, n_classes: int) -> int:
     """Return the most trials of a stack, so that its weights fit into memory."""
     return max(1, min(MAX_STACK_TRIALS, MAX_STACK_BYTES // (4 * n_features * n_classes)))
@@ -38,6 +44,7 @@ def stacks(
     cohort: Iterable[PlannedTrial],
     least: int = MIN_STACK_TRIALS,
     most: Callable[[str], int] = lambda features: MAX_STACK_TRIALS,
+    wanted: int = MIN_STACKS,
 ) -> list[tuple[PlannedTrial, ...]]:
     """Cut a cohort into stacks, the slowest first: small batches need more steps per epoch.
 
@@ -46,6 +53,7 @@ def stacks(
 
     least: a stack of fewer than twice as many trials is not divided to keep more workers busy.
     most: returns the most trials of a stack that is trained on these features.
+    wanted: the number of stacks that keep the workers busy.
     """
     alike: dict[Any, list[PlannedTrial]] = defaultdict(list)
     features: dict[str, int] = {}
@@ -54,7 +62,7 @@ def stacks(
         alike[trial.hyperparameters.shared].append(trial)
     cut = []
     for trials in sorted(alike.values(), key=lambda each: _place(each[0], features)):
-        for_balance = min(-(-MIN_STACKS // len(alike)), len(trials) // least)
+        for_balance = min(-(-wanted // len(alike)), len(trials) // least)
         n_stacks = max(for_balance, -(-len(trials) // most(trials[0].hyperparameters.features)))
         size = -(-len(trials) // n_stacks)
         cut += [tuple(trials[start : start + size]) for start in range(0, len(trials), size)]

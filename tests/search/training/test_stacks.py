@@ -18,6 +18,7 @@ from search.training.stacks import (
     least_trials,
     most_trials,
     stacks,
+    wanted_stacks,
 )
 from search.trials.trial import PlannedTrial
 
@@ -110,6 +111,9 @@ def test_stacks_of_many_classes_are_smaller() -> None:
     assert [len(stack) for stack in stacks(cohort)] == [8]
     least = least_trials(MIN_STACK_TRIALS, 1000)
     assert [len(stack) for stack in stacks(cohort, least)] == [2] * MIN_STACKS
+    assert wanted_stacks(10) == MIN_STACKS
+    many = stacks(cohort_of([1024] * 39), least, wanted=wanted_stacks(1000))
+    assert [len(stack) for stack in many] == [3] * 13
     assert least_trials(MIN_STACK_TRIALS, 10) == MIN_STACK_TRIALS
     most = most_trials(4096, 21_000)
     assert 1 <= most * 4096 * 21_000 * 4 <= MAX_STACK_BYTES * 2
