@@ -1,6 +1,6 @@
 """The batches of an epoch, in the order that the data asks for.
 
-With the order of blocks, the rows of a window are read from the disk in long runs into memory, and
+With the order of blocks, the rows of a window are read from the disk into memory, in order, and
 its batches are gathered from there. While they are trained, the system reads the next window ahead.
 """
 

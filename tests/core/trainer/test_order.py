@@ -28,8 +28,8 @@ def test_the_exact_order_is_numpys_permutation() -> None:
 
 def test_sizes_follow_from_the_rows() -> None:
     shuffle = Shuffle.of(Order.BLOCKS, 1536)
-    assert shuffle == Shuffle(170, 170 * 512)
-    assert Shuffle.of(Order.BLOCKS, 10**9) == Shuffle(1, 512)
+    assert shuffle == Shuffle(5, 5 * 16384)
+    assert Shuffle.of(Order.BLOCKS, 10**9) == Shuffle(1, 16384)
 
 
 def test_a_disk_is_read_in_runs() -> None:
