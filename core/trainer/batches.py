@@ -63,7 +63,6 @@ def _pieces(data: TrainingData, X: FileRows, order: Indices, B: int) -> Iterator
     last = len(order) // B * B  # The rest is not a full batch.
     X.expect(_runs(order[:window]))
     for start in range(0, last, window):
-        data.check()
         ordered = np.sort(order[start : start + window])
         held = X.held(ordered)
         X.release()
