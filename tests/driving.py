@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 
 import optuna
+from command import Process, start
 from made_up import make_result
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
@@ -67,3 +69,19 @@ def stored(settings: Settings) -> list[FrozenTrial]:
 
 def sequence(trials: list[FinishedTrial]) -> list[tuple[int, Hyperparameters]]:
     return [(trial.number, trial.hyperparameters) for trial in trials]
+
+
+def launched_until_more_is_recorded(folder: Path) -> Process:
+    """Start a launch of the small study in a folder; return once it has recorded one more trial
+    than before, or has ended."""
+    journal = folder / "runs" / "small" / "study.journal"
+    before = _recorded(journal)
+    process = start("launch", "study.toml", cwd=folder)
+    while process.poll() is None and _recorded(journal) <= before:
+        time.sleep(0.02)
+    return process
+
+
+def _recorded(journal: Path) -> int:
+    """Return how many trials a journal has the results of."""
+    return journal.read_bytes().count(b"lockstep.result") if journal.exists() else 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 import mlflow
 import numpy as np
 import pytest
-from command import lockstep, start
+from command import lockstep
+from driving import launched_until_more_is_recorded
 from layered import BEST, LAYERS, SIZES, TIED, layered_study
 from mlflow.exceptions import MlflowException
 from sklearn.linear_model import LogisticRegressionCV
@@ -361,15 +361,9 @@ def test_killed_and_continued_to_the_same_bits(tmp_path: Path, options: dict[str
     undisturbed, killed = folders
     expected = lockstep("launch", "study.toml", "--json", cwd=undisturbed)
     assert expected.code == 0, expected.err
-    journal = killed / "runs" / "small" / "study.journal"
     kills = Counter[int]()
     for _ in range(3):
-        before = journal.read_bytes().count(b"lockstep.result") if journal.exists() else 0
-        process = start("launch", "study.toml", cwd=killed)
-        while process.poll() is None:  # until it has recorded something more
-            if journal.exists() and journal.read_bytes().count(b"lockstep.result") > before:
-                break
-            time.sleep(0.02)
+        process = launched_until_more_is_recorded(killed)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         kills[process.returncode] += 1

@@ -10,7 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from command import lockstep, start
+from command import lockstep
+from driving import launched_until_more_is_recorded
 from small_study import small_study, write_study
 from stored import client, optuna_trials, runs, scores
 
@@ -145,14 +146,8 @@ def test_killed_in_the_middle_of_rungs(tmp_path: Path, text: str) -> None:
     assert expected.code == 0, expected.err
     rng = random.Random(1)
     kills = Counter[int]()
-    journal = killed / "runs" / "small" / "study.journal"
     for _ in range(4):
-        before = journal.read_bytes().count(b"lockstep.result") if journal.exists() else 0
-        process = start("launch", "study.toml", cwd=killed)
-        while process.poll() is None:  # until it has recorded something more
-            if journal.exists() and journal.read_bytes().count(b"lockstep.result") > before:
-                break
-            time.sleep(0.02)
+        process = launched_until_more_is_recorded(killed)
         time.sleep(rng.uniform(0.0, 0.6))
         process.send_signal(signal.SIGKILL)
         process.communicate()
