@@ -22,6 +22,8 @@ class Settings:
     tracking_uri: an MLflow URI, None for the SQLite store in home.
     data_dir: a folder of data files, None for $LOCKSTEP_DATA, or the network if that is not set.
     workers: the number of training processes.
+    recorders: the number of processes that write runs to MLflow, 1 for none but the driver; None
+        to choose by the cores and by what there is to write.
     cluster: `local` or the address of a Dask scheduler, None for processes without Dask.
     patience: the seconds to wait for a database or server that stops answering.
     every_epoch: whether the metrics of every epoch are logged to MLflow, not only those of some.
@@ -32,6 +34,7 @@ class Settings:
     tracking_uri: str | None = None
     data_dir: Path | None = None
     workers: int = os.cpu_count() or 1
+    recorders: int | None = None
     cluster: str | None = None
     patience: float = 120.0
     every_epoch: bool = False

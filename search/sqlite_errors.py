@@ -48,6 +48,12 @@ def remedy(text: str, home: Path, file: Path | None = None) -> str | None:
     return next((does for words, does in _REMEDIES.items() if words in text), None)
 
 
+def is_busy(error: BaseException) -> bool:
+    """Return whether SQLite refused a call because another process was reading or writing."""
+    code = getattr(_cause(error), "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return bool(code & 0xFF == sqlite3.SQLITE_BUSY)  # The other bytes say more about it.
+
+
 def _cause(error: BaseException | None) -> sqlite3.Error | None:
     """Return the error of SQLite that led to an error, None if there is none."""
     while error is not None:

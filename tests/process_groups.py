@@ -21,8 +21,11 @@ def alive_in_group(group: int) -> dict[int, str]:
 
 
 def workers_in_group(group: int) -> list[int]:
-    """Training processes."""
-    return [pid for pid, line in alive_in_group(group).items() if "spawn_main" in line]
+    """Training processes, and those that write runs, with Python's server of processes."""
+    kinds = ("spawn_main", "forkserver")
+    return [
+        pid for pid, line in alive_in_group(group).items() if any(kind in line for kind in kinds)
+    ]
 
 
 def descendants(root: int) -> set[int]:

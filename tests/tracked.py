@@ -7,12 +7,15 @@ from pathlib import Path
 
 from mlflow.entities import Run
 
+from core.datasets.study_data import StudyData
 from search.settings import Settings
 from search.spec.space import grid
 from search.spec.study_spec import StudySpec
 from search.tracking.store import open_tracker
 from search.tracking.tracker import Tracker
+from search.tracking.trial_writer import TrialRun, TrialWriter, features_of
 from search.trials.identity import Identity
+from search.trials.outcome import Outcome
 from search.trials.trial import PlannedTrial
 
 STUDY_ID = "of-the-tests"
@@ -23,6 +26,12 @@ def opened(
 ) -> Tracker:
     """A tracker as a launch opens it. recorded: the run ids of the recorded trials, by number."""
     return open_tracker(spec, settings, Identity(STUDY_ID, recorded or {}))
+
+
+def log_trial(tracker: Tracker, trial: PlannedTrial, outcome: Outcome, data: StudyData) -> str:
+    """Write the run of a trial as a launch does, in place of one that a killed driver left."""
+    run = TrialRun(trial, outcome, replaces=tracker.known.leftovers.get(trial.number))
+    return TrialWriter(tracker, features_of(data)).write(run)
 
 
 def runs_of(tracker: Tracker, role: str) -> list[Run]:

@@ -19,5 +19,8 @@ class Watching:
     def repeated(self, epochs: int) -> None:
         self.again += epochs
 
+    def waiting(self) -> None:
+        pass
+
     def stopping(self) -> bool:
         return self.stop

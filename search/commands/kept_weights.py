@@ -17,6 +17,7 @@ from core.datasets.study_data import StudyData
 from core.trainer.result import Status
 from search.spec.kept_weights import size_of, weights_kept
 from search.spec.study_spec import StudySpec
+from search.tracking.names import Weights
 from search.tracking.results import present
 from search.tracking.tracker import Tracker
 from search.tracking.weights import removable, remove_weights
@@ -72,9 +73,17 @@ class KeptWeights:
             return False
         return trial in self._best_of(self._with(trial))
 
-    def record(self, tracker: Tracker, trial: FinishedTrial) -> None:
-        """Note a trial that was recorded, and remove the weights of the one that it pushes out."""
-        if self.most is None or not self.would_have(trial):
+    def record(self, tracker: Tracker, trial: FinishedTrial, written: Weights) -> None:
+        """Note a trial that was recorded, and remove the weights of the one that it pushes out.
+
+        written: whether it was written with its weights. If one that was recorded after that is
+        better, it loses them itself.
+        """
+        if self.most is None:
+            return
+        if not self.would_have(trial):
+            if written is Weights.KEPT:
+                remove_weights(tracker, trial.run_id)
             return
         together = self._with(trial)
         self._kept = self._best_of(together)

@@ -11,6 +11,7 @@ from typing import Any
 from core.datasets.study_data import StudyData
 from core.trainer.order import Order
 from core.trainer.result import Status
+from search.commands.commits import Commits
 from search.commands.driver import Driver, Seconds
 from search.commands.kept_weights import KeptWeights
 from search.commands.report import write_report
@@ -27,7 +28,9 @@ from search.study.samplers import check_installed
 from search.study.search_study import SearchStudy
 from search.tracking.links import SIDE_VIEW
 from search.tracking.own_runs import delete_strays
+from search.tracking.recorders import recorders
 from search.tracking.tracker import Tracker
+from search.tracking.trial_writer import features_of
 from search.tracking.views import share_table, view_urls
 from search.training.choose import where_trained
 from search.trials.finals import Finals
@@ -141,14 +144,17 @@ def _run(session: Session) -> LaunchReport:
             workload = Workload(study.budget, study.planned_epochs)
             bar = console.progress(workload, len(finished), study.epochs_trained)
             progress = stack.enter_context(bar)
-            training = stack.enter_context(session.training(progress))
-            driver = Driver(session, training, progress, kept)
+            commits = Commits(study, settings, progress, kept)
+            training = stack.enter_context(session.training(progress, commits.commit_written))
+            driver = Driver(session, training, commits)
             driver.start(cohort)  # The cohort trains while MLflow is opened, which takes seconds.
+            runs = (study.budget or len(cohort)) - len(finished)
+            writing = stack.enter_context(recorders(settings, runs))
         tracker = stack.enter_context(session.tracker())
-        runs = trained(finished.values())
-        if lost := len(runs) - len(tracker.known.active):
+        there = trained(finished.values())
+        if lost := len(there) - len(tracker.known.active):
             console.say(
-                f"  note    {lost:,} of {len(runs):,} runs are no longer in MLflow: "
+                f"  note    {lost:,} of {len(there):,} runs are no longer in MLflow: "
                 f"`lockstep sync {session.spec.argument}` writes them again"
             )
         spec = session.spec
@@ -156,10 +162,11 @@ def _run(session: Session) -> LaunchReport:
         kept.tidy(tracker, finished.values(), console.say)
         seconds = Seconds()
         if driver is not None:
+            commits.open(tracker, writing.opened(tracker, features_of(session.data)))
             driver.record_all(tracker)
             seconds = driver.seconds
-            if settings.mlflow_uri.startswith("http"):
-                delete_strays(tracker, {n: each.run_id for n, each in driver.finished.items()})
+            if finished or settings.mlflow_uri.startswith("http"):
+                delete_strays(tracker, {n: each.run_id for n, each in commits.finished.items()})
         clock = time.perf_counter()
         choice = write_report(study, tracker, session.data, settings)
         seconds.logging += time.perf_counter() - clock

@@ -26,11 +26,12 @@ from search.settings import Settings
 from search.spec.solver_baseline import SolverBaseline
 from search.spec.study_spec import Baseline, StudySpec
 from search.study.storage import check_launched
+from search.tracking.client import answering
 from search.tracking.explanations import explained
 from search.tracking.links import run_url
 from search.tracking.names import RETRAINED_TAG
 from search.tracking.registered_model import check_registered_model
-from search.tracking.store import answering, load_tracker
+from search.tracking.store import load_tracker
 from search.tracking.tracker import Tracker
 from search.trials.finished_trial import FinishedTrial, RungScores, ranked
 from search.trials.outcome import scores_at

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.datasets.study_data import StudyData
@@ -17,9 +17,10 @@ from search.spec.objective import Objective
 from search.spec.study_spec import StudySpec
 from search.study.opening import open_study
 from search.study.search_study import SearchStudy
+from search.tracking.client import answering, impatient
 from search.tracking.place import check_place
 from search.tracking.results import read_results
-from search.tracking.store import answering, impatient, open_tracker
+from search.tracking.store import open_tracker
 from search.tracking.tracker import Tracker
 from search.training.choose import open_executor
 from search.training.cohort import Cohort, Training
@@ -60,8 +61,13 @@ class Session:
             raise
 
     @contextlib.contextmanager
-    def training(self, progress: Progress) -> Iterator[Training]:
-        """Open an executor on the study's data, to train cohorts with. Raises LockstepError."""
+    def training(
+        self, progress: Progress, on_wait: Callable[[], None] = lambda: None
+    ) -> Iterator[Training]:
+        """Open an executor on the study's data, to train cohorts with.
+
+        on_wait: called a few times per second while no stack is ready. Raises LockstepError.
+        """
         balanced = self.spec.search.objective is Objective.BALANCED_ACCURACY
         over = self.data.validation if balanced else None
         model = self.spec.model
@@ -76,7 +82,7 @@ class Session:
                 objective=self.spec.search.objective,
                 folds=folds,
                 executor=executor,
-                watch=TrainingWatch(progress, self.stop),
+                watch=TrainingWatch(progress, self.stop, on_wait),
             )
 
     def cohort(
@@ -99,10 +105,14 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class TrainingWatch:
-    """A watch that shows the progress of the training, and stops it when the user asks."""
+    """A watch that shows the progress of the training, and stops it when the user asks.
+
+    on_wait: what is done while no stack is ready.
+    """
 
     progress: Progress
     stop: StopRequest
+    on_wait: Callable[[], None]
 
     def trained(self, epochs: int) -> None:
         """Show that so many more epochs are trained."""
@@ -111,6 +121,10 @@ class TrainingWatch:
     def repeated(self, epochs: int) -> None:
         """Show that so many epochs are trained again."""
         self.progress.repeated(epochs)
+
+    def waiting(self) -> None:
+        """Do what can be done while no stack is ready."""
+        self.on_wait()
 
     def stopping(self) -> bool:
         """Return whether the user has asked to stop."""

@@ -24,8 +24,10 @@ from search.spec.study_spec import StudySpec
 from search.study.search_study import SearchStudy
 from search.study.storage import check_launched
 from search.tracking.names import Weights
+from search.tracking.recorders import RunQueue, recorders
 from search.tracking.results import read_results
 from search.tracking.tracker import Tracker
+from search.tracking.trial_writer import TrialRun, features_of
 from search.tracking.weights import write_weights
 from search.trials.finished_trial import FinishedTrial
 from search.trials.repeats import trained
@@ -132,36 +134,43 @@ def _write(
     They are trained together with the other trials of their cohorts, as at first, because only then
     are the numbers the same.
     """
-    study = session.study
     again = missing.lost | missing.bare
     whole = {number: trial for number, trial in finished.items() if number not in again}
     unlike: list[int] = []
     with (
         session.console.progress(Workload(len(finished), None, "runs"), len(whole)) as progress,
+        recorders(session.settings, len(missing.lost)) as processes,
         session.training(progress) as training,
         threadpool_limits(1),  # The training needs the other cores.
     ):
-        for cohort in study.cohorts():
+        queue = RunQueue(processes.opened(tracker, features_of(session.data)))
+
+        def record(ahead: int | None = None) -> None:
+            for run, run_id in queue.finished(ahead):
+                session.study.record_run(run.trial.number, run_id)
+                progress.recorded("")
+
+        for cohort in session.study.cohorts():
             if not any(trial.number in again for trial in cohort):
                 continue
             for trial, outcome in training.start(session.cohort(cohort, whole)).outcomes():
                 if trial.number not in again:
                     continue
-                stored = finished[trial.number]
+                stored, weights = finished[trial.number], missing.weights[trial.number]
                 if not _alike(stored, outcome.result):
                     unlike.append(trial.number)
-                weights = missing.weights[trial.number]
                 if trial.number in missing.bare:
                     write_weights(tracker, stored.run_id, outcome, weights)
+                    progress.recorded("")
                 else:
                     # A run that is still there but has no result is replaced.
                     there = stored.run_id if stored.run_id in tracker.known.active else None
-                    run_id = tracker.log_trial(
-                        trial, outcome, session.data, replaces=there, weights=weights
-                    )
-                    study.record_run(trial.number, run_id)
-                progress.recorded("")
-                session.stop.honour()
+                    replaces = there or tracker.known.leftovers.get(trial.number)
+                    queue.put(TrialRun(trial, outcome, weights, replaces))
+                    record()
+                if session.stop.made():
+                    break
+            record(ahead=0)
             session.stop.honour()
     return unlike
 

@@ -141,6 +141,14 @@ def delete_strays(tracker: Tracker, recorded: Mapping[int, str]) -> None:
     known_runs(tracker.client, own, recorded)
 
 
+def delete_unrecorded(tracker: Tracker, number: int) -> None:
+    """Delete the study's own runs of a trial that is not recorded, whole or not."""
+    client, mark = tracker.client, f"tags.`{TRIAL_TAG}` = '{number}'"
+    for run in client.search_runs([tracker.experiment_id], mark, max_results=1000):
+        if is_own(run, tracker.identity):
+            tracker.delete_run(run.info.run_id)
+
+
 def _number(run: Run) -> int | None:
     """Return the number of a run's trial, None if somebody has changed its tag."""
     text = run.data.tags.get(TRIAL_TAG, "")

@@ -10,52 +10,26 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.datasets.dataset import Dataset
 from core.datasets.study_data import ONLY, StudyData
-from core.trainer.result import Curves, Status
-from search.figures.picture_choice import weight_pictures
+from core.trainer.result import Curves
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
-from search.tracking.broken_answers import again_if_broken_off
-from search.tracking.names import (
-    NOTE_TAG,
-    PARENT_TAG,
-    RESULT,
-    ROLE_TAG,
-    SOURCE_TAG,
-    STATUS_TAG,
-    TEMPLATES,
-    TRIAL_TAG,
-    WEIGHTS_TAG,
-    Weights,
-)
+from search.tracking.busy_store import again_if_busy
+from search.tracking.names import NOTE_TAG, PARENT_TAG, ROLE_TAG, SOURCE_TAG
 from search.tracking.owner import owner_tags
-from search.tracking.run_content import (
-    curve_points,
-    curves_file,
-    dataset_input,
-    parameters,
-    result_file,
-    run_name,
-    status_sentence,
-    summary_metrics,
-)
-from search.trials.finished_trial import FinishedTrial
+from search.tracking.run_content import curve_points, dataset_input
 from search.trials.identity import Identity
-from search.trials.outcome import Outcome
-from search.trials.trial import PlannedTrial
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput
 
 MAX_METRICS = 1000  # the most that MLflow takes in one log_batch
-
-_RUN_STATUS = {Status.COMPLETED: "FINISHED", Status.PRUNED: "KILLED", Status.DIVERGED: "FAILED"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,100 +83,54 @@ class Tracker:
         known: KnownRuns,
     ) -> None:
         self.client = client
+        self.spec = spec
         self.settings = settings
         self.uri = settings.mlflow_uri
+        self.location = location
         self.artifacts = location.artifacts
         self.experiment_id = location.experiment_id
         self.parent_run_id = location.parent_run_id
         self.identity = location.identity
         self.known = known
-        self._spec = spec
-        self._source = location.source
         self._own = owner_tags(location.identity)
-        self._datasets: dict[str, list[DatasetInput]] = {}  # by set of features
 
     @property
     def is_local(self) -> bool:
         """Whether the runs' files are on this machine's disk."""
         return self.artifacts.startswith(("file:", "/"))
 
-    # Trials
-
-    def log_trial(
-        self,
-        trial: PlannedTrial,
-        outcome: Outcome,
-        data: StudyData,
-        replaces: str | None = None,
-        *,
-        weights: Weights = Weights.KEPT,
-    ) -> str:
-        """Write the complete run of a trial, and return its id.
-
-        weights: whether its weights are kept, besides its curves.
-        replaces: a run of the same trial to be deleted first; by default, the one that a killed
-        driver left, if there is one.
-
-        If the server broke off while it was written, it is written again; see `delete_strays`.
-        """
-        replaced = replaces or self.known.leftovers.get(trial.number)
-        if replaced is not None:
-            self.client.delete_run(replaced)
-        return again_if_broken_off(lambda: self._write_trial(trial, outcome, data, weights))
-
-    def _write_trial(
-        self, trial: PlannedTrial, outcome: Outcome, data: StudyData, weights: Weights
-    ) -> str:
-        """Write the complete run of a trial, and return its id."""
-        result, spread = outcome.result, outcome.spread
-        tags = {
-            TRIAL_TAG: str(trial.number),
-            STATUS_TAG: status_sentence(result),
-            WEIGHTS_TAG: weights.value,
-        }
-        run_id = self.start_run(run_name(trial, self._spec, result), "trial", tags)
-        summary = FinishedTrial.of(trial.number, result, run_id)
-        self.log_values(
-            run_id,
-            curves=result.curves,
-            metrics=summary_metrics(summary, self._spec) | (asdict(spread) if spread else {}),
-            params=parameters(trial.hyperparameters, self._spec),
-        )
-        self.client.log_inputs(run_id, self._dataset_inputs(data, trial.hyperparameters.features))
-        pictures = weight_pictures(data.of(trial.hyperparameters.features).train)
-        only_curves = weights is Weights.NOT_KEPT
-        content = curves_file(result.curves) if only_curves else result_file(outcome)
-        files = [Artifact(TEMPLATES, pictures.one(result.weights)), Artifact(RESULT, content)]
-        self.log_files(run_id, files)
-        self.client.set_terminated(run_id, _RUN_STATUS[result.status])
-        return run_id
+    # The study's data
 
     def log_study_data(self, data: StudyData) -> None:
         """Log the data that the study uses, unless it is already logged."""
         for features in data.names:
-            self.client.log_inputs(self.parent_run_id, self._dataset_inputs(data, features))
+            splits = data.of(features)
+            for context, part in (("train", splits.train), ("validation", splits.validation)):
+                self.log_dataset(self.parent_run_id, context, part, features)
 
     def log_dataset(self, run_id: str, context: str, data: Dataset, features: str = ONLY) -> None:
         """Log a dataset that a run uses; context: its purpose in a word or two; features: the name
         of its set of features."""
-        self.client.log_inputs(run_id, [dataset_input(self._spec, context, data, features)])
+        self.client.log_inputs(run_id, [dataset_input(self.spec, context, data, features)])
 
     # Any run
 
     def start_run(self, name: str, role: str, tags: Mapping[str, str]) -> str:
         """Create a run below the parent run, and return its id."""
-        run = self.client.create_run(
-            self.experiment_id,
-            run_name=name,
-            tags={
-                PARENT_TAG: self.parent_run_id,
-                SOURCE_TAG: self._source,
-                ROLE_TAG: role,
-                **self._own,
-                **tags,
-            },
+        own = {PARENT_TAG: self.parent_run_id, SOURCE_TAG: self.location.source, ROLE_TAG: role}
+        all_tags = {**own, **self._own, **tags}
+        run = again_if_busy(
+            lambda: self.client.create_run(self.experiment_id, run_name=name, tags=all_tags)
         )
         return str(run.info.run_id)
+
+    def end_run(self, run_id: str, status: str) -> None:
+        """Set how a run ended: FINISHED, KILLED or FAILED."""
+        again_if_busy(lambda: self.client.set_terminated(run_id, status))
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run; in the UI it can be restored."""
+        again_if_busy(lambda: self.client.delete_run(run_id))
 
     @contextlib.contextmanager
     def run(self, name: str, role: str, tags: Mapping[str, str]) -> Iterator[str]:
@@ -211,9 +139,9 @@ class Tracker:
         try:
             yield run_id
         except BaseException:
-            self.client.set_terminated(run_id, "FAILED")
+            self.end_run(run_id, "FAILED")
             raise
-        self.client.set_terminated(run_id, "FINISHED")
+        self.end_run(run_id, "FINISHED")
 
     def log_values(
         self,
@@ -230,35 +158,43 @@ class Tracker:
         now = int(time.time() * 1000)
         points = [] if curves is None else curve_points(curves, now, self.settings.every_epoch)
         points += [Metric(key, value, now, 0) for key, value in metrics.items()]
+        named: dict[str, Any] = {
+            "params": [Param(key, str(value)) for key, value in (params or {}).items()],
+            "tags": [RunTag(key, value) for key, value in (tags or {}).items()],
+        }
         for start in range(0, max(len(points), 1), MAX_METRICS):
-            first = start == 0
-            self.client.log_batch(
-                run_id,
-                metrics=points[start : start + MAX_METRICS],
-                params=[Param(key, str(value)) for key, value in (params or {}).items()] * first,
-                tags=[RunTag(key, value) for key, value in (tags or {}).items()] * first,
-                synchronous=True,
-            )
+            some = points[start : start + MAX_METRICS]
+            log = partial(self.client.log_batch, run_id, metrics=some, synchronous=True, **named)
+            again_if_busy(log)
+            named = {}
 
     def log_files(self, run_id: str, files: Sequence[Artifact]) -> None:
-        """Log these files with a run."""
-        with tempfile.TemporaryDirectory() as folder:
+        """Log these files with a run.
+
+        On this machine's disk they are written where they belong; a server is sent them.
+        """
+        with contextlib.ExitStack() as stack:
+            if self.is_local:
+                folder = self.run_folder(run_id) / "artifacts"
+            else:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             for file in files:
-                path = Path(folder, file.path)
+                path = folder / file.path
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(file.content)
-            self.client.log_artifacts(run_id, folder)
+            if not self.is_local:
+                self.client.log_artifacts(run_id, str(folder))
 
-    def _dataset_inputs(self, data: StudyData, features: str) -> list[DatasetInput]:
-        """Return the training and validation data of a set of features as MLflow's inputs, which
-        are built only once."""
-        if features not in self._datasets:
-            splits = data.of(features)
-            self._datasets[features] = [
-                dataset_input(self._spec, "train", splits.train, features),
-                dataset_input(self._spec, "validation", splits.validation, features),
-            ]
-        return self._datasets[features]
+    def run_folder(self, run_id: str) -> Path:
+        """Return the folder of a run, in which MLflow has its artifacts, if these are local.
+
+        It follows from the address of the study's artifacts; to ask MLflow for it would take as
+        long as to write the files.
+        """
+        from mlflow.utils import file_utils
+
+        path_of: Any = file_utils.local_file_uri_to_path
+        return Path(path_of(f"{self.artifacts}/{run_id}"))
 
     # The parent run
 
@@ -272,8 +208,8 @@ class Tracker:
         """Write the study's description, figures and metrics, and end the parent run."""
         self.log_files(self.parent_run_id, figures)
         self.log_values(self.parent_run_id, metrics=metrics, tags={NOTE_TAG: note})
-        self.client.set_terminated(self.parent_run_id, status)
+        self.end_run(self.parent_run_id, status)
 
     def stop(self) -> None:
         """End the parent run of a study that is to be continued later."""
-        self.client.set_terminated(self.parent_run_id, "KILLED")
+        self.end_run(self.parent_run_id, "KILLED")

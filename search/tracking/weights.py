@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any
 
 from search.tracking.names import RESULT, WEIGHTS_TAG, Weights
 from search.tracking.results import read_result
@@ -45,11 +43,8 @@ def _replace(tracker: Tracker, run_id: str, content: bytes) -> None:
     if not tracker.is_local:
         tracker.log_files(run_id, [Artifact(RESULT, content)])
         return
-    from mlflow.utils import file_utils
-
-    path_of: Any = file_utils.local_file_uri_to_path
     # The new file is not among the artifacts before it is whole.
-    folder = Path(path_of(f"{tracker.artifacts}/{run_id}"))
+    folder = tracker.run_folder(run_id)
     new = folder / f"{RESULT}.new"
     new.write_bytes(content)
     os.replace(new, folder / "artifacts" / RESULT)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from search.errors import LockstepError, first_line
 from search.redact import redacted
 from search.settings import Settings
-from search.training.shield import shielded
+from search.shield import shielded
 from search.wording import counted
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from threadpoolctl import threadpool_limits
 
 from core.datasets.array_file import ArrayFile
 from core.trainer.stack import Stack
+from search.child_pool import MAX_RESTARTS
 from search.errors import LockstepError
 from search.training.executor import (
-    MAX_RESTARTS,
     POLL_SECONDS,
     Examples,
     Folds,
@@ -183,7 +183,7 @@ class DaskExecutor:
         looked = manned = time.monotonic()
         while future.status != "finished":
             ended.wait(POLL_SECONDS)
-            reporter.tell()
+            reporter.wait()
             if reporter.stopping:
                 return None
             now = time.monotonic()

@@ -17,7 +17,6 @@ from core.trainer.stack import Stack
 from core.trainer.training_data import TrainingData
 from search.errors import LockstepError
 
-MAX_RESTARTS = 3  # how often a job that loses its worker is started again
 # What each fold is trained on, one if a part is held out instead. With several sets of features, an
 # executor has those of all sets, one after another.
 Folds = Sequence[TrainingData]
@@ -35,6 +34,9 @@ class Watch(Protocol):
 
     def repeated(self, epochs: int) -> None:
         """Note how many epochs were trained before and will be trained again."""
+
+    def waiting(self) -> None:
+        """Do what can be done while no stack is ready; called a few times per second."""
 
     def stopping(self) -> bool:
         """Return whether the training should stop."""
@@ -146,6 +148,11 @@ class Reporter:
         trained = max(self._told, sum(self._counts))
         new, self._told = trained - self._told, trained
         self._watch.trained(new)
+
+    def wait(self) -> None:
+        """Report to the watch that no stack is ready yet."""
+        self.tell()
+        self._watch.waiting()
 
     @property
     def stopping(self) -> bool:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, TimeoutError
+from concurrent.futures import Future, TimeoutError
 
 from core.trainer.stack import Stack
+from search.child_pool import ChildPool
 from search.errors import LockstepError
 from search.training.executor import (
-    MAX_RESTARTS,
     POLL_SECONDS,
     Executor,
     Folds,
@@ -23,9 +22,14 @@ from search.training.executor import (
     weight_bytes,
 )
 from search.training.shared_folds import SharedFolds
-from search.training.worker import Worker, WorkerDiedError, counters
+from search.training.worker import Worker, counters
 
 SLOTS = 4096  # the number of counters; if a run has more jobs, some of them share one
+
+_DIED = (
+    "a training process died {} times at the same work; if memory ran out, use fewer --workers "
+    "(finished trials are kept)"
+)
 
 Futures = deque[Future[Stack]]
 
@@ -37,12 +41,7 @@ class Processes:
         self._trained = counters(SLOTS)
         self._folds = folds
         self._shared: SharedFolds | None = None  # made for the first worker
-        self._n_workers = workers
-        self._threads = ThreadPoolExecutor(workers, "worker")
-        self._of_thread = threading.local()  # Each thread has its own worker here.
-        self._workers: set[Worker] = set()
-        self._lock = threading.Lock()  # protects _workers and _closed
-        self._closed = False
+        self._pool = ChildPool(workers, self._start, _DIED)
         self.training_seconds = 0.0
 
     def run(self, jobs: Sequence[StackJob], watch: Watch) -> Iterator[Stack]:
@@ -59,12 +58,16 @@ class Processes:
 
         def start(released: int) -> None:
             first = released + len(futures)
-            for index in range(first, may_start(sizes, released, self._n_workers)):
-                futures.append(self._threads.submit(self._survive, jobs[index], index % SLOTS))
+            for index in range(first, may_start(sizes, released, self._pool.size)):
+                futures.append(self._submit(jobs[index], index % SLOTS))
                 futures[-1].add_done_callback(note_time)
 
         start(0)
         return self._results(futures, start, Reporter(self._trained, watch))
+
+    def _submit(self, job: StackJob, slot: int) -> Future[Stack]:
+        """Give a job to a worker; slot: the index of the counter of its trained epochs."""
+        return self._pool.submit(lambda worker: worker.run(job, slot))
 
     def _results(
         self, futures: Futures, start: Callable[[int], None], reporter: Reporter
@@ -93,7 +96,7 @@ class Processes:
             try:
                 stack = future.result(timeout=POLL_SECONDS)
             except TimeoutError:
-                reporter.tell()
+                reporter.wait()
                 continue
             except MemoryError as error:
                 raise LockstepError(
@@ -104,52 +107,15 @@ class Processes:
             return stack
         return None
 
-    def _survive(self, job: StackJob, slot: int) -> Stack:
-        """Train a job in this thread's worker; if that dies, train the job again in a new one."""
-        deaths = 0
-        while True:
-            worker = self._worker()
-            try:
-                return worker.run(job, slot)
-            except WorkerDiedError as error:
-                self._dismiss(worker)
-                deaths += 1
-                if deaths > MAX_RESTARTS:
-                    raise LockstepError(
-                        f"a training process died {deaths} times at the same work; if memory "
-                        "ran out, use fewer --workers (finished trials are kept)"
-                    ) from error
-
-    def _worker(self) -> Worker:
-        """Return this thread's worker, which is started if there is none."""
-        worker: Worker | None = getattr(self._of_thread, "worker", None)
-        if worker is None:
-            with self._lock:
-                if self._closed:
-                    raise CancelledError
-                if self._shared is None:
-                    self._shared = SharedFolds.of(self._folds)
-                worker = Worker.start(self._shared, self._trained)
-                self._workers.add(worker)
-            self._of_thread.worker = worker
-        return worker
-
-    def _dismiss(self, worker: Worker) -> None:
-        """Close a worker that died, so that the next job starts a new one."""
-        self._of_thread.worker = None
-        with self._lock:
-            self._workers.discard(worker)
-        worker.close()
+    def _start(self) -> Worker:
+        """Start a worker; the first one has the examples put where all of them can see them."""
+        if self._shared is None:
+            self._shared = SharedFolds.of(self._folds)
+        return Worker.start(self._shared, self._trained)
 
     def close(self) -> None:
         """Stop all work at once and end the processes."""
-        with self._lock:
-            self._closed = True
-            for worker in self._workers:
-                worker.kill()
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        for worker in self._workers:
-            worker.close()
+        self._pool.close()
         if self._shared is not None:
             self._shared.close()
 

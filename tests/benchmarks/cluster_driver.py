@@ -208,7 +208,7 @@ def written(
     return found
 
 
-_client: dict[str, Any] = {}  # of this process: the arguments of log_trial
+_client: dict[str, Any] = {}  # of this process: the writer, and a run to be written
 
 
 def _open_client(study: Path, uri: str, home: Path) -> None:
@@ -219,6 +219,7 @@ def _open_client(study: Path, uri: str, home: Path) -> None:
     from search.spec.space import grid
     from search.spec.study_file import load
     from search.tracking.store import load_tracker
+    from search.tracking.trial_writer import TrialRun, TrialWriter, features_of
     from search.trials.outcome import Outcome
     from search.trials.trial import PlannedTrial
 
@@ -230,15 +231,16 @@ def _open_client(study: Path, uri: str, home: Path) -> None:
         training, [tried], penalty=spec.model.penalty, epochs=spec.model.epochs, seed=0
     )
     settings = Settings(home=home, tracking_uri=uri)
-    _client["tracker"] = load_tracker(spec, settings, "benchmark")
-    _client["arguments"] = PlannedTrial(0, tried), Outcome(result), data
+    tracker = load_tracker(spec, settings, "benchmark")
+    _client["writer"] = TrialWriter(tracker, features_of(data))
+    _client["run"] = TrialRun(PlannedTrial(0, tried), Outcome(result))
 
 
 def _write_until(ends: float) -> int:
     """Runs that were written by then."""
     count = 0
     while True:
-        _client["tracker"].log_trial(*_client["arguments"])
+        _client["writer"].write(_client["run"])
         if time.time() > ends:
             return count
         count += 1

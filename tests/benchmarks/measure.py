@@ -178,5 +178,8 @@ class Unwatched:
     def repeated(self, epochs: int) -> None:
         pass
 
+    def waiting(self) -> None:
+        pass
+
     def stopping(self) -> bool:
         return False

@@ -13,7 +13,6 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,43 +95,24 @@ def chosen(spec: StudySpec, path: Path, count: int) -> list[Hyperparameters]:
     return points
 
 
-class _Clock:
-    """Wall seconds inside a method, summed over its calls."""
-
-    def __init__(self, owner: type, name: str) -> None:
-        self.seconds = 0.0
-        method: Callable[..., Any] = getattr(owner, name)
-
-        def measured(*args: Any, **kwargs: Any) -> Any:
-            started = time.perf_counter()
-            try:
-                return method(*args, **kwargs)
-            finally:
-                self.seconds += time.perf_counter() - started
-
-        setattr(owner, name, measured)
-
-
 def main() -> None:
     options = arguments()
     import mlflow  # noqa: F401  a launch does so later; the peers are timed without their imports
     from measure import PeakMemory
 
-    import search.study.search_study
+    import search.study.planning
     from core.trainer.result import Status
     from search.commands.launch import run_study
     from search.console import Console
     from search.settings import Settings
-    from search.tracking.tracker import Tracker
 
     started = time.perf_counter()
     spec = peers_spec(options.epochs)
     points = chosen(spec, options.grid, options.configs)
-    setattr(search.study, "grid", lambda space: points)  # noqa: B010  a launch has whole grids only
+    setattr(search.study.planning, "grid", lambda space: points)  # noqa: B010  whole grids only
     data = peers_split(options.grid.resolve().parent, options.data)
     loaded = time.perf_counter()
     settings = Settings(home=options.out, workers=options.workers, every_epoch=not options.thin)
-    values = _Clock(Tracker, "log_values")
     with PeakMemory() as memory:
         report = run_study(spec, data, settings, Console(as_json=True))
     wall, setup = time.perf_counter() - started, loaded - started
@@ -153,8 +133,6 @@ def main() -> None:
             "val_loss": best.val_loss,
         },
         "setup_s": setup,
-        "log_epoch_s": values.seconds,
-        "log_trial_s": seconds.logging - values.seconds,
         "parallel": options.workers,
         "steady_s": wall - setup,  # parts overlap
         "other_s": max(0.0, wall - setup - seconds.logging - seconds.training),

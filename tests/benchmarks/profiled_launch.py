@@ -1,6 +1,6 @@
-"""`lockstep launch` with clocks in its driver: what recording a trial consists of.
+"""`lockstep launch` with clocks in its driver, which records: what recording a trial consists of.
 
-    python profiled_launch.py PROFILE.json launch STUDY …
+    python profiled_launch.py PROFILE.json launch STUDY --recorders 1 …
 
 Beside what a launch writes, PROFILE.json: the seconds of every trial's recording, and by step the
 calls, wall seconds and core seconds of the recording thread.
@@ -34,6 +34,7 @@ def main() -> None:
     from mlflow import MlflowClient
 
     from search.cli import main as lockstep
+    from search.commands.commits import Commits
     from search.commands.driver import Driver
     from search.figures.image_weights import ImageWeights
     from search.study.search_study import SearchStudy
@@ -45,11 +46,11 @@ def main() -> None:
     clocks.watch(ImageWeights, "one", PNG)
     clocks.watch(SearchStudy, "record", OPTUNA)
     clocks.watch(requests.Session, "send", _endpoint)
-    clocks.watch(Driver, "_record", TRIAL)
+    clocks.watch(Commits, "add", TRIAL)
     each: list[float] = []
-    record, run = Driver._record, Driver.record_all
+    record, run = Commits.add, Driver.record_all
 
-    def recorded(self: Driver, *args: Any) -> None:
+    def recorded(self: Commits, *args: Any) -> None:
         started = time.perf_counter()
         record(self, *args)
         each.append(time.perf_counter() - started)
@@ -59,7 +60,7 @@ def main() -> None:
         run(self, *args)
         Path(profile).write_text(json.dumps({"each": each, "steps": clocks.spent}))
 
-    Driver._record, Driver.record_all = recorded, watched  # type: ignore[method-assign]
+    Commits.add, Driver.record_all = recorded, watched  # type: ignore[method-assign]
     lockstep()
 
 

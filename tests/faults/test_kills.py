@@ -27,8 +27,8 @@ TRIALS = 24
 
 
 def launch_and_kill(path: Path, chance: random.Random) -> int:
-    """Launch; kill a worker now and then, and in the end the driver, in one way or another. How
-    many were killed. Nothing of it stays alive."""
+    """Launch; kill a process that trains or records now and then, and in the end the driver, in one
+    way or another. How many were killed. Nothing of it stays alive."""
     killed = 0
     # A fifth while Python starts and imports, the others while it opens, trains and reports, or
     # once it has recorded so many more trials.
@@ -38,7 +38,8 @@ def launch_and_kill(path: Path, chance: random.Random) -> int:
     wanted = min(recorded(path) + more, TRIALS)
     seconds = chance.uniform(0.05, {"importing": 0.6, "soon": 0.9, "recording": 0.2}[moment])
     driver = start(
-        "launch", str(path), f"--workers={chance.choice([1, 2])}", cwd=path.parent,
+        "launch", str(path), f"--workers={chance.choice([1, 2])}",
+        f"--recorders={chance.choice([1, 1, 2])}", cwd=path.parent,
         variables={"PYTHONFAULTHANDLER": "1", **OWN}, stdout=subprocess.DEVNULL, new_group=True,
         cold=cold,
     )  # fmt: skip

@@ -92,7 +92,6 @@ def mirror(home: Path) -> dict[int, Any]:
             "images": sorted(each.name.partition("%")[0] for each in files.glob("images/*")),
             "templates": (files / "templates.png").read_bytes(),
             "result": arrays,
-            "data": [each.dataset.digest for each in run.inputs.dataset_inputs],
             "parent": run.data.tags["mlflow.parentRunId"],
         }
 

@@ -115,21 +115,21 @@ def test_compare_has_a_table_of_layers(launched: Launched) -> None:
 def test_mlflow_knows_the_layer(launched: Launched) -> None:
     home = launched.settings.home
     store = client(home)
-    digests = {name: launched.data.of(name).train.digest[:36] for name in LAYERS}
     for run in runs(home, "small", "trial"):
         features = run.data.params["features"]
         assert f" {features} lr " in run.info.run_name
-        inputs = {each.dataset.name: each.dataset for each in run.inputs.dataset_inputs}
-        assert set(inputs) == {f"small train {features}", f"small validation {features}"}
-        assert inputs[f"small train {features}"].digest == digests[features]
-        source = json.loads(inputs[f"small train {features}"].source)["source"]
-        assert source == f"layers/{features}.npy"
+        assert run.data.tags["lockstep.data_digest"] == launched.data.of(features).digest
     (parent,) = runs(home, "small", "study")
     files = {file.path for file in store.list_artifacts(parent.info.run_id, "figures")}
     assert {"figures/layers.png", "figures/heat_maps.png", "figures/importances.png"} <= files
     note = parent.data.tags["mlflow.note.content"]
     assert f"- **features** {BEST} is the best of 4" in note
-    assert len(store.get_run(parent.info.run_id).inputs.dataset_inputs) == 8
+    inputs = {each.dataset.name: each.dataset for each in parent.inputs.dataset_inputs}
+    assert len(inputs) == 8
+    for name in LAYERS:
+        logged = inputs[f"small train {name}"]
+        assert logged.digest == launched.data.of(name).train.digest[:36]
+        assert json.loads(logged.source)["source"] == f"layers/{name}.npy"
     experiment = parent.info.experiment_id
     table = preset(store, experiment, TABLE_VIEW)
     assert "params.`features`" in table["selectedColumns"]

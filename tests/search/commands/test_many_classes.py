@@ -92,6 +92,8 @@ def test_what_is_printed_and_logged_is_short(folder: Path, retrained: Finished) 
     for each in (*runs(folder / "runs", "small", "trial"), model):
         assert len(each.data.metrics) < 60
         assert sum(len(value) for value in each.data.tags.values()) < 8000
+    (study,) = runs(folder / "runs", "small", "study")
+    for each in (study, model):
         for logged in each.inputs.dataset_inputs:
             assert json.loads(logged.dataset.profile)["classes"] == C
     note = model.data.tags["mlflow.note.content"]

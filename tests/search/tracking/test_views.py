@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from made_up import make_result, make_splits
 from stored import preset, preset_runs
-from tracked import opened, planned
+from tracked import log_trial, opened, planned
 
 from core.datasets.study_data import ONLY, StudyData
 from core.trainer.result import Status
@@ -60,7 +60,7 @@ def test_weight_images_of_different_classes_are_apart(
     splits = StudyData({"": make_splits(names)})
     trial = planned(spec, 0)
     result = make_result(trial.hyperparameters, n_classes=len(names))
-    run_id = tracker.log_trial(trial, Outcome(result), splits)
+    run_id = log_trial(tracker, trial, Outcome(result), splits)
     finished = FinishedTrial.of(0, result, run_id)
     log_weight_images(tracker, [finished], {ONLY: weight_pictures(splits.train)}, [result.weights])
     assert len(image_keys(tracker, run_id)) == len(names)
@@ -77,7 +77,7 @@ def test_weight_images_are_logged_once(spec: StudySpec, tracker: Tracker) -> Non
     splits = StudyData({"": make_splits(ODD_NAMES)})
     trial = planned(spec, 0)
     result = make_result(trial.hyperparameters, n_classes=len(ODD_NAMES))
-    run_id = tracker.log_trial(trial, Outcome(result), splits)
+    run_id = log_trial(tracker, trial, Outcome(result), splits)
     finished = FinishedTrial.of(0, result, run_id)
     log_weight_images(tracker, [finished], {ONLY: weight_pictures(splits.train)}, [result.weights])
     files = [file.path for file in tracker.client.list_artifacts(run_id, "images")]
@@ -139,7 +139,7 @@ def test_the_filters_of_the_presets_find_their_runs(
     for number, status in enumerate((Status.COMPLETED, Status.DIVERGED, Status.COMPLETED)):
         trial = planned(spec, number)
         result = make_result(trial.hyperparameters, status)
-        run_ids.append(tracker.log_trial(trial, Outcome(result), splits))
+        run_ids.append(log_trial(tracker, trial, Outcome(result), splits))
     best = [run_ids[2], run_ids[0]]
     share_views(tracker, best, len(best), weight_pictures(splits.train), Objective.LOSS)
     share_table(tracker, Objective.LOSS)
@@ -210,7 +210,7 @@ def test_images_of_another_kind_are_logged_anew(spec: StudySpec, tracker: Tracke
     splits = StudyData({"": make_splits(("a", "b", "c"))})
     trial = planned(spec, 0)
     result = make_result(trial.hyperparameters, n_classes=3)
-    run_id = tracker.log_trial(trial, Outcome(result), splits)
+    run_id = log_trial(tracker, trial, Outcome(result), splits)
     finished = FinishedTrial.of(0, result, run_id)
     log_weight_images(tracker, [finished], {ONLY: weight_pictures(splits.train)}, [result.weights])
     others = SimilarityWeights(splits.train.class_names, 6)

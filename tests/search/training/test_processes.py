@@ -24,11 +24,11 @@ from core.trainer.result import Hyperparameters
 from core.trainer.softmax import Penalty
 from core.trainer.stack import Stack, train
 from core.trainer.training_data import TrainingData
+from search.child_pool import MAX_RESTARTS
 from search.errors import LockstepError
 from search.settings import Settings
 from search.training.choose import open_executor
 from search.training.executor import (
-    MAX_RESTARTS,
     POLL_SECONDS,
     ROOM,
     Examples,
