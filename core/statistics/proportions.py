@@ -1,4 +1,7 @@
-"""Statistics of proportions: intervals of one and of a mean of several; McNemar's test of two."""
+"""Statistics of proportions: intervals of one and of a mean of several; McNemar's test of two.
+
+scipy.stats is imported inside functions, because the import takes most of a second.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom, binomtest, norm
 
 Counts = npt.NDArray[np.integer[Any]]
 
@@ -42,6 +44,8 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interva
 
     Raises ValueError unless 0 <= successes <= n, n >= 1 and 0 < confidence < 1.
     """
+    from scipy.stats import binomtest
+
     if not (0 <= successes <= n and n >= 1):
         raise ValueError(f"successes must lie in 0..n with n >= 1, got {successes} of {n}")
     if not 0 < confidence < 1:
@@ -61,6 +65,8 @@ def mean_interval(
 
     Raises ValueError unless there is a sample and 0 <= successes <= size, size >= 1 for each.
     """
+    from scipy.stats import norm
+
     x, n = np.array(successes, np.float64), np.array(sizes, np.float64)
     k = len(n)
     if k == 0 or x.shape != n.shape or not ((x >= 0) & (x <= n) & (n >= 1)).all():
@@ -95,6 +101,8 @@ def mcnemar_p_values(
 
     Raises ValueError if a count is negative.
     """
+    from scipy.stats import binom
+
     smaller = np.minimum(only_first_correct, only_second_correct)
     if (smaller < 0).any():
         raise ValueError(f"counts must not be negative, got {smaller.min()}")

@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
 
 from core.statistics.probabilities import Probabilities, column_blocks
 from core.statistics.proportions import Interval
@@ -41,6 +40,8 @@ class Area(NamedTuple):
         examples do not say how much lower the area may be.
         Source: Pepe (2003), The Statistical Evaluation of Medical Tests, section 5.2.
         """
+        from scipy.stats import norm  # The import takes most of a second.
+
         A, error = self
         if error == 0 or not 0 < A < 1:
             return None

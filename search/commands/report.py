@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
 
 from core.datasets.study_data import StudyData
 from core.trainer.result import Status
@@ -18,12 +21,14 @@ from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.study.search_study import SearchStudy
 from search.tracking.links import BEST_VIEW, SEARCH_VIEW, SIDE_VIEW, run_url, table_url
+from search.tracking.names import REPORT_TAG
 from search.tracking.results import present
 from search.tracking.tracker import Artifact, Tracker
 from search.tracking.view_format import COMPARED
 from search.tracking.views import log_weight_images, share_views, view_urls
 from search.trials.finished_trial import FinishedTrial, ranked
 from search.trials.repeats import distinct
+from search.trials.results import Results
 from search.wording import counted
 
 BEST = 10  # the most trials whose weight images are shown together in the UI
@@ -36,7 +41,8 @@ def write_report(
     """Write the report of a study; return the choice of the best trial, None if none is completed.
 
     Figures go into the home folder and to the parent run, which also gets a description; the best
-    runs get weight images; the views of the MLflow UI are saved.
+    runs get weight images; the views of the MLflow UI are saved. What was written of the same
+    trials before is not written again.
     """
     spec = study.spec
     trials = study.finished()
@@ -46,32 +52,6 @@ def write_report(
     scores = validation_scores(ranking, results, data, spec.model) if ranking else None
     choice = None if scores is None else study_choice(spec, scores)
     lost = {trial.number for trial in scores.missing} if scores else set()
-    whole = [trial for trial in ranking if trial.number not in lost]
-    scored = scores.trials if scores else []
-    layers = None if choice is None else choice.layers
-    files = list(study_figures(spec, different, whole, scored, results, data, layers))
-    folder = settings.figures(spec.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        (folder / file.path).write_bytes(file.content)
-    best = present(tracker, scored, BEST)
-    runs = [trial.run_id for trial in best]
-    if best:
-        found = [result.weights for result in results.of(best) if result is not None]
-        weights = [each for each in found if each is not None]
-        pictures = {
-            name: weight_pictures(data.of(name).train)
-            for name in {trial.hyperparameters.features for trial in best}
-        }
-        log_weight_images(tracker, best, pictures, weights)
-        share_views(
-            tracker,
-            runs,
-            len(ranking),
-            pictures[best[0].hyperparameters.features],
-            spec.search.objective,
-            features=spec.data.several,
-        )
     metrics = {"trials": float(len(trials))}
     if ranking:
         first = ranking[0]
@@ -79,12 +59,65 @@ def write_report(
     told = note(spec, trials, choice, study.finals())
     if kept := KeptWeights(spec, data).described():
         told.append(f"weights  {kept}")
-    text = _markdown(spec, trials, told, tracker, data)
+    scored = scores.trials if scores else []
+    best = present(tracker, scored, BEST)
+    of = (version("lockstep"), spec, trials, sorted(lost), best, told, study.finals())
+    digest = hashlib.sha256(repr(of).encode()).hexdigest()
+    folder = settings.figures(spec.name)
+    if _is_written(tracker, digest, folder):
+        tracker.end_run(tracker.parent_run_id, "FINISHED")
+        return choice
+    layers = None if choice is None else choice.layers
+    whole = [trial for trial in ranking if trial.number not in lost]
+    files = list(study_figures(spec, different, whole, scored, results, data, layers))
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        (folder / file.path).write_bytes(file.content)
+    _show_best(spec, tracker, data, best, results, len(ranking))
     tracker.log_study_data(data)
-    tracker.finish(
-        text, [Artifact(f"{FIGURES}/{file.path}", file.content) for file in files], metrics
-    )
+    figures = [Artifact(f"{FIGURES}/{file.path}", file.content) for file in files]
+    text = _markdown(spec, trials, told, tracker, data)
+    tracker.finish(text, figures, metrics, digest)
     return choice
+
+
+def _is_written(tracker: Tracker, digest: str, folder: Path) -> bool:
+    """Return whether the study's run has the report with this digest, and a folder the figures."""
+    if tracker.client.get_run(tracker.parent_run_id).data.tags.get(REPORT_TAG) != digest:
+        return False
+    drawn = tracker.client.list_artifacts(tracker.parent_run_id, FIGURES)
+    return bool(drawn) and all((folder / Path(each.path).name).is_file() for each in drawn)
+
+
+def _show_best(
+    spec: StudySpec,
+    tracker: Tracker,
+    data: StudyData,
+    best: Sequence[FinishedTrial],
+    results: Results,
+    completed: int,
+) -> None:
+    """Give the best runs weight images, and save the views of the UI that show them.
+
+    completed: the number of completed trials.
+    """
+    if not best:
+        return
+    found = [result.weights for result in results.of(best) if result is not None]
+    weights = [each for each in found if each is not None]
+    pictures = {
+        name: weight_pictures(data.of(name).train)
+        for name in {trial.hyperparameters.features for trial in best}
+    }
+    log_weight_images(tracker, best, pictures, weights)
+    share_views(
+        tracker,
+        [trial.run_id for trial in best],
+        completed,
+        pictures[best[0].hyperparameters.features],
+        spec.search.objective,
+        features=spec.data.several,
+    )
 
 
 def _guided(spec: StudySpec) -> str:

@@ -1,5 +1,8 @@
 """Estimate how much each hyperparameter matters, with Optuna's functional ANOVA (Hutter et al.
-2014)."""
+2014).
+
+optuna.importance is imported inside the function: the import takes a second.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
 from core.trainer.result import Hyperparameters, Status
 from search.spec.axes import Range
@@ -42,6 +44,8 @@ class Importances:
 def importances(spec: StudySpec, trials: Sequence[FinishedTrial]) -> Importances | None:
     """Return how much each hyperparameter matters; None if there are fewer than `LEAST` trials, or
     if they do not differ."""
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
     known = _known(spec, trials)
     if len(known) > MOST:
         drawn = np.random.default_rng(spec.search.seed).choice(len(known), MOST, replace=False)

@@ -27,6 +27,7 @@ ROLE_TAG = "lockstep.role"  # "study", "trial" or "retrain"
 TRIAL_TAG = "lockstep.trial"  # the trial's number
 STATUS_TAG = "lockstep.status"
 WEIGHTS_TAG = "lockstep.weights"  # of a trial: a value of `Weights`; earlier versions have none
+REPORT_TAG = "lockstep.report"  # of the parent run: what its report was written of
 RANK_TAG = "lockstep.rank"  # the rank of a trial among the best; 01 is the best
 IMAGES_TAG = "lockstep.weight_images"  # the scale of the weight images that are logged
 IMAGES_KIND_TAG = "lockstep.weight_images_kind"  # the kind of these images

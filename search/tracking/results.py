@@ -42,14 +42,14 @@ def read_result(tracker: Tracker, run_id: str) -> Result | None:
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
-    file = f"{tracker.artifacts}/{run_id}/artifacts/{RESULT}"
     with contextlib.ExitStack() as stack:
-        # Files on this machine are read in place, without a copy.
-        folder = None
-        if not tracker.is_local:
-            folder = stack.enter_context(tempfile.TemporaryDirectory())
         try:
-            path = download_artifacts(file, dst_path=folder, tracking_uri=tracker.uri)
+            if tracker.is_local:
+                path = str(tracker.run_folder(run_id) / "artifacts" / RESULT)
+            else:
+                file = f"{tracker.artifacts}/{run_id}/artifacts/{RESULT}"
+                folder = stack.enter_context(tempfile.TemporaryDirectory())
+                path = download_artifacts(file, dst_path=folder, tracking_uri=tracker.uri)
             arrays = stack.enter_context(np.load(path, allow_pickle=False))
         except (MlflowException, BadZipFile):  # a server may have been killed while it wrote
             return None

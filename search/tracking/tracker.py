@@ -21,7 +21,7 @@ from core.trainer.result import Curves
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.tracking.busy_store import again_if_busy
-from search.tracking.names import NOTE_TAG, PARENT_TAG, ROLE_TAG, SOURCE_TAG
+from search.tracking.names import NOTE_TAG, PARENT_TAG, REPORT_TAG, ROLE_TAG, SOURCE_TAG
 from search.tracking.owner import owner_tags
 from search.tracking.run_content import curve_points, dataset_input
 from search.trials.identity import Identity
@@ -203,12 +203,16 @@ class Tracker:
         note: str,
         figures: Sequence[Artifact],
         metrics: Mapping[str, float],
-        status: str = "FINISHED",
+        digest: str = "",
     ) -> None:
-        """Write the study's description, figures and metrics, and end the parent run."""
+        """Write the study's description, figures and metrics, and end the parent run.
+
+        digest: of what these were made of.
+        """
         self.log_files(self.parent_run_id, figures)
-        self.log_values(self.parent_run_id, metrics=metrics, tags={NOTE_TAG: note})
-        self.end_run(self.parent_run_id, status)
+        tags = {NOTE_TAG: note, REPORT_TAG: digest}
+        self.log_values(self.parent_run_id, metrics=metrics, tags=tags)
+        self.end_run(self.parent_run_id, "FINISHED")
 
     def stop(self) -> None:
         """End the parent run of a study that is to be continued later."""

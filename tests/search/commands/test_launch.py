@@ -110,9 +110,19 @@ def test_runs_have_curves_images_and_datasets(launched: Path) -> None:
 
 
 def test_launching_again_changes_nothing(launched: Path) -> None:
+    """Not even its report is written again, unless something of it is missing."""
     before = scores(launched / "runs", "small")
+    figures = launched / "runs" / "small" / "figures"
+    drawn = {each.name: each.stat().st_mtime_ns for each in figures.iterdir()}
     again = lockstep("launch", "study.toml", "--json", cwd=launched)
     assert again.code == 0
+    assert {each.name: each.stat().st_mtime_ns for each in figures.iterdir()} == drawn
+    (parent,) = runs(launched / "runs", "small", "study")
+    assert parent.info.status == "FINISHED"
+    content = (figures / "heat_maps.png").read_bytes()
+    (figures / "heat_maps.png").unlink()
+    assert lockstep("launch", "study.toml", cwd=launched).code == 0
+    assert (figures / "heat_maps.png").read_bytes() == content
     assert scores(launched / "runs", "small") == before
     assert again.json["seconds"]["training"] == 0
     assert len(runs(launched / "runs", "small", "trial")) == SMALL_TRIALS

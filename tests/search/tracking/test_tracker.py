@@ -19,15 +19,10 @@ from core.datasets.study_data import StudyData
 from core.trainer.result import Curves, Hyperparameters, Status
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
+from search.tracking.names import RESULT, TEMPLATES
 from search.tracking.results import read_result
 from search.tracking.run_content import logged_epochs, run_name
-from search.tracking.tracker import (
-    MAX_METRICS,
-    RESULT,
-    TEMPLATES,
-    Artifact,
-    Tracker,
-)
+from search.tracking.tracker import MAX_METRICS, Artifact, Tracker
 from search.trials.outcome import Outcome
 from search.trials.trial import PlannedTrial
 
