@@ -1,4 +1,7 @@
-"""docker-compose.yml: valid, closed, and able to run a study whose services are killed."""
+"""docker-compose.yml without Docker: valid, closed, and its services may be killed at any moment.
+
+`test_docker.py` runs the same file through a real engine, where there is one.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,10 @@ import re
 import shutil
 import subprocess
 import time
+import tomllib
 from collections.abc import Iterator
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,9 +22,10 @@ import optuna
 import pytest
 import requests
 import warm
-import yaml
 from command import HUNG, REPOSITORY, Finished, lockstep
 from mlflow import MlflowClient
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from services import COMPOSE, PASSWORD, PATH, Services, compose, driver, services
 from small_study import Options, small_study, write_study
 from stored import scores
@@ -27,8 +33,10 @@ from stored import scores
 distributed = pytest.importorskip("distributed", reason="Dask is not installed: lockstep[cluster]")
 pytestmark = pytest.mark.xdist_group("services")
 
-FILE = compose({"POSTGRES_PASSWORD": "x"})
-PYTHON_SERVICES = {"mlflow", "dashboard", "scheduler", "worker", "driver"}
+FILE = compose({})
+SERVICES = FILE["services"]
+PAGES = {"mlflow": "127.0.0.1:5000:5000", "dashboard": "127.0.0.1:8080:8080"}
+ONCE = {"roles", "tables", "lockstep"}  # they end, and stay ended
 # Three stacks of seconds each, so that something can happen while they train and are recorded.
 LONGER: Options = {
     "epochs": 1500,
@@ -43,37 +51,147 @@ def test_the_file_is_valid() -> None:
     jsonschema.validate(FILE, json.loads(schema.read_text()))
 
 
-def test_no_password_no_start() -> None:
-    for variables in ({}, {"POSTGRES_PASSWORD": ""}):
-        with pytest.raises(KeyError, match=r"\.env"):
-            compose(variables)
+def test_one_image_that_is_built_once() -> None:
+    images = [service["image"] for service in SERVICES.values()]
+    (ours,) = {image for image in images if not image.startswith("postgres:")}
+    (theirs,) = {image for image in images if image.startswith("postgres:")}
+    assert ours == f"lockstep:{version('lockstep')}"
+    assert [name for name, service in SERVICES.items() if "build" in service] == ["scheduler"]
+    for service in SERVICES.values():  # a stranger's image of that name is never fetched
+        assert (service["image"] != ours) or service["pull_policy"] == "never"
+    assert re.fullmatch(r"postgres:\d+\.\d+", theirs)
+
+
+def test_the_image_is_pinned_and_its_packages_are_known_by_their_hashes() -> None:
+    dockerfile = (REPOSITORY / "Dockerfile").read_text()
+    bases = set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) - {"base"}
+    assert all(re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", base) for base in bases), bases
+    assert not re.search(r"^(COPY|ADD)", dockerfile.rsplit("\nFROM ", 1)[1], re.MULTILINE), (
+        "what is copied keeps the permissions that the umask gave it"
+    )
+    installs = re.findall(r"pip install ([^\n&]*)", dockerfile)
+    assert installs
+    for options in installs:
+        assert "--no-deps" in options
+        assert "--require-hashes" in options or "/wheel/*.whl" in options
+    # The packages are installed before the project is there, so that its edits leave them alone.
+    assert dockerfile.index("--require-hashes") < dockerfile.index("COPY")
+
+
+def test_the_lock_file_has_what_the_project_needs() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["cluster"], "hatchling"]
+    locked = re.findall(
+        r"^(\S+)==(\S+).*((?:\n    --hash=sha256:[0-9a-f]{64}(?: \\)?)+)",
+        (REPOSITORY / "requirements.lock").read_text(), re.MULTILINE,
+    )  # fmt: skip
+    versions = {canonicalize_name(name): version for name, version, _ in locked}
+    for text in needed:
+        requirement = Requirement(text)
+        locked_version = versions[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(locked_version), requirement
+    lines = (REPOSITORY / "requirements.lock").read_text().splitlines()
+    assert len(locked) == sum("==" in line and line[0] not in " #" for line in lines)
+    assert not [line for line in lines if "://" in line]
+
+
+def test_only_the_pages_are_published_and_on_this_machine_only() -> None:
+    published = {
+        name: port for name, service in SERVICES.items() for port in service.get("ports", [])
+    }
+    assert published == PAGES
+    other = compose({"MLFLOW_PORT": "5555", "DASHBOARD_PORT": "8888"})["services"]
+    assert other["mlflow"]["ports"] == ["127.0.0.1:5555:5000"]
+    assert "127.0.0.1:5555" in " ".join(other["mlflow"]["command"]), "an allowed host"
+    assert other["lockstep"]["environment"]["LOCKSTEP_UI_ADDRESS"] == "http://127.0.0.1:5555"
+    assert other["dashboard"]["ports"] == ["127.0.0.1:8888:8080"]
+    for name, service in SERVICES.items():
+        networks = set(service.get("networks", []))
+        assert ("default" in networks) == (name in PAGES or name == "lockstep"), name
+        assert networks <= {"data", "cluster", "default"}
+    assert "data" not in SERVICES["worker"]["networks"], "who runs code on a worker has no database"
+    assert FILE["networks"]["data"]["internal"]
+    assert FILE["networks"]["cluster"]["internal"]
+
+
+def test_nothing_may_do_more_than_it_needs() -> None:
+    for name, service in SERVICES.items():
+        assert service["read_only"] is True, name
+        assert service["init"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert "cap_add" not in service, name
+        assert "privileged" not in service, name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert re.fullmatch(r"\d+[mg]", service["mem_limit"]), name
+        assert service["pids_limit"] > 0, name
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}, name
+        assert service["restart"] == ("no" if name in ONCE else "unless-stopped"), name
+
+
+def test_each_service_is_looked_at_by_what_it_needs() -> None:
+    for name, service in SERVICES.items():
+        if name in ONCE:
+            assert "healthcheck" not in service, name
+            continue
+        check = service["healthcheck"]
+        assert check["start_interval"] == "1s", "it starts quickly"
+        assert check["interval"] == "30s", "it idles cheaply"
+    looked_at = {
+        n: " ".join(s["healthcheck"]["test"]) for n, s in SERVICES.items() if n not in ONCE
+    }
+    assert "SELECT 1" in looked_at["postgres"]
+    assert "experiments/search" in looked_at["mlflow"], "/health does not read the database"
+    assert "/api/studies" in looked_at["dashboard"]
+    assert "http://scheduler:" in looked_at["worker"], "a worker alone is of no use"
+
+
+def test_no_secret_is_in_the_environment_of_a_container() -> None:
+    for name, service in SERVICES.items():
+        for key, value in service.get("environment", {}).items():
+            assert not re.search("(?i)passw|secret|token", f"{key}={value}"), name
+        for word in (*service.get("entrypoint", []), *service.get("command", [])):
+            assert not re.search(r"://\w+:[^@\s]+@", word), name
+    assert "PASSWORD" not in (REPOSITORY / ".env.example").read_text()
+    for name, secret in FILE["secrets"].items():
+        assert secret == {"file": f"./secrets/{name}"}
+    ignored = (REPOSITORY / ".gitignore").read_text().splitlines()
+    assert {".env", "/secrets/"} <= set(ignored)
+    assert (REPOSITORY / ".dockerignore").read_text().splitlines()[0] == "*"
+
+
+def test_each_service_has_a_role_of_its_own_and_a_database() -> None:
+    """Optuna's tables and MLflow's collide."""
+    used = {
+        name: set(re.findall(r"postgresql\+psycopg://(\w+)@postgres:5432/(\w+)", str(service)))
+        for name, service in SERVICES.items()
+    }
+    assert {name: urls for name, urls in used.items() if urls} == {
+        "tables": {("lockstep", "optuna")},
+        "lockstep": {("lockstep", "optuna")},
+        "dashboard": {("dashboard", "optuna")},
+        "mlflow": {("mlflow", "mlflow")},
+    }
+    given = {
+        name: {each if isinstance(each, str) else each["source"] for each in service["secrets"]}
+        for name, service in SERVICES.items()
+        if "secrets" in service
+    }
+    assert given == {
+        "roles": {"lockstep", "mlflow", "dashboard"},
+        "tables": {"lockstep"},
+        "lockstep": {"lockstep"},
+        "mlflow": {"mlflow"},
+        "dashboard": {"dashboard"},
+    }
+
+
+def test_the_settings_are_those_of_the_example() -> None:
+    named = set(re.findall(r"\$\{(\w+):", COMPOSE.read_text()))
     example = (REPOSITORY / ".env.example").read_text()
-    assert "\nPOSTGRES_PASSWORD=\n" in example
-
-
-def test_nothing_listens_beyond_this_machine() -> None:
-    for name, service in FILE["services"].items():
-        for port in service.get("ports", []):
-            assert str(port).startswith("127.0.0.1:"), name
-
-
-def test_one_pinned_image_and_a_health_check_each() -> None:
-    images = {name: service["image"] for name, service in FILE["services"].items()}
-    assert {images[name] for name in PYTHON_SERVICES} == {"lockstep:0.1.0"}
-    assert images["postgres"].count(":") == 1
-    for name, service in FILE["services"].items():
-        assert name == "driver" or "healthcheck" in service, name
-    base = (REPOSITORY / "Dockerfile").read_text().split("FROM ", 1)[1].split()[0]
-    assert len(base.split(":")[1].split("-")[0].split(".")) == 3, "pinned to the patch"
-
-
-def test_optuna_and_mlflow_have_databases_of_their_own() -> None:
-    text = yaml.safe_dump(FILE["services"])
-    databases = set()
-    for word in text.split():
-        if "postgresql+psycopg" in word:
-            databases.add(word.rsplit("/", 1)[1])
-    assert databases == {"optuna", "mlflow"}
+    assert named - {"RUN_AS"} == set(re.findall(r"^#(\w+)=", example, re.MULTILINE))
+    assert compose({"WORKERS": "4"})["services"]["worker"]["scale"] == 4
+    assert SERVICES["worker"]["scale"] == 2
+    assert compose({})["services"]["lockstep"]["environment"]["LOCKSTEP_DATA"] == ""
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +299,7 @@ def wait_for_task(up: Services, process: warm.Process) -> None:
 def started(up: Services, command: list[str], cwd: Path) -> warm.Process:
     program, *arguments = command
     return warm.start(
-        Path(program), arguments, cwd=cwd, environment=up.environment("driver"),
+        Path(program), arguments, cwd=cwd, environment=up.environment("lockstep"),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, new_group=False,
     )  # fmt: skip
 
@@ -318,7 +436,31 @@ def test_an_unreachable_server_is_one_sentence_within_seconds(
 
 
 def test_the_compose_file_names_commands_that_exist() -> None:
-    for name in PYTHON_SERVICES:
-        service = FILE["services"][name]
-        program = [*service.get("entrypoint", []), *service["command"]][0]
-        assert shutil.which(program, path=PATH), f"{COMPOSE.name}: {name}"
+    for name in ("tables", "mlflow", "dashboard", "scheduler", "worker"):
+        assert shutil.which(SERVICES[name]["command"][0], path=PATH), f"{COMPOSE.name}: {name}"
+    assert 'exec lockstep "$@"' in SERVICES["lockstep"]["entrypoint"][2]
+
+
+def test_what_each_role_may_do(up: Services) -> None:
+    """The dashboard reads Optuna's tables; nobody is a superuser, or in another's database."""
+    import psycopg
+
+    def run(role: str, database: str, statement: str) -> object:
+        with psycopg.connect(
+            host="127.0.0.1", port=int(up.ports["5432"]), user=role, password=PASSWORD,
+            dbname=database, autocommit=True,
+        ) as connection:  # fmt: skip
+            return (connection.execute(statement.encode()).fetchone() or (None,))[0]
+
+    for role, database in (("lockstep", "optuna"), ("dashboard", "optuna"), ("mlflow", "mlflow")):
+        rights = "rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls"
+        asked = f"SELECT {rights} FROM pg_roles WHERE rolname = current_user"
+        assert run(role, database, asked) is False, role
+    assert run("dashboard", "optuna", "SELECT count(*) FROM trials") is not None
+    for statement in ("DELETE FROM trials", "CREATE TABLE mine ()"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            run("dashboard", "optuna", statement)
+    for role, database in (("lockstep", "mlflow"), ("dashboard", "mlflow"), ("mlflow", "optuna")):
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            run(role, database, "SELECT 1")
+    assert up.content("optuna")
