@@ -74,5 +74,11 @@ class Settings:
         """The address that links into the MLflow UI start with."""
         if self.public_address is not None:
             return redacted(self.public_address).rstrip("/")
-        served = self.mlflow_uri.startswith(("http://", "https://"))
-        return redacted(self.mlflow_uri).rstrip("/") if served else f"http://127.0.0.1:{UI_PORT}"
+        if self.served:
+            return redacted(self.mlflow_uri).rstrip("/")
+        return f"http://127.0.0.1:{UI_PORT}"
+
+    @property
+    def served(self) -> bool:
+        """Whether MLflow is a server, whose UI need not be started."""
+        return self.mlflow_uri.startswith(("http://", "https://"))

@@ -30,11 +30,7 @@ CLONED = (
     "Dockerfile", "docker-compose.yml", ".dockerignore", ".env.example",
 )  # fmt: skip
 _GET = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=30).read().decode())"
-_PORT = """
-with socket.socket() as probe:
-    probe.bind(("127.0.0.1", 0))
-    print(probe.getsockname()[1])
-"""
+_PORT = "import socket; print(socket.create_server(('127.0.0.1', 0)).getsockname()[1])"
 
 
 @cache
@@ -109,6 +105,10 @@ class Project:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
+    def started_here(self, *command: str) -> subprocess.Popen[str]:
+        """Start a program where the published ports are."""
+        return subprocess.Popen(inside(*command), text=True, stdout=subprocess.PIPE)
+
     def lockstep(self, words: str) -> Any:
         """Run a command of Lockstep with --json, and return its object."""
         printed = self.compose(f"run --rm --no-TTY lockstep {words} --json 2> errors")
@@ -164,8 +164,6 @@ class Project:
 
     def remove(self) -> None:
         self.compose("--profile command down --volumes --remove-orphans --timeout 5", code=None)
-
-
 
 
 needs_engine = pytest.mark.skipif(why_none() is not None, reason=str(why_none()))
