@@ -9,16 +9,16 @@ RUN --mount=type=bind,source=requirements.lock,target=/requirements.lock \
 
 FROM base AS wheel
 WORKDIR /source
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml LICENSE ./
 COPY core core
 COPY search search
-RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheel .
+# What people edit, README and study files, is no part of the image: services would be made anew by their next `up`.
+RUN touch README.md && pip wheel --no-deps --no-build-isolation --wheel-dir /wheel .
 
 # Nothing is copied with the permissions that it has here: the image is the same under any umask.
 FROM base
 RUN useradd --uid 1000 --create-home lockstep \
-    && install -d -o lockstep -g lockstep /artifacts /lockstep/runs && install -d -m 1777 /cache
+    && install -d -o lockstep -g lockstep /artifacts /lockstep /lockstep/runs && install -d -m 1777 /cache
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel pip install --no-deps /wheel/*.whl
-RUN --mount=type=bind,source=studies,target=/studies install -m 644 -D -t /lockstep/studies /studies/*.toml
 WORKDIR /lockstep
 USER lockstep
