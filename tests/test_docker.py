@@ -163,7 +163,7 @@ def test_checks_see_what_can_fail(project: Project) -> None:
         )[1:]
         quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
         printed = project.compose(f"exec -T {service} {quoted}; echo ended $?", code=None)
-        return int(printed.rsplit("ended ", 1)[1])
+        return int(re.findall(r"^ended (\d+)$", printed, re.MULTILINE)[0])
 
     for service in ("postgres", "mlflow", "dashboard", "scheduler", "worker"):
         assert check(service) == 0, service
@@ -183,8 +183,8 @@ def test_checks_see_what_can_fail(project: Project) -> None:
 def test_whatever_is_killed_every_configuration_is_there_once(project: Project) -> None:
     """Each service, and the driver; the same command ends what it began."""
     study = "killed"
-    write_study(project.folder / "studies", small_study(name=study, **LONGER))
-    command = f"run --rm --no-TTY lockstep launch {study}"
+    path = write_study(project.folder / "studies", small_study(name=study, **LONGER))
+    command = f"run --rm --no-TTY lockstep launch studies/{path.name}"
     count = "SELECT count(*) FROM trials JOIN studies USING (study_id) WHERE study_name = '{}'"
     launch = project.started(command)
 
@@ -219,7 +219,7 @@ def test_whatever_is_killed_every_configuration_is_there_once(project: Project) 
     assert launch.returncode == 2, printed
     assert "the same command continues" in printed
     project.compose("up --detach --wait")
-    assert project.lockstep(f"launch {study}")["trials"] == {"complete": CONFIGURATIONS}
+    assert project.lockstep(f"launch studies/{path.name}")["trials"] == {"complete": CONFIGURATIONS}
     assert recorded() == CONFIGURATIONS
     distinct = (
         "SELECT count(DISTINCT each) FROM (SELECT string_agg(param_name || param_value, ',' ORDER"
