@@ -153,6 +153,13 @@ class Project:
             assert time.monotonic() < deadline, f"{service} was not started again"
             time.sleep(0.2)
 
+    def wait_healthy(self, service: str, index: int = 1) -> None:
+        """By its own check, which looks often after a start."""
+        asked, deadline = "docker inspect -f {{.State.Health.Status}}", time.monotonic() + 120
+        while self.sh(f"{asked} {self.id(service, index)}").strip() != "healthy":
+            assert time.monotonic() < deadline, f"{service} is not healthy again"
+            time.sleep(0.3)
+
     def id(self, service: str, index: int = 1) -> str:
         found = self.sh(
             "docker ps --all --quiet"
