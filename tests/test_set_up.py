@@ -6,6 +6,7 @@ Docker is replaced by a program that says what Docker would; `test_docker.py` ha
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -172,3 +173,15 @@ def test_a_taken_port(clone: Path) -> None:
 def test_runs_of_somebody_else(clone: Path) -> None:
     (clone / "runs").mkdir(mode=0o500)
     assert "runs cannot be written" in refusal(set_up(clone))
+
+
+def test_what_the_page_links_to_is_there() -> None:
+    page = REPOSITORY / "studies/services/README.md"
+    text = page.read_text()
+    found = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    headings = [re.sub("[^a-z ]", "", each.lower()).replace(" ", "-") for each in found]
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in headings, target
+        else:
+            assert (page.parent / target).exists(), target
