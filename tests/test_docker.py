@@ -220,8 +220,8 @@ def test_whatever_is_killed_every_configuration_is_there_once(project: Project) 
     assert "the same command continues" in printed
     assert recorded() < CONFIGURATIONS
     project.compose("up --detach --wait")
-    complete = project.lockstep(f"launch studies/{path.name}")["trials"]
-    assert complete == {"complete": CONFIGURATIONS}
+    ended = project.lockstep(f"launch studies/{path.name}")["trials"]
+    assert ended["complete"] == CONFIGURATIONS
     assert recorded() == CONFIGURATIONS
     distinct = (
         "SELECT count(DISTINCT each) FROM (SELECT string_agg(param_name || param_value, ',' ORDER"
