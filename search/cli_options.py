@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from search.failures import in_a_home, telling_faults
-from search.tracking_uri import checked_tracking_uri
+from search.tracking_uri import checked_tracking_uri, checked_ui_address
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -74,6 +74,15 @@ def places(command: Command) -> Command:
             "MLFLOW_TRACKING_URI]. Of MLflow's other variables only those count that say how a "
             "server is reached, such as MLFLOW_TRACKING_TOKEN and MLFLOW_HTTP_REQUEST_TIMEOUT.",
         ),
+        click.option(
+            "--ui-address",
+            "public_address",
+            metavar="URL",
+            envvar="LOCKSTEP_UI_ADDRESS",
+            callback=checked_ui_address,
+            help="Where your browser reaches the MLflow UI, if not under the name of "
+            "--tracking-uri: links begin with it  [env: LOCKSTEP_UI_ADDRESS]",
+        ),
         data_dir,
     ):
         command = option(command)
@@ -99,8 +108,11 @@ def training(command: Command) -> Command:
         click.option(
             "--cluster",
             metavar="ADDRESS",
+            envvar="LOCKSTEP_CLUSTER",
+            callback=_named,
             help="Train on a Dask cluster: the address of its scheduler (tcp://scheduler:8786, "
-            "tls://…), or `local` to start one with --workers on this machine.",
+            "tls://…), or `local` to start one with --workers on this machine  [env: "
+            "LOCKSTEP_CLUSTER]",
         ),
         click.option(
             "--patience",

@@ -68,7 +68,7 @@ def report_crash(kind: type[BaseException], error: BaseException, trace: Any) ->
     import traceback
 
     text = "".join(traceback.format_exception(kind, error, trace))
-    variables = ("LOCKSTEP_STORAGE", "MLFLOW_TRACKING_URI")
+    variables = ("LOCKSTEP_STORAGE", "LOCKSTEP_UI_ADDRESS", "MLFLOW_TRACKING_URI")
     sys.stderr.write(hidden(text, *sys.argv, *(os.environ.get(name, "") for name in variables)))
 
 

@@ -20,6 +20,7 @@ class Settings:
     home: the folder that a launch writes to.
     storage: an Optuna URL, None for the journal in home.
     tracking_uri: an MLflow URI, None for the SQLite store in home.
+    public_address: where browsers reach the MLflow UI, None if that is the server of tracking_uri.
     data_dir: a folder of data files, None for $LOCKSTEP_DATA, or the network if that is not set.
     workers: the number of training processes.
     recorders: the number of processes that write runs to MLflow, 1 for none but the driver; None
@@ -32,6 +33,7 @@ class Settings:
     home: Path = Path("runs")
     storage: str | None = None
     tracking_uri: str | None = None
+    public_address: str | None = None
     data_dir: Path | None = None
     workers: int = os.cpu_count() or 1
     recorders: int | None = None
@@ -70,5 +72,13 @@ class Settings:
     @property
     def ui_address(self) -> str:
         """The address that links into the MLflow UI start with."""
-        served = self.mlflow_uri.startswith(("http://", "https://"))
-        return redacted(self.mlflow_uri).rstrip("/") if served else f"http://127.0.0.1:{UI_PORT}"
+        if self.public_address is not None:
+            return redacted(self.public_address).rstrip("/")
+        if self.served:
+            return redacted(self.mlflow_uri).rstrip("/")
+        return f"http://127.0.0.1:{UI_PORT}"
+
+    @property
+    def served(self) -> bool:
+        """Whether MLflow is a server, whose UI need not be started."""
+        return self.mlflow_uri.startswith(("http://", "https://"))

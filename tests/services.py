@@ -1,7 +1,7 @@
 """The services of docker-compose.yml, started without Docker: their own command lines, on loopback.
 
-Host names become 127.0.0.1, ports free ones, volumes folders; the entry point of the postgres image
-is replaced by the same server from pip.
+Host names become 127.0.0.1, ports free ones, volumes and secrets folders; the entry point of the
+postgres image is replaced by the same server from pip.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ COMPOSE = REPOSITORY / "docker-compose.yml"
 BIN = Path(sys.executable).parent
 PATH = f"{BIN}{os.pathsep}{os.environ['PATH']}"
 PASSWORD = "s3cret/p@ss%41"  # what a URL would have to encode
-PORTS = ("5432", "5000", "8080", "8786", "8787", "8788")
+PORTS = ("5432", "5000", "8080", "8786", "8787")
+BEFORE = {"dashboard": "tables"}  # what is run to its end before a service starts
 
 
 def substituted(text: str, variables: dict[str, str]) -> str:
-    """${NAME:?message} and ${NAME:-default}, as Compose does it."""
+    """${NAME:-default} and ${NAME:+instead}, as Compose does it."""
 
     def value(match: re.Match[str]) -> str:
         name, kind, rest = match.groups()
-        if variables.get(name):
-            return variables[name]
-        if kind == ":-":
-            return str(rest)
-        raise KeyError(rest)
+        given = variables.get(name, "")
+        if kind == "-":
+            return given or str(rest)
+        return str(rest) if given else ""
 
-    return re.sub(r"\$\{(\w+)(:[-?])([^}]*)\}", value, text)
+    return re.sub(r"\$\{(\w+):([-+])([^}]*)\}", value, text)
 
 
 def compose(variables: dict[str, str]) -> Any:
@@ -96,7 +96,11 @@ class Services:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.postgres = postgres_binaries()
-        self.file = compose({"POSTGRES_PASSWORD": PASSWORD})
+        self.file = compose({})
+        for name in ("socket", "secrets"):
+            (folder / name).mkdir()
+        for secret in self.file["secrets"]:
+            (folder / "secrets" / secret).write_text(PASSWORD)
         self.ports = {port: str(free_port()) for port in PORTS}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.restarted: set[str] = set()
@@ -105,26 +109,36 @@ class Services:
         """A part of the file, for this machine."""
         text = re.sub(r"\b(postgres|mlflow|scheduler)(?=:\d)", "127.0.0.1", text)
         text = text.replace("0.0.0.0", "127.0.0.1")
-        for volume, place in (("artifacts", "/artifacts"), ("runs", "/runs")):
-            text = text.replace(f"={place}", f"={self.folder / volume}")
-        ports = self.ports | (ports or {})
-        return re.sub(rf"\b({'|'.join(PORTS)})\b", lambda match: ports[match.group()], text)
+        text = text.replace("=/artifacts", f"={self.folder / 'artifacts'}")
+        text = text.replace("/run/secrets/", f"{self.folder / 'secrets'}/")
+        return re.sub(rf"\b({'|'.join(PORTS)})\b", lambda match: self.ports[match.group()], text)
 
-    def command(self, service: str, ports: dict[str, str] | None = None) -> list[str]:
+    def command(self, service: str) -> list[str]:
         described = self.file["services"][service]
         words = [*described.get("entrypoint", []), *described["command"]]
         if service in self.restarted:  # one process is enough then, and starts sooner
             words = [word.replace("--workers=2", "--workers=1") for word in words]
-        name, *rest = [self.here(word, ports) for word in words]
+        for secret in described.get("secrets", []):
+            if isinstance(secret, dict):
+                words = [
+                    word.replace(
+                        f"/run/secrets/{secret['target']}", f"/run/secrets/{secret['source']}"
+                    )
+                    for word in words
+                ]
+        name, *rest = [self.here(word) for word in words]
         program = shutil.which(name, path=PATH)
         assert program is not None, name
         return [program, *rest]
 
     def environment(self, service: str) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PG"))}
+        """Of the service, but for its user's; the command line's has its password, too."""
+        foreign = ("MLFLOW_", "LOCKSTEP_", "PG")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         own = self.file["services"][service].get("environment", {})
-        passed = {k: v if k == "PGPASSWORD" else self.here(v) for k, v in own.items()}
-        return kept | {"PATH": PATH} | passed
+        passed = {k: self.here(v) for k, v in own.items() if k not in ("HOME", "USER")}
+        password = {"PGPASSWORD": PASSWORD} if service == "lockstep" else {}
+        return kept | {"PATH": PATH} | passed | password
 
     def start(self, service: str, name: str | None = None) -> None:
         """name: of one of several containers of the service."""
@@ -132,10 +146,35 @@ class Services:
         if service == "postgres":
             self._start_postgres()
         else:
-            own = {"8788": str(free_port())}
-            self._spawn(name, self.command(service, own), env=self.environment(service))
+            if service in BEFORE and service not in self.restarted:
+                self._run_once(BEFORE[service])
+            self._spawn(name, self.command(service), env=self.environment(service))
         if service != "worker":
             self.wait_healthy(service)
+        if service == "postgres" and service not in self.restarted:
+            self._run_once("roles")
+
+    def _run_once(self, service: str) -> None:
+        """A service that ends."""
+        done = subprocess.run(
+            self.command(service), capture_output=True, text=True, timeout=HUNG,
+            env=self.environment(service) | self.as_superuser,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+    def sql(self, statement: str) -> None:
+        """Run a statement as PostgreSQL's superuser."""
+        command = ["psql", "--no-psqlrc", "--username=postgres", f"--command={statement}"]
+        subprocess.run(command, check=True, timeout=HUNG, env=os.environ | self.as_superuser)
+
+    @property
+    def as_superuser(self) -> dict[str, str]:
+        """The variables by which psql reaches the server through its socket."""
+        return {
+            "PATH": f"{self.postgres.folder}{os.pathsep}{PATH}",
+            "PGHOST": str(self.folder / "socket"),
+            "PGPORT": self.ports["5432"],
+        }
 
     def _spawn(self, name: str, command: list[str], **options: Any) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -144,50 +183,33 @@ class Services:
             )
 
     def _start_postgres(self) -> None:
-        data, described = self.folder / "postgres", self.file["services"]["postgres"]
+        data, socket_folder = self.folder / "postgres", self.folder / "socket"
         owned = {"user": self.postgres.user} if self.postgres.user else {}
         port = self.ports["5432"]
         new = not data.exists()
         if new:
             data.mkdir()
-            secret = self.folder / "password"
-            secret.write_text(described["environment"]["POSTGRES_PASSWORD"])
             if self.postgres.user:
                 shutil.chown(data, self.postgres.user)
-                shutil.chown(secret, self.postgres.user)
-            user = described["environment"]["POSTGRES_USER"]
-            self.postgres.run(
-                "initdb", "-D", str(data), "-U", user, "--auth=scram-sha-256",
-                f"--pwfile={secret}", "--no-sync",
-            )  # fmt: skip
+                shutil.chown(socket_folder, self.postgres.user)
+            self.postgres.run("initdb", "-D", str(data), "-U", "postgres", "--no-sync")
+            # As the image, but that its network asks for a password on 127.0.0.1, too.
+            (data / "pg_hba.conf").write_text(
+                "local all all trust\nhost all postgres 127.0.0.1/32 trust\n"
+                "host all all all scram-sha-256\n"
+            )
         command = [str(self.postgres.folder / "postgres"), "-D", str(data), "-p", port]
-        command += ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+        command += [
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            f"unix_socket_directories={socket_folder}",
+        ]
         # In its own folder: what is killed would leave its part of /dev/shm behind.
         command += ["-c", "dynamic_shared_memory_type=mmap"]
         # Processes are killed here, never the machine: what they have written stays.
         command += ["-c", "fsync=off"]
         self._spawn("postgres", command, cwd="/", **owned)
-        if new:
-            first = described["environment"]["POSTGRES_DB"]
-            initial = self.file["configs"]["databases"]["content"]
-            for statement in (f"CREATE DATABASE {first};", initial):
-                self._sql(statement)
-
-    def _sql(self, statement: str) -> None:
-        import psycopg
-
-        deadline = time.monotonic() + HUNG
-        while True:
-            try:
-                with psycopg.connect(
-                    host="127.0.0.1", port=int(self.ports["5432"]), user="lockstep",
-                    password=PASSWORD, dbname="postgres", autocommit=True,
-                ) as connection:  # fmt: skip
-                    connection.execute(statement.encode())
-                return
-            except psycopg.OperationalError:
-                assert time.monotonic() < deadline, "PostgreSQL does not start"
-                time.sleep(0.1)
 
     def content(self, database: str) -> str:
         """Every row of every table, as text."""
@@ -210,15 +232,18 @@ class Services:
     def wait_healthy(self, service: str) -> None:
         """By the service's own health check, once something listens on the port that it asks."""
         _, program, *words = self.file["services"][service]["healthcheck"]["test"]
-        folder = self.postgres.folder if program == "pg_isready" else BIN
+        folder = self.postgres.folder if program == "psql" else BIN
         command = [str(folder / program), *(self.here(word) for word in words)]
-        (port,) = {port for port in self.ports.values() if re.search(rf"\b{port}\b", str(command))}
+        environment = os.environ | {"PGPORT": self.ports["5432"]}
+        (port,) = {port for port in PORTS if re.search(rf":{port}\b", " ".join(words))} or {"5432"}
         deadline = time.monotonic() + HUNG
-        while not listens(int(port)):
+        while not listens(int(self.ports[port])):
             assert self.running[service].poll() is None, self.log(service)
             assert time.monotonic() < deadline, self.log(service)
             time.sleep(0.05)
-        while subprocess.run(command, capture_output=True, timeout=HUNG).returncode:
+        while subprocess.run(
+            command, capture_output=True, timeout=HUNG, env=environment
+        ).returncode:
             assert self.running[service].poll() is None, self.log(service)
             assert time.monotonic() < deadline, self.log(service)
             time.sleep(0.3)
@@ -236,7 +261,8 @@ class Services:
 
     def url(self, database: str, password: str = "") -> str:
         secret = f":{password}" if password else ""
-        return f"postgresql+psycopg://lockstep{secret}@127.0.0.1:{self.ports['5432']}/{database}"
+        role = "mlflow" if database == "mlflow" else "lockstep"
+        return f"postgresql+psycopg://{role}{secret}@127.0.0.1:{self.ports['5432']}/{database}"
 
     @property
     def mlflow(self) -> str:
@@ -244,10 +270,10 @@ class Services:
 
 
 def driver(up: Services, *arguments: str, home: Path, patience: str = "60") -> list[str]:
-    """The driver's own command line, for another study and home."""
-    command = up.command("driver")[:-1]
-    command = [word for word in command if not word.startswith(("--data-dir", "--home"))]
-    return [*command, *arguments, f"--home={home}", f"--patience={patience}"]
+    """A launch, for a home; `Services.environment("lockstep")` says where the services are."""
+    program = shutil.which("lockstep", path=PATH)
+    assert program is not None
+    return [program, "launch", *arguments, f"--home={home}", f"--patience={patience}"]
 
 
 @contextlib.contextmanager

@@ -52,6 +52,7 @@ class Comparison:
     heat_maps: the path of the picture, None if there is none because the home can only be read.
     layers: the same of the picture of the sets of features, None also if there is only one set.
     drawn: whether the pictures are new; if not, the last launch drew them.
+    served: whether the links open at once, because MLflow is a server.
     """
 
     spec: StudySpec
@@ -66,6 +67,7 @@ class Comparison:
     heat_maps: str | None
     layers: str | None
     drawn: bool
+    served: bool
 
     def as_json(self) -> dict[str, Any]:
         """Return what `--json` prints."""
@@ -161,6 +163,7 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
         heat_maps=str(picture) if drawn or picture.is_file() else None,
         layers=str(of_layers) if of_layers.is_file() else None,
         drawn=drawn,
+        served=settings.served,
     )
 
 
@@ -203,7 +206,7 @@ def summary(comparison: Comparison) -> str:
         for name, url in (("compare", comparison.compare_url), ("charts", comparison.charts_url))
         if url is not None
     ]
-    if views:
+    if views and not comparison.served:
         views.append(f"(to open the links, start the MLflow UI first: lockstep ui {spec.argument})")
     return "\n".join(
         [

@@ -71,7 +71,7 @@ def serve(
 def _serve(tracker: Tracker, port: int, browser: bool, say: Callable[[str], None]) -> None:
     """Serve the UI of a store that can be read; see `serve`."""
     settings = tracker.settings
-    if settings.mlflow_uri.startswith(("http://", "https://")):
+    if settings.served:
         _show(settings.ui_address, tracker, browser, say)
         return
     chosen = free_port(port)

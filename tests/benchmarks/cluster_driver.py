@@ -122,7 +122,7 @@ def through(up: Services, problem: Problem, trials: int, folder: Path) -> Record
     study = write_study(problem, f"{problem.name}-served", trials, folder)
     _, *command = driver(up, str(study), home=folder / "runs")
     pids = {name: process.pid for name, process in up.running.items()}
-    return _launched(command, folder, up.environment("driver"), pids)
+    return _launched(command, folder, up.environment("lockstep"), pids)
 
 
 def _launched(

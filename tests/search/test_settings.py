@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from search.cli import cli
+from search.errors import LockstepError
 from search.redact import redacted
 from search.settings import Settings
 
@@ -34,6 +36,48 @@ def test_everything_is_in_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 )
 def test_where_the_ui_is(uri: str | None, address: str) -> None:
     assert Settings(tracking_uri=uri).ui_address == address
+
+
+def test_where_browsers_reach_the_ui() -> None:
+    """Links begin with it, whatever the server's name is where the command runs."""
+    for uri in (None, "http://mlflow:5000"):
+        settings = Settings(tracking_uri=uri, public_address="https://me:s3cret@host/mlflow/")
+        assert settings.ui_address == "https://me:***@host/mlflow"
+        assert settings.served == (uri is not None)
+
+
+@pytest.mark.parametrize("named_by", ["--ui-address", "LOCKSTEP_UI_ADDRESS"])
+@pytest.mark.parametrize(
+    "wrong",
+    ["mlflow:5000", "host", "ftp://host", "http://", "http://host:port", "http://[::1", "http:///x",
+     "http://me:s3cret@host/#/runs", "http://me:s3cret@host/?a=b", " http://host", "http://host:0"],
+)  # fmt: skip
+def test_no_ui_address(monkeypatch: pytest.MonkeyPatch, named_by: str, wrong: str) -> None:
+    arguments, name = ["digits-3v6"], f"the environment variable {named_by}"
+    if named_by.startswith("--"):
+        arguments, name = [*arguments, named_by, wrong], named_by
+    else:
+        monkeypatch.setenv(named_by, wrong)
+    with pytest.raises(LockstepError) as refused:
+        cli.commands["compare"].make_context("compare", arguments)
+    said = str(refused.value)
+    assert said.startswith(f"{name} = ")
+    assert "links cannot begin with this; name where your browser reaches the MLflow UI" in said
+    assert "s3cret" not in said
+
+
+def test_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docker-compose.yml gives them; what it leaves empty counts as not given."""
+    monkeypatch.setenv("LOCKSTEP_CLUSTER", "tcp://scheduler:8786")
+    monkeypatch.setenv("LOCKSTEP_UI_ADDRESS", "http://127.0.0.1:5555")
+    for command in ("launch", "sync"):
+        taken = cli.commands[command].make_context(command, ["digits-3v6"]).params
+        assert taken["cluster"] == "tcp://scheduler:8786"
+        assert taken["public_address"] == "http://127.0.0.1:5555"
+    for name in ("LOCKSTEP_CLUSTER", "LOCKSTEP_UI_ADDRESS"):
+        monkeypatch.setenv(name, "")
+    taken = cli.commands["launch"].make_context("launch", ["digits-3v6"]).params
+    assert taken["cluster"] is taken["public_address"] is None
 
 
 @pytest.mark.parametrize(

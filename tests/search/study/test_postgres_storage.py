@@ -249,9 +249,7 @@ def test_a_server_that_stays_away(postgres: Services, url: str) -> None:
 def new_database(postgres: Services) -> str:
     """The address of an empty database."""
     name = f"empty{time.monotonic_ns()}"
-    address = postgres.url("optuna").replace("+psycopg", "")
-    with psycopg.connect(address, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+    postgres.sql(f"CREATE DATABASE {name} OWNER lockstep")
     return postgres.url(name)
 
 
