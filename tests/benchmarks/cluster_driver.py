@@ -111,7 +111,8 @@ batch_size = [50, 100]
 def locally(problem: Problem, trials: int, folder: Path) -> Recorded:
     """Journal, SQLite and two processes."""
     study = write_study(problem, f"{problem.name}-locally", trials, folder)
-    command = ["launch", str(study), f"--home={folder / 'runs'}", "--workers=2"]
+    home = f"--home={folder / 'runs'}"
+    command = ["launch", str(study), home, "--workers=2", "--recorders=1"]
     return _launched(command, folder, dict(os.environ), {})
 
 

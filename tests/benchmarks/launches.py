@@ -95,9 +95,9 @@ def launches(
 
 _LEGEND = (
     "The peers' own runner and columns; `ours` logs every epoch as they do, `thin` is launch's "
-    "default (first ten, then every fifth, last). `grid h` is extrapolated to 600 configurations × "
-    "100 epochs, but measured where marked ^. Rows with another optimiser or no curves are marked "
-    "(*)."
+    "default (some epochs, which show the same curve). `grid h` is extrapolated to 600 "
+    "configurations × 100 epochs, but measured where marked ^. Rows with another optimiser or no "
+    "curves are marked (*)."
 )
 
 

@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 PARTS = (
     "trainer", "methods", "launch", "growth", "optuna", "cluster", "search", "tables", "features",
-    "pages",
+    "recorders", "pages",
 )  # fmt: skip
 ROUNDS = {
     "trainer": 5,
@@ -36,6 +36,7 @@ ROUNDS = {
     "search": 5,
     "tables": 5,
     "features": 3,
+    "recorders": 3,
     "pages": 3,
 }
 
@@ -106,6 +107,10 @@ def _measure(part: str, options: argparse.Namespace) -> str:
         from cluster import cluster
 
         return cluster(options.data, rounds, options.quick, _say)
+    if part == "recorders":
+        from recorders import recorders
+
+        return recorders(options.data, rounds, options.quick, _say)
     if part == "pages":
         from pages import pages
 
