@@ -12,6 +12,7 @@ WORKDIR /source
 COPY pyproject.toml LICENSE ./
 COPY core core
 COPY search search
+COPY lockstep lockstep
 # What people edit, README and study files, is no part of the image: services would be made anew by their next `up`.
 RUN touch README.md && pip wheel --no-deps --no-build-isolation --wheel-dir /wheel .
 

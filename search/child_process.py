@@ -28,6 +28,7 @@ from typing import Any, Self, cast
 
 from threadpoolctl import threadpool_limits
 
+from search.main_module import script_left_alone
 from search.shield import ignore_terminal, shielded
 
 
@@ -59,7 +60,7 @@ class ChildProcess:
         make = cast(Any, context).Process
         process: BaseProcess = make(target=serve, args=(theirs, *args), daemon=True)
         try:
-            with shielded():
+            with shielded(), script_left_alone():
                 process.start()
         except (EOFError, ConnectionError) as error:  # Python's server of processes has died.
             ours.close()

@@ -25,12 +25,19 @@ Reading = Callable[[int], contextlib.AbstractContextManager[Callable[[int], obje
 class Console:
     """A printer of text to standard output, or to standard error if JSON is asked for.
 
+    silent: whether nothing is printed.
     on_loss: called if what is printed cannot be written; without it, OutputLostError is raised.
     """
 
-    def __init__(self, as_json: bool = False) -> None:
+    def __init__(self, as_json: bool = False, *, silent: bool = False) -> None:
         self.on_loss: Callable[[OutputLostError], None] | None = None
         self._as_json = as_json
+        self._silent = silent
+
+    @property
+    def shows_bars(self) -> bool:
+        """Whether bars are shown that advance: on a terminal and in a notebook."""
+        return not self._silent and (sys.stderr.isatty() or in_notebook())
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -51,6 +58,8 @@ class Console:
 
     def say(self, text: str = "") -> None:
         """Print a line of text."""
+        if self._silent:
+            return
         with self.writing():
             click.echo(text, err=self._as_json)
 
@@ -63,12 +72,10 @@ class Console:
     @contextlib.contextmanager
     def reading(self, total: int) -> Iterator[Callable[[int], object]]:
         """Show a bar on a terminal while so many bytes are read; yield what advances it."""
-        if not sys.stderr.isatty() or total < SHOWN_BYTES:
+        if not self.shows_bars or total < SHOWN_BYTES:
             yield unshown_bytes
             return
-        from tqdm import tqdm
-
-        with tqdm(total=total, desc="reading", unit="B", unit_scale=True, leave=False) as bar:
+        with _bar(total=total, desc="reading", unit="B", unit_scale=True, leave=False) as bar:
             yield bar.update
 
     def progress(self, workload: Workload, done: int = 0, trained: int = 0) -> Progress:
@@ -93,8 +100,8 @@ class Workload:
 class Progress:
     """A display of the trials or other things that are done, the best so far and the time left.
 
-    On a terminal it is a bar, elsewhere a line from time to time. It advances with every epoch that
-    is trained; a thing counts as done when it is recorded.
+    On a terminal and in a notebook it is a bar, elsewhere a line from time to time. It advances
+    with every epoch that is trained; a thing counts as done when it is recorded.
 
     done, trained: the things and epochs of the workload that earlier commands have done.
     """
@@ -109,12 +116,13 @@ class Progress:
         self._bar: Any = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            known = "{percentage:3.0f}% |{bar:30}| {desc} [{elapsed}, {remaining} left]"
+        if self._console.shows_bars:
+            width = "" if in_notebook() else ":30"
+            known = (
+                f"{{percentage:3.0f}}% |{{bar{width}}}| {{desc}} [{{elapsed}}, {{remaining}} left]"
+            )
             with self._console.writing():
-                self._bar = tqdm(
+                self._bar = _bar(
                     total=self._workload.epochs,
                     initial=self._trained,
                     bar_format="{desc} [{elapsed}]" if self._workload.epochs is None else known,
@@ -168,6 +176,23 @@ class Progress:
     def _describe(self) -> None:
         """Write beside the bar what is done."""
         self._bar.set_description_str(self._text(), refresh=False)
+
+
+def in_notebook() -> bool:
+    """Return whether this process is the kernel of a notebook."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
+
+
+def _bar(**options: Any) -> Any:
+    """Return a bar of tqdm's, in a notebook its widget where ipywidgets is installed."""
+    if not in_notebook():
+        from tqdm import tqdm
+
+        return tqdm(**options)
+    from tqdm.auto import tqdm as widget
+
+    return widget(file=sys.stdout, **options)  # A notebook shows standard error as an error.
 
 
 def unshown_bytes(advanced: int) -> None:

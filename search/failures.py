@@ -19,7 +19,7 @@ from search.redact import hidden
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _STOPPED = "stopped{}. Finished trials are kept; the same command continues."
-_OUT_OF_MEMORY = (
+OUT_OF_MEMORY = (
     "out of memory: use fewer --workers, less data, or a machine with more memory (finished trials "
     "are kept; the same command continues)"
 )
@@ -53,7 +53,7 @@ def exit_code(command: Callable[[], object]) -> int:
             return UNREAD
         _tell(f"what it prints cannot be written: {error}")
     except MemoryError:
-        _tell(_OUT_OF_MEMORY)
+        _tell(OUT_OF_MEMORY)
     except OSError as error:
         if output_is_lost():
             return UNREAD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from urllib.parse import urlsplit
 
 import click
@@ -22,25 +23,54 @@ def checked_tracking_uri(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> str | None:
     """Return the value of the option. Raises LockstepError if it names what cannot hold a study."""
-    if value is None:
-        return None
-    source = context.get_parameter_source(parameter.name or "")
-    from_environment = source is ParameterSource.ENVIRONMENT
+    if value is not None:
+        source = context.get_parameter_source(parameter.name or "")
+        check_tracking_uri(value, source is ParameterSource.ENVIRONMENT)
+    return value
+
+
+def named_tracking_uri(given: str | None) -> str | None:
+    """Return the URI that a caller gives, or else that of the environment, None without one.
+
+    Raises LockstepError if it names what cannot hold a study.
+    """
+    value = (os.environ.get(_VARIABLE) or None) if given is None else given
+    if value is not None:
+        check_tracking_uri(value, from_environment=given is None)
+    return value
+
+
+def check_tracking_uri(value: str, from_environment: bool) -> None:
+    """Raise LockstepError if a URI names what cannot hold a study."""
     name = f"the environment variable {_VARIABLE}" if from_environment else _OPTION
     remedy = _RIGHT.format(f"unset {_VARIABLE}" if from_environment else "leave it out")
     if (wrong := _wrong(value)) is not None:
         raise LockstepError(f"{name} = {redacted(value)!r}: {wrong}; {remedy}")
-    return value
 
 
 def checked_ui_address(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> str | None:
     """Return the value of the option. Raises LockstepError if no link can begin with it."""
-    if value is None:
-        return None
-    source = context.get_parameter_source(parameter.name or "")
-    from_environment = source is ParameterSource.ENVIRONMENT
+    if value is not None:
+        source = context.get_parameter_source(parameter.name or "")
+        check_ui_address(value, source is ParameterSource.ENVIRONMENT)
+    return value
+
+
+def named_ui_address(given: str | None) -> str | None:
+    """Return the address that a caller gives, or else that of the environment, None without one.
+
+    Raises LockstepError if no link can begin with it.
+    """
+    value = (os.environ.get(_UI_VARIABLE) or None) if given is None else given
+    if value is not None:
+        check_ui_address(value, from_environment=given is None)
+    return value
+
+
+def check_ui_address(value: str, from_environment: bool) -> None:
+    """Raise LockstepError if no link can begin with an address."""
     name = f"the environment variable {_UI_VARIABLE}" if from_environment else _UI_OPTION
     try:
         parts = urlsplit(value)
@@ -52,7 +82,6 @@ def checked_ui_address(
             f"{name} = {redacted(value)!r}: links cannot begin with this; name where your browser "
             "reaches the MLflow UI (http://HOST:PORT), or leave it out"
         )
-    return value
 
 
 def _wrong(uri: str) -> str | None:

@@ -26,8 +26,8 @@ FOLDER = os.environ.get("LOCKSTEP_DOCKER", "")
 PATH = os.pathsep.join(filter(None, (FOLDER, os.environ["PATH"])))
 # What a clone has; the image is built of it, and what is mounted lies in it.
 CLONED = (
-    "core", "search", "studies", "pyproject.toml", "requirements.lock", "README.md", "LICENSE",
-    "Dockerfile", "docker-compose.yml", ".dockerignore", ".env.example",
+    "core", "search", "lockstep", "studies", "pyproject.toml", "requirements.lock", "README.md",
+    "LICENSE", "Dockerfile", "docker-compose.yml", ".dockerignore", ".env.example",
 )  # fmt: skip
 _GET = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=30).read().decode())"
 _PORT = "import socket; print(socket.create_server(('127.0.0.1', 0)).getsockname()[1])"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
-from command import REPOSITORY, lockstep
+from command import REPOSITORY, lockstep, python_script
 from layered import beside_layers
 from sklearn.datasets import load_wine
 
@@ -85,6 +85,16 @@ def test_what_init_is_shown_to_find(tmp_path: Path) -> None:
     finished = lockstep("init", "wines.csv", cwd=tmp_path)
     assert finished.code == 0, finished.err
     assert finished.out.startswith(shown)
+
+
+def test_what_is_shown_of_python(tmp_path: Path) -> None:
+    (script,) = [text for kind, text in BLOCKS if kind == "python"]
+    (shown,) = [text for kind, text in BLOCKS if kind == "text" and text.startswith("[")]
+    (tmp_path / "shown.py").write_text(script)
+    finished = python_script(tmp_path / "shown.py", cwd=tmp_path)
+    assert finished.code == 0, finished.err
+    assert finished.out.splitlines()[-1] == shown.strip()
+    assert (tmp_path / "runs" / "probe" / "study.toml").is_file()
 
 
 def test_help_is_quick_and_teaches() -> None:

@@ -11,7 +11,9 @@ import pytest
 from command import HUNG
 
 ROOT = Path(__file__).parents[1]
-FILES = {package: sorted((ROOT / package).rglob("*.py")) for package in ("core", "search")}
+FILES = {
+    package: sorted((ROOT / package).rglob("*.py")) for package in ("core", "search", "lockstep")
+}
 SERVED = "search.model.served_model"  # runs without Lockstep, and where MLflow is loaded anyway
 
 
@@ -68,7 +70,7 @@ def test_mlflow_is_loaded_late() -> None:
     assert not loaded & {"mlflow", "dask", "distributed", "torch", "tests"}
 
 
-@pytest.mark.parametrize("room", ["core", "search"])
+@pytest.mark.parametrize("room", ["core", "search", "lockstep"])
 def test_every_room_says_what_lives_there(room: str) -> None:
     """The first thing that a newcomer reads: three lines or more."""
     for init in (ROOT / room).rglob("__init__.py"):

@@ -16,7 +16,7 @@ from command import HUNG
 ROOT = Path(__file__).parents[1]
 MODULES = [
     ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    for package in ("core", "search")
+    for package in ("core", "search", "lockstep")
     for file in sorted((ROOT / package).rglob("*.py"))
 ]
 
@@ -38,7 +38,8 @@ root, ours, no_modules, no_names = json.load(sys.stdin)
 sys.path.insert(0, root)
 for name in ours:
     importlib.import_module(name)
-for name in [each for each in sys.modules if each.partition(".")[0] in ("core", "search")]:
+packages = ("core", "search", "lockstep")
+for name in [each for each in sys.modules if each.partition(".")[0] in packages]:
     del sys.modules[name]
 for name in no_modules:
     sys.modules[name] = None

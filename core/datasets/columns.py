@@ -62,7 +62,7 @@ def _other_labels(y: Array, where: str) -> Array:
     return read_labels(y, len(y), where, "the rows")
 
 
-def _texts(frame: Frame, name: str, path: Path) -> Array:
+def _texts(frame: Frame, name: str, path: Path | str) -> Array:
     """Return a column that is no feature: as texts, unless it has numbers or truth values.
 
     Raises DataError if a value is missing.
@@ -81,7 +81,7 @@ def _texts(frame: Frame, name: str, path: Path) -> Array:
     return np.array([each if isinstance(each, str) else str(each) for each in column.tolist()])
 
 
-def _check_missing(frame: Frame, path: Path) -> None:
+def _check_missing(frame: Frame, path: Path | str) -> None:
     """Raise DataError if values are missing; it counts them by column."""
     missing = frame.isna().to_numpy()
     if missing.any():
@@ -93,7 +93,7 @@ def _check_missing(frame: Frame, path: Path) -> None:
         )
 
 
-def as_numbers(frame: Frame, path: Path, *, one_hot: bool) -> tuple[Array, tuple[str, ...]]:
+def as_numbers(frame: Frame, path: Path | str, *, one_hot: bool) -> tuple[Array, tuple[str, ...]]:
     """Return the columns as features, (N, D), with their names.
 
     one_hot: whether a column of texts becomes a feature "column=text" for each text; the others
@@ -149,15 +149,33 @@ def features_of(path: Path, names: Sequence[str]) -> Array:
     Raises DataError if a column is missing or holds something else than in training.
     """
     plain = read_table(path, ())
-    there = set(plain.columns)
+    known = _encoded(names, plain)
+    texts = read_table(path, set(known)) if known and suffix_of(path) != ".parquet" else plain
+    return named_features(plain, texts, names, path)
+
+
+def _encoded(names: Sequence[str], frame: Frame) -> dict[str, set[str]]:
+    """Return the columns that were encoded, each with its known texts.
+
+    names: of the features.
+    """
+    there = set(frame.columns)
     known: dict[str, set[str]] = {}
     for name in names:
         if name not in there and "=" in name:
             column, _, text = name.partition("=")
             known.setdefault(column, set()).add(text)
+    return known
+
+
+def named_features(frame: Frame, texts: Frame, names: Sequence[str], path: Path | str) -> Array:
+    """Return the features with these names from a table in memory, (n, D); see `features_of`.
+
+    texts: the same table with the encoded columns as texts. path: what it is called in a message.
+    """
+    there, known, plain = set(frame.columns), _encoded(names, frame), frame
     if absent := [name for name in (*names, *known) if name not in there and "=" not in name]:
         raise DataError(f"{path} has no column {listed(absent)}, which the model needs.")
-    texts = read_table(path, set(known)) if known and suffix_of(path) != ".parquet" else plain
     columns = [name for name in names if name in there]
     numbers = dict(zip(columns, as_numbers(plain[columns], path, one_hot=False)[0].T, strict=True))
     values = {column: _texts(texts, column, path).astype(str) for column in known}
@@ -179,7 +197,7 @@ def _is(values: Mapping[str, Array], name: str) -> Array:
     return np.asarray(values[column] == text, dtype=np.float64)
 
 
-def _check_columns(X: Array, names: Sequence[str], path: Path) -> None:
+def _check_columns(X: Array, names: Sequence[str], path: Path | str) -> None:
     """Raise DataError if a value is infinite or too large for float32; it names the column."""
     with np.errstate(over="ignore", invalid="ignore"):
         wrong = ~np.isfinite(X.astype(np.float32))
@@ -200,7 +218,7 @@ def _number(value: object) -> float | None:
         return None
 
 
-def _one_hot(name: str, values: Sequence[str], path: Path) -> tuple[Array, list[str]]:
+def _one_hot(name: str, values: Sequence[str], path: Path | str) -> tuple[Array, list[str]]:
     """Return a column of texts as (N, V) zeros and ones, with names; V: the number of texts."""
     texts, place = np.unique(np.array(values), return_inverse=True)
     if len(texts) > MOST_VALUES or 2 * len(texts) > len(values) > 20:

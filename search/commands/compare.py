@@ -6,8 +6,10 @@ Several studies are compared in `compare_studies.py`.
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from core.datasets.study_data import StudyData
@@ -37,6 +39,7 @@ from search.trials.repeats import distinct, exhausted
 
 HEAT_MAPS = "heat_maps.png"
 SHOWN = 10  # the most trials in the table
+NONE_KNOWN: Mapping[int, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class Comparison:
             "choice": self.choice.as_json(),
             "finals": self.finals and self.finals.as_json(),
             "trials": [
-                _row(trial, self.spec) | standings.get(trial.number, {}) | self._top(trial)
+                trial_row(trial, self.spec) | standings.get(trial.number, {}) | self._top(trial)
                 for trial in self.trials
             ],
             "heat_maps": self.heat_maps,
@@ -93,8 +96,8 @@ class Comparison:
         return {} if known is None else {"val_top_5_accuracy": known}
 
 
-def _row(trial: FinishedTrial, spec: StudySpec) -> dict[str, Any]:
-    """Return what `--json` prints of a trial, besides its standing."""
+def trial_row(trial: FinishedTrial, spec: StudySpec) -> dict[str, Any]:
+    """Return what is told of a trial by name, as `--json` does, besides its standing."""
     scored = trial.status is not Status.DIVERGED
     return {
         "number": trial.number,
@@ -180,21 +183,35 @@ def _written(file: Path, content: bytes) -> bool:
     return True
 
 
-def summary(comparison: Comparison) -> str:
-    """Return the text for people: the ranking, how certain it is, and where to look next."""
-    spec, choice = comparison.spec, comparison.choice
+ERRORS_EXPLAINED = (
+    "(±: standard error over validation examples; p: Holm-corrected p value of the difference from "
+    "the best)"
+)
+
+
+def ranking_table(
+    spec: StudySpec, choice: Choice, top_5: Mapping[int, float] = NONE_KNOWN
+) -> tuple[list[str], list[list[str]]]:
+    """Return the best trials, and the simplest within one standard error, as headings and rows of
+    text. top_5: as in `Comparison`."""
     rows = [
-        [f"{rank}", *_cells(standing, comparison)]
+        [f"{rank}", *_cells(standing, spec, choice, top_5)]
         for rank, standing in enumerate(choice.standings[:SHOWN], start=1)
     ]
     if choice.one_se not in choice.standings[:SHOWN]:
         rank = choice.standings.index(choice.one_se) + 1
-        rows.append([f"{rank}", *_cells(choice.one_se, comparison)])
+        rows.append([f"{rank}", *_cells(choice.one_se, spec, choice, top_5)])
     headings = [
         "", "trial", *["features"] * spec.data.several, "learning rate", "weight decay", "batch",
         *(name.replace("_", " ") for name in method_names(spec)),
-        "val loss", "accuracy", *["top-5"] * bool(comparison.top_5), "best epoch", "p", "",
+        "val loss", "accuracy", *["top-5"] * bool(top_5), "best epoch", "p", "",
     ]  # fmt: skip
+    return headings, rows
+
+
+def summary(comparison: Comparison) -> str:
+    """Return the text for people: the ranking, how certain it is, and where to look next."""
+    spec, choice = comparison.spec, comparison.choice
     rest = [trial.status for trial in comparison.trials if trial.status is not Status.COMPLETED]
     unranked = [
         f"{rest.count(status):,} {word}"
@@ -210,9 +227,8 @@ def summary(comparison: Comparison) -> str:
         views.append(f"(to open the links, start the MLflow UI first: lockstep ui {spec.argument})")
     return "\n".join(
         [
-            table(headings, rows),
-            "(±: standard error over validation examples; p: Holm-corrected p value of the "
-            "difference from the best)",
+            table(*ranking_table(spec, choice, comparison.top_5)),
+            ERRORS_EXPLAINED,
             *([f"(not ranked: {', '.join(unranked)})"] if unranked else []),
             "",
             *([] if choice.layers is None else [*layer_table(choice.layers), ""]),
@@ -237,10 +253,12 @@ def _picture(comparison: Comparison, path: str | None) -> str:
     return f"{path}{by_launch}"
 
 
-def _cells(standing: Standing, comparison: Comparison) -> list[str]:
+def _cells(
+    standing: Standing, spec: StudySpec, choice: Choice, top_5: Mapping[int, float]
+) -> list[str]:
     """Return a row of the table for people, without the trial's rank."""
-    trial, choice, spec = standing.trial, comparison.choice, comparison.spec
-    top_5 = comparison.top_5.get(trial.number)
+    trial = standing.trial
+    its_top_5 = top_5.get(trial.number)
     marks = [
         word
         for word, marked in (("best", choice.best), ("one-se", choice.one_se))
@@ -255,7 +273,7 @@ def _cells(standing: Standing, comparison: Comparison) -> list[str]:
         *searched_values(trial.hyperparameters, spec),
         f"{trial.val_loss:.5f} ± {standing.loss_error:.5f}",
         f"{100 * trial.val_accuracy:.2f} ± {100 * standing.accuracy_error:.2f} %",
-        *(["" if top_5 is None else f"{100 * top_5:.2f} %"] if comparison.top_5 else []),
+        *(["" if its_top_5 is None else f"{100 * its_top_5:.2f} %"] if top_5 else []),
         f"{trial.best_epoch}",
         "" if standing is choice.best else f"{standing.p_value:.2g}",
         ", ".join(marks),

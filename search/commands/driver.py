@@ -6,8 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from threadpoolctl import threadpool_limits
-
+from search.blas import one_blas_thread
 from search.commands.commits import Commits
 from search.commands.session import Session
 from search.tracking.results import present
@@ -58,7 +57,7 @@ class Driver:
 
         At the end, judge the finalists. Raises InterruptedStudyError if the user asks to stop.
         """
-        with threadpool_limits(1):  # The training needs the other cores.
+        with one_blas_thread():  # The training needs the other cores.
             self._record_cohorts()
         self.seconds.logging += self._commits.seconds
         if finalists := self._session.study.finalists_due():

@@ -19,6 +19,8 @@ UNREAD = 141  # and this one for a command that ended because nobody read its ou
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 
+_DEFAULT = (signal.SIG_DFL, signal.default_int_handler)
+
 Handler = Callable[[int, FrameType | None], object]
 
 
@@ -27,13 +29,17 @@ class InterruptedStudyError(BaseException):
 
     It is not an Exception, so that no `except Exception` catches it.
 
-    reason: what is told beside that it stopped. code: the exit code.
+    reason: what is told beside that it stopped. code: the exit code. signal: the number of the
+    signal that asked for it, None if it was none.
     """
 
-    def __init__(self, reason: str = "", code: int = INTERRUPTED) -> None:
+    def __init__(
+        self, reason: str = "", code: int = INTERRUPTED, signal: int | None = None
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.code = code
+        self.signal = signal
 
 
 class StopRequest:
@@ -43,9 +49,9 @@ class StopRequest:
         # No Event: its lock could be held when a signal arrives.
         self._error: InterruptedStudyError | None = None
 
-    def make(self, reason: str = "", code: int = INTERRUPTED) -> None:
+    def make(self, reason: str = "", code: int = INTERRUPTED, signal: int | None = None) -> None:
         """Ask to stop, unless that was asked before; see `InterruptedStudyError`."""
-        self._error = self._error or InterruptedStudyError(reason, code)
+        self._error = self._error or InterruptedStudyError(reason, code, signal)
 
     def made(self) -> bool:
         """Return whether the user has asked to stop."""
@@ -66,11 +72,12 @@ class StopRequest:
 
 @contextlib.contextmanager
 def handled(handler: Handler) -> Iterator[None]:
-    """Call ``handler`` on each signal that asks to stop, unless it is ignored (as by `nohup`)."""
+    """Call ``handler`` on each signal that asks to stop, unless it is ignored (as by `nohup`) or a
+    program that calls Lockstep handles it."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return
-    heeded = [each for each in _SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+    heeded = [each for each in _SIGNALS if signal.getsignal(each) in _DEFAULT]
     previous = {number: signal.signal(number, handler) for number in heeded}
     try:
         yield
@@ -90,7 +97,7 @@ def stop_requests(announce: Callable[[str], None]) -> Iterator[StopRequest]:
     def on_signal(number: int, frame: FrameType | None) -> None:
         if stop.made():
             raise KeyboardInterrupt
-        stop.make()
+        stop.make(signal=number)
         # The signal may come while another line is written, which forbids to write this one, and
         # the terminal may be gone.
         with contextlib.suppress(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -92,11 +92,21 @@ class LaunchReport:
         }
 
 
-def launch(spec: StudySpec, settings: Settings, console: Console) -> LaunchReport:
-    """Run the study from where it stands to its end. Raises LockstepError."""
+def launch(
+    spec: StudySpec,
+    settings: Settings,
+    console: Console,
+    on_open: Callable[[], object] = lambda: None,
+) -> LaunchReport:
+    """Run the study from where it stands to its end.
+
+    on_open: called once the study is open, and neither its file nor its data is refused.
+
+    Raises LockstepError.
+    """
     remarks: list[str] = []
     data = load_data(spec, settings, console.say, remarks.append, console.reading)
-    return run_study(spec, data, settings, console, remarks)
+    return run_study(spec, data, settings, console, remarks, on_open)
 
 
 def run_study(
@@ -105,6 +115,7 @@ def run_study(
     settings: Settings,
     console: Console,
     remarks: Sequence[str] = (),
+    on_open: Callable[[], object] = lambda: None,
 ) -> LaunchReport:
     """Run the study on data that is already loaded; see `launch`.
 
@@ -119,6 +130,7 @@ def run_study(
         console.say(f"  note    {remark}")
     new = "" if settings.place.exists() else ", which is new"
     with open_session(spec, data, settings, console) as session:
+        on_open()
         console.say(f"  home    {settings.place}{new}")
         report = _run(session)
     report.seconds.total = time.perf_counter() - started

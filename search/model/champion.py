@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +18,19 @@ from search.spec.study_spec import StudySpec
 from search.tracking.registered_model import is_own_version
 from search.tracking.tracker import Tracker
 
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """A study's champion: the loaded model, its classes, and the input that it expects."""
+    """A study's champion: the loaded model, its classes, and the input that it expects.
+
+    run_id: of the run that registered it.
+    """
 
     uri: str
+    run_id: str
     class_names: tuple[str, ...]
     expected: Expected
     model: Any
@@ -43,7 +50,6 @@ def load_champion(tracker: Tracker, spec: StudySpec) -> Champion:
     Loading a model runs code from MLflow, which is therefore trusted; a model that the study did
     not register is not loaded. Raises LockstepError if the study has no champion of its own.
     """
-    import mlflow
     from mlflow.exceptions import MlflowException
 
     name = spec.name
@@ -59,6 +65,14 @@ def load_champion(tracker: Tracker, spec: StudySpec) -> Champion:
             f"{version.version}, which this study did not register: give the alias {CHAMPION} to a "
             "version of the study, or name another --tracking-uri"
         )
+    return load_version(tracker, version)
+
+
+def load_version(tracker: Tracker, version: ModelVersion) -> Champion:
+    """Load a version of a study's registered model, which the study must have registered."""
+    import mlflow
+
+    name = version.name
     mlflow.set_tracking_uri(tracker.uri)
     # MLflow writes a file beside the model that it loads, and the home may be one to read only.
     with quiet(), tempfile.TemporaryDirectory() as folder:
@@ -68,8 +82,10 @@ def load_champion(tracker: Tracker, spec: StudySpec) -> Champion:
     loaded = model.unwrap_python_model()
     columns = model.metadata.signature.outputs.input_names()
     prefix = probability_column("")
+    is_champion = CHAMPION in (version.aliases or ())
     return Champion(
-        uri=f"models:/{name}/{version.version} ({CHAMPION})",
+        uri=f"models:/{name}/{version.version}" + (f" ({CHAMPION})" if is_champion else ""),
+        run_id=str(version.run_id),
         class_names=tuple(each.removeprefix(prefix) for each in columns if each != "class"),
         expected=Expected(
             features=len(loaded.W),

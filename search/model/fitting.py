@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from core.datasets.dataset import Dataset
 from core.datasets.npz import HELD_BYTES
@@ -18,6 +17,7 @@ from core.statistics.proportions import McNemar, mcnemar
 from core.trainer.order import Order
 from core.trainer.result import Hyperparameters, Status, TrainingResult
 from core.trainer.stack import Stack
+from search.blas import one_blas_thread
 from search.errors import LockstepError
 from search.model.judged import Judged
 from search.model.softmax_probabilities import SoftmaxProbabilities
@@ -65,7 +65,7 @@ class Trained:
 
     def judged(self, test: Dataset) -> Fit:
         """Predict the test set with the weights of the last epoch, and return the predictions."""
-        with threadpool_limits(1):
+        with one_blas_thread():
             P = SoftmaxProbabilities(test.X, self.result.weights, self.result.bias)
             predicted = P.most_probable()
         correct = predicted == test.y
@@ -98,7 +98,7 @@ class Fitter:
         model = self._model
         stack = Stack((tried,), model.penalty, seed, model.epochs, record_steps=True)
         started = time.perf_counter()
-        with threadpool_limits(1):
+        with one_blas_thread():
             stack.advance(self._data, epochs, self._on_epoch)
             result = stack.results(self._data)[0]
         seconds = time.perf_counter() - started

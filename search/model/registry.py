@@ -147,7 +147,7 @@ def register_model(
             deviation=scaling.deviation,
         )
         mlflow.set_tracking_uri(tracker.uri)  # models are logged through the global client
-        with mlflow.start_run(run_id=run_id):
+        with mlflow.start_run(run_id=run_id, nested=True):  # within a run of the caller's, too
             info = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(_CODE),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -76,9 +77,22 @@ def load(path: Path) -> StudySpec:
 
 def validated(raw: bytes, path: Path) -> StudySpec:
     """Return the study that the bytes of a file describe. Raises StudyFileError as `load` does."""
+    return _validated(parsed(raw, path), path, path)
+
+
+def made_up(text: str, path: Path, name: str) -> StudySpec:
+    """Return the study of a text that was made by a program, and may be written to a file later.
+
+    path: of that file. name: what the text is called in the sentence of a StudyFileError.
+    """
+    return _validated(parsed(text.encode(), path), path, name)
+
+
+def _validated(table: dict[str, Any], path: Path, called: Path | str) -> StudySpec:
+    """Return the study in a table. called: what the table is called in a StudyFileError."""
     try:
-        spec = StudySpec.model_validate(parsed(raw, path), context={FOLDER: path.parent})
+        spec = StudySpec.model_validate(table, context={FOLDER: path.parent})
     except ValidationError as error:
-        raise StudyFileError(sentence(path, error, StudySpec)) from error
+        raise StudyFileError(sentence(called, error, StudySpec)) from error
     spec._file = path
     return spec

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from search.errors import LockstepError, first_line
+from search.main_module import script_left_alone
 from search.redact import redacted
 from search.settings import Settings
 from search.shield import shielded
@@ -70,7 +71,7 @@ def _local(workers: int) -> Any:
 
     try:
         # Dask's thread, which starts the processes, is started here.
-        with shielded():
+        with shielded(), script_left_alone():
             return LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,

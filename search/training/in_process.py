@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from threadpoolctl import threadpool_limits
-
 from core.trainer.stack import Stack
+from search.blas import one_blas_thread
 from search.training.executor import Examples, Folds, StackJob, Watch, run_job
 
 
@@ -28,7 +27,7 @@ class InProcess:
 
         for job in jobs:
             started = time.perf_counter()
-            with threadpool_limits(1):
+            with one_blas_thread():
                 stack = run_job(self._examples, job, on_epoch)
             self.training_seconds += time.perf_counter() - started
             if watch.stopping():
