@@ -22,6 +22,7 @@ from search.findings.sentences import note
 from search.redact import redacted
 from search.settings import Settings
 from search.spec.configuration import values_of
+from search.spec.recorded import write_record
 from search.spec.study_spec import StudySpec
 from search.study.samplers import check_installed
 from search.study.search_study import SearchStudy
@@ -116,6 +117,7 @@ def run_study(
         console.say(f"  note    {remark}")
     new = "" if settings.place.exists() else ", which is new"
     with open_session(spec, data, settings, console) as session:
+        write_record(spec.variant, spec.name, settings.folder(spec.name))
         console.say(f"  home    {settings.place}{new}")
         report = _run(session)
     report.seconds.total = time.perf_counter() - started

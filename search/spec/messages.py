@@ -43,10 +43,12 @@ def shortened(value: object, limit: int = 60) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
-def sentence(path: Path, error: ValidationError, known: type[BaseModel]) -> str:
+def sentence(path: Path | str, error: ValidationError, known: type[BaseModel]) -> str:
     """Return one sentence about the first mistake in ``error``; unknown keys come first.
 
     A misspelt key is also reported as missing, which would be the less useful message.
+
+    path: of the file, or also what changes it.
     """
     mistakes = error.errors(include_url=False)
     mistake = min(mistakes, key=lambda each: each["type"] != "extra_forbidden")

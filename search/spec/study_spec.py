@@ -37,6 +37,7 @@ from search.spec.fields import (
     distinct,
 )
 from search.spec.model_spec import ModelSpec, Momentum, Switch, Warmup
+from search.spec.recorded import Variant
 from search.spec.search_spec import SearchSpec
 from search.spec.solver_baseline import Features, SolverBaseline, by_form, check_known
 
@@ -97,6 +98,7 @@ class StudySpec(Table):
     ) = None
 
     _file: Path = PrivateAttr(default=Path())
+    _variant: Variant | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -128,10 +130,22 @@ class StudySpec(Table):
         return self._file
 
     @property
+    def variant(self) -> Variant | None:
+        """How the study differs from its file, None if it does not."""
+        return self._variant
+
+    @property
+    def folder(self) -> Path:
+        """The folder from which the study's data files are named."""
+        variant = self._variant
+        return self._file.parent if variant is None else variant.folder
+
+    @property
     def argument(self) -> str:
         """What names the study on the command line: its bare name in `STUDIES`, or its file."""
-        if not self._file.name:
-            return self.name  # It was not read from a file.
+        named = self._variant is not None and self._variant.is_named
+        if not self._file.name or named:
+            return self.name  # It was not read from a file, or it is found by its record.
         in_studies = self._file.parent == STUDIES
         return self._file.stem if in_studies else shlex.quote(str(self._file))
 
@@ -201,7 +215,7 @@ class StudySpec(Table):
 
     def _beside(self, name: str) -> str:
         """Return the path of a data file in the study file's folder, or the name as it is."""
-        beside = self._file.parent / name
+        beside = self.folder / name
         return str(beside) if suffix_of(name) in FILES and beside.is_file() else name
 
     def defining(self) -> dict[str, Any]:

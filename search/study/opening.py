@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from collections.abc import Iterator
 
 import optuna
@@ -12,8 +13,14 @@ from optuna.study import StudyDirection
 
 from core.datasets.scaling import Scale
 from core.trainer.order import Order
-from search.errors import LockstepError, NothingToShowError, StudyChangedError
+from search.errors import (
+    LockstepError,
+    NothingToShowError,
+    StudyChangedError,
+    StudyFileError,
+)
 from search.settings import Settings
+from search.spec.recorded import read_record
 from search.spec.study_spec import StudySpec, differences
 from search.study.copies import check_is_no_copy
 from search.study.file_lease import file_lease
@@ -69,7 +76,7 @@ def open_study(
         new = is_made and not opened.finished()
         if SPEC_ATTRIBUTE not in study.user_attrs and order is not Order.EXACT:
             study.set_user_attr(ORDER_ATTRIBUTE, order.value)
-        _check_unchanged(study, spec, data_digest, scale)
+        _check_unchanged(study, spec, data_digest, scale, settings)
         check_is_no_copy(study, settings)
         try:
             yield opened
@@ -166,7 +173,9 @@ def _as_started(study: optuna.Study, spec: StudySpec) -> StudySpec:
     return spec.with_model(bias=False)
 
 
-def _check_unchanged(study: optuna.Study, spec: StudySpec, data_digest: str, scale: Scale) -> None:
+def _check_unchanged(
+    study: optuna.Study, spec: StudySpec, data_digest: str, scale: Scale, settings: Settings
+) -> None:
     """Store the study file, the data's digest and scale in a new study; compare them in an old one.
 
     Raises StudyChangedError if they differ.
@@ -186,8 +195,18 @@ def _check_unchanged(study: optuna.Study, spec: StudySpec, data_digest: str, sca
     if changes:
         raise StudyChangedError(
             f"study {spec.name} was started with another study file ({'; '.join(changes)}): "
-            "undo the change, or give the study a new name"
+            f"undo the change, or give the study a new name{_launched_with(spec, settings)}"
         )
+
+
+def _launched_with(spec: StudySpec, settings: Settings) -> str:
+    """Return the keys of the command line that the study was launched with, in words."""
+    with contextlib.suppress(StudyFileError):
+        recorded = read_record(settings.folder(spec.name))
+        if recorded is not None and recorded.given:
+            given = " ".join(f"--set {shlex.quote(each)}" for each in recorded.given)
+            return f" (it was launched with {given})"
+    return ""
 
 
 def scale_changed(old: str, new: str) -> str:
