@@ -215,6 +215,38 @@ def compare(specs: Sequence[StudySpec], as_json: bool, **options: Any) -> None:
 @cli_options.places
 @cli_options.study
 @click.option(
+    "--output",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The file to write, ending in .html, .csv or .parquet; give it once for each. By default, "
+    "one of each in the study's folder in --home.",
+)
+@cli_options.as_json
+def export(spec: StudySpec, files: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Write the trials of STUDY as CSV and Parquet, and all that it found as one page.
+
+    The tables have a row for each trial, the best first. The page has the findings, the figures,
+    the weights of the best trials and the study file in a single HTML file, which can be mailed and
+    opened anywhere: it has no scripts and loads nothing.
+
+    \b
+      lockstep export digits-3v6
+      lockstep export digits-3v6 --output trials.csv --output for-my-supervisor.html
+    """
+    from search.commands import export as action
+
+    console, settings = Console(as_json), Settings(**options)
+    written = action.export(spec, settings, console, files)
+    console.say(action.summary(written))
+    console.result(written.as_json())
+
+
+@cli.command()
+@cli_options.places
+@cli_options.study
+@click.option(
     "--rule",
     type=click.Choice(["best", "one-se"]),
     default="best",

@@ -28,6 +28,7 @@ from search.settings import Settings
 from search.spec.configuration import features_value, method_names, searched_values, values_of
 from search.spec.study_spec import StudySpec
 from search.study.opening import load_study, scale_changed
+from search.study.search_study import SearchStudy
 from search.tracking.links import BEST_VIEW, SIDE_VIEW
 from search.tracking.store import load_tracker
 from search.tracking.views import view_urls
@@ -76,7 +77,7 @@ class Comparison:
             "choice": self.choice.as_json(),
             "finals": self.finals and self.finals.as_json(),
             "trials": [
-                _row(trial, self.spec) | standings.get(trial.number, {}) | self._top(trial)
+                trial_row(trial, self.spec) | standings.get(trial.number, {}) | self._top(trial)
                 for trial in self.trials
             ],
             "heat_maps": self.heat_maps,
@@ -91,8 +92,8 @@ class Comparison:
         return {} if known is None else {"val_top_5_accuracy": known}
 
 
-def _row(trial: FinishedTrial, spec: StudySpec) -> dict[str, Any]:
-    """Return what `--json` prints of a trial, besides its standing."""
+def trial_row(trial: FinishedTrial, spec: StudySpec) -> dict[str, Any]:
+    """Return what `--json` prints of a trial, and an export has of it, besides its standing."""
     scored = trial.status is not Status.DIVERGED
     return {
         "number": trial.number,
@@ -121,16 +122,7 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
     ranking = ranked(different, spec.search.objective)
     if not ranking:
         raise NothingToShowError(none_completed(spec, finished))
-    data = load_data(spec, settings, console.say, reading=console.reading)
-    if data.digest != study.data_digest:
-        raise LockstepError(
-            f"study {spec.name} was launched with other data than {spec.data.origin} holds now, "
-            "on which its trials cannot be scored: name the folder of the original data "
-            "(--data-dir)"
-        )
-    if data.scale is not study.scale:
-        change = scale_changed(study.scale, data.scale)
-        raise LockstepError(f"study {spec.name} was started with another study file ({change})")
+    data = data_as_launched(study, settings, console)
     with readable(settings, lambda sentence: console.say(f"note     {sentence}\n")) as places:
         tracker = load_tracker(spec, places, "lockstep compare", study.identity())
         results = results_of(tracker)
@@ -162,6 +154,23 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
         layers=str(of_layers) if of_layers.is_file() else None,
         drawn=drawn,
     )
+
+
+def data_as_launched(study: SearchStudy, settings: Settings, console: Console) -> StudyData:
+    """Return the data of a study. Raises LockstepError if it is not what the study was launched
+    with."""
+    spec = study.spec
+    data = load_data(spec, settings, console.say, reading=console.reading)
+    if data.digest != study.data_digest:
+        raise LockstepError(
+            f"study {spec.name} was launched with other data than {spec.data.origin} holds now, "
+            "on which its trials cannot be scored: name the folder of the original data "
+            "(--data-dir)"
+        )
+    if data.scale is not study.scale:
+        change = scale_changed(study.scale, data.scale)
+        raise LockstepError(f"study {spec.name} was started with another study file ({change})")
+    return data
 
 
 def _written(file: Path, content: bytes) -> bool:

@@ -95,7 +95,7 @@ def _keys(key: str, text: str) -> tuple[str, ...]:
 
 
 def _value(value: str, text: str) -> Any:
-    """Return a value of TOML, or the text itself. Raises StudyFileError if it only begins as one."""
+    """Return a value of TOML, or the text. Raises StudyFileError if it only begins as a value."""
     try:
         found = tomllib.loads(f"value = {value}")
     except (ValueError, RecursionError) as error:

@@ -20,7 +20,7 @@ from search.spec.overrides import Override
 from search.spec.toml_writer import toml
 
 _HEAD = """\
-# Written by `lockstep launch`, which had keys of a study file on its command line: do not change it.
+# Written by `lockstep launch`, which had keys on its command line: do not change it.
 # `lockstep show {name}` prints it as a study file.
 """
 

@@ -134,7 +134,7 @@ def test_the_name_of_another_study_file_is_refused(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "other.toml").write_text(small_study(name="other"))
-    with pytest.raises(StudyFileError, match="--name 'other': studies/other.toml is a study file"):
+    with pytest.raises(StudyFileError, match="is a study file of this name"):
         named(tmp_path, name="other")
 
 
