@@ -27,8 +27,9 @@ from search.findings.sentences import none_completed, note
 from search.settings import Settings
 from search.spec.configuration import features_value, method_names, searched_values, values_of
 from search.spec.study_spec import StudySpec
-from search.study.opening import load_study, scale_changed
+from search.study.opening import load_study
 from search.study.search_study import SearchStudy
+from search.study.started import scale_changed
 from search.tracking.links import BEST_VIEW, SIDE_VIEW
 from search.tracking.store import load_tracker
 from search.tracking.views import view_urls
@@ -136,9 +137,9 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
     of_layers = settings.figures(spec.name) / LAYERS
     if choice.layers is not None:
         _written(of_layers, layers_figure(choice.layers, names))
-    unfinished = study.budget is not None and len(finished) < study.budget
+    unfinished = study.budget is not None and study.n_whole < study.budget
     if unfinished and exhausted(spec, finished) is None:
-        console.say(f"{len(finished):,} of {study.budget:,} trials are finished so far\n")
+        console.say(f"{study.n_whole:,} of {study.budget:,} trials are finished so far\n")
     return Comparison(
         spec=spec,
         trials=ranked(finished, spec.search.objective)

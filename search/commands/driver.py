@@ -123,7 +123,10 @@ class Driver:
         run_id = tracker.log_trial(trial, outcome, session.data, weights=weights)
         recorded = replace(planned, run_id=run_id)
         link = run_url(session.settings.ui_address, tracker.experiment_id, run_id)
+        before = self.finished.get(trial.number)  # if it was recorded after fewer epochs
         session.study.record(recorded, link)
+        if before is not None and present(tracker, [before], 1):
+            tracker.client.delete_run(before.run_id)
         self.finished[trial.number] = recorded
         self._kept.record(tracker, recorded)
         self.seconds.logging += time.perf_counter() - clock

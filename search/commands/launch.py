@@ -127,7 +127,7 @@ def run_study(
 def _run(session: Session) -> LaunchReport:
     """Train and record what the open study lacks, and write its report."""
     study, console, settings = session.study, session.console, session.settings
-    console.say(f"  search  {_search_line(study, len(study.finished()), settings)}")
+    console.say(f"  search  {_search_line(study, study.n_whole, settings)}")
     if study.order is Order.BLOCKS:
         console.say(f"  order   {_order_in_words(session)}")
     if few := _few_configurations(study.spec):
@@ -141,7 +141,7 @@ def _run(session: Session) -> LaunchReport:
             console.say(f"  weights {said}")
         if cohort or study.finalists_due():
             workload = Workload(study.budget, study.planned_epochs)
-            bar = console.progress(workload, len(finished), study.epochs_trained)
+            bar = console.progress(workload, study.n_whole, study.epochs_trained)
             progress = stack.enter_context(bar)
             training = stack.enter_context(session.training(progress))
             driver = Driver(session, training, progress, kept)

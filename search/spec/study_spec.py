@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -244,12 +245,17 @@ class StudySpec(Table):
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Return what differs between two `StudySpec.defining`, as one "key: old → new" per key.
+    """Return what differs between two `StudySpec.defining`, as one "key: old → new" per key."""
+    return list(changed_keys(old, new).values())
+
+
+def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+    """Return what differs between two `StudySpec.defining`: "key: old → new", by key.
 
     Of the files of features it says which were added or removed, because there may be many.
     """
 
-    def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         leaves: dict[str, Any] = {}
         for key, value in table.items():
             nested = isinstance(value, dict)
@@ -257,13 +263,13 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         return leaves
 
     before, after = flat(old), flat(new)
-    found = []
+    found: dict[str, str] = {}
     for key in sorted(before | after):
         was, now = before.get(key), after.get(key)
         if was == now:
             continue
         if key == "data.features":
-            found.append(f"{key}: {changes(was, now)}")
+            found[key] = f"{key}: {changes(was, now)}"
         else:
-            found.append(f"{key}: {json.dumps(was)} → {json.dumps(now)}")
+            found[key] = f"{key}: {json.dumps(was)} → {json.dumps(now)}"
     return found

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import shlex
 from collections.abc import Iterator
 
 import optuna
@@ -13,19 +11,14 @@ from optuna.study import StudyDirection
 
 from core.datasets.scaling import Scale
 from core.trainer.order import Order
-from search.errors import (
-    LockstepError,
-    NothingToShowError,
-    StudyChangedError,
-    StudyFileError,
-)
+from search.errors import LockstepError, NothingToShowError
 from search.settings import Settings
-from search.spec.recorded import read_record
-from search.spec.study_spec import StudySpec, differences
+from search.spec.study_spec import StudySpec
 from search.study.copies import check_is_no_copy
 from search.study.file_lease import file_lease
 from search.study.foreign import check_study, is_lockstep
 from search.study.search_study import SearchStudy
+from search.study.started import Digests, start_or_go_on
 from search.study.storage import (
     check_launched,
     check_storage,
@@ -35,9 +28,7 @@ from search.study.storage import (
     remove_study,
 )
 from search.trials.attributes import (
-    DATA_ATTRIBUTE,
     ORDER_ATTRIBUTE,
-    SCALE_ATTRIBUTE,
     SPEC_ATTRIBUTE,
     STUDY_ID_ATTRIBUTE,
 )
@@ -48,13 +39,14 @@ from search.trials.identity import Identity, new_id
 def open_study(
     spec: StudySpec,
     settings: Settings,
-    data_digest: str,
+    data_digest: Digests,
     scale: Scale = Scale.NONE,
     order: Order = Order.EXACT,
 ) -> Iterator[SearchStudy]:
     """Create or continue the study, as its only driver.
 
-    data_digest, scale: of the data, and what is done to its features.
+    data_digest, scale: of the data, by set of features where these have names, and what is done to
+        its features.
     order: of the examples in a new study; an old one keeps its own.
 
     If the first launch of a new study fails before any trial has finished, the study is removed
@@ -72,11 +64,11 @@ def open_study(
     ):
         study, is_made = _made_or_found(spec, settings, storage)
         spec = _as_started(study, spec)
-        opened = SearchStudy(study, storage, spec, settings)
-        new = is_made and not opened.finished()
         if SPEC_ATTRIBUTE not in study.user_attrs and order is not Order.EXACT:
             study.set_user_attr(ORDER_ATTRIBUTE, order.value)
-        _check_unchanged(study, spec, data_digest, scale, settings)
+        grown = start_or_go_on(study, spec, data_digest, scale, settings)
+        opened = SearchStudy(study, storage, spec, settings, grown)
+        new = is_made and not opened.finished()
         check_is_no_copy(study, settings)
         try:
             yield opened
@@ -171,44 +163,3 @@ def _as_started(study: optuna.Study, spec: StudySpec) -> StudySpec:
     if stored is None or "bias" in stored["model"] or "bias" in spec.model.model_fields_set:
         return spec
     return spec.with_model(bias=False)
-
-
-def _check_unchanged(
-    study: optuna.Study, spec: StudySpec, data_digest: str, scale: Scale, settings: Settings
-) -> None:
-    """Store the study file, the data's digest and scale in a new study; compare them in an old one.
-
-    Raises StudyChangedError if they differ.
-    """
-    stored = study.user_attrs.get(SPEC_ATTRIBUTE)
-    if stored is None:
-        # The spec is stored last, so that a driver killed in between leaves a study without one.
-        study.set_user_attr(DATA_ATTRIBUTE, data_digest)
-        study.set_user_attr(SCALE_ATTRIBUTE, scale.value)
-        study.set_user_attr(SPEC_ATTRIBUTE, spec.defining())
-        return
-    changes = differences(stored, json.loads(json.dumps(spec.defining())))
-    if (old := study.user_attrs.get(SCALE_ATTRIBUTE, Scale.NONE.value)) != scale.value:
-        changes.append(scale_changed(old, scale))
-    if study.user_attrs.get(DATA_ATTRIBUTE) != data_digest:
-        changes.append("the data's content")
-    if changes:
-        raise StudyChangedError(
-            f"study {spec.name} was started with another study file ({'; '.join(changes)}): "
-            f"undo the change, or give the study a new name{_launched_with(spec, settings)}"
-        )
-
-
-def _launched_with(spec: StudySpec, settings: Settings) -> str:
-    """Return the keys of the command line that the study was launched with, in words."""
-    with contextlib.suppress(StudyFileError):
-        recorded = read_record(settings.folder(spec.name))
-        if recorded is not None and recorded.given:
-            given = " ".join(f"--set {shlex.quote(each)}" for each in recorded.given)
-            return f" (it was launched with {given})"
-    return ""
-
-
-def scale_changed(old: str, new: str) -> str:
-    """Return what differs, and how to continue the study as it was started."""
-    return f'data.scale: "{old}" → "{new}"; scale = "{old}" in [data] continues it'
