@@ -176,11 +176,17 @@ class CohortRun:
             StackJob(stack, end - stack.epoch, self._index(trials[0], run))
             for stack, trials, run in ready
         ]
-        again = [each for trials in needed for each in trials if each.number in self._recorded]
-        ends = (min(self._recorded[each.number].stopped_epoch, end) for each in again)
-        self._training.watch.repeated(len(self._runs) * sum(end - start for end in ends))
+        anew = [each for stack, trials, _ in ready for each in trials if stack.epoch == start]
+        again = sum(max(0, min(self._epochs_before(each), end) - start) for each in anew)
+        self._training.watch.repeated(again)
         self._seats = {}
         self._stacks = self._training.executor.run(jobs, self._training.watch)
+
+    def _epochs_before(self, trial: PlannedTrial) -> int:
+        """Return for how many epochs a trial was trained by earlier launches."""
+        if (known := self._recorded.get(trial.number)) is not None:
+            return known.stopped_epoch
+        return 0 if self._begun is None else self._begun.epochs.get(trial.number, 0)
 
     def _index(self, trial: PlannedTrial, run: int) -> int:
         """Return the index of the executor's data on which a trial is trained in this run."""
