@@ -12,6 +12,7 @@ from optuna.study import StudyDirection
 from core.datasets.scaling import Scale
 from core.trainer.order import Order
 from search.errors import LockstepError, NothingToShowError
+from search.home import RECORD
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.study.copies import check_is_no_copy
@@ -144,6 +145,7 @@ def _remove(opened: SearchStudy, settings: Settings, storage: BaseStorage) -> No
     next launch is not taken for somebody else's.
     """
     name, study_id = opened.spec.name, opened.identity().study_id
+    (settings.folder(name) / RECORD).unlink(missing_ok=True)
     remove_study(name, settings, storage)
     if opened.is_mirrored:
         if settings.storage is None:

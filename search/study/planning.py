@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -19,6 +21,7 @@ from search.study.distributions import distributions
 from search.study.foreign import foreign_trials, is_asked_for, is_recorded
 from search.study.generations import Generations, stored_params
 from search.study.samplers import sampler_for
+from search.study.widened import AsDrawnNow, has_widened
 from search.trials.attributes import COHORT_ATTRIBUTE, STARTS_ATTRIBUTE, URL_ATTRIBUTE
 from search.trials.trial import PlannedTrial
 
@@ -151,12 +154,24 @@ class Planner:
         trials = self._trials()
         for number in range(first, end):
             if number >= len(trials):
-                self._study.sampler = sampler_for(self._spec, number)
+                self._study.sampler = self._sampler(number)
                 self._study.ask(self.distributions)
             elif not trials[number].state.is_finished() and not self._is_asked(trials[number]):
-                self._study.sampler = sampler_for(self._spec, number)
+                self._study.sampler = self._sampler(number)
                 self._ask_on(trials[number])
         self._check_own(end)
+
+    def _sampler(self, number: int) -> BaseSampler:
+        """Return the sampler that suggests the trial with this number."""
+        sampler = sampler_for(self._spec, number)
+        if self._is_widened:
+            return AsDrawnNow(sampler, self.distributions)
+        return sampler
+
+    @cached_property
+    def _is_widened(self) -> bool:
+        """Whether ranges have become wider since the study began."""
+        return has_widened(self._study, self.distributions)
 
     def unfinished_cohort(self, first: int, end: int) -> list[PlannedTrial]:
         """Return the trials of a cohort that are trained, or nothing if all are finished."""
