@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -18,10 +19,12 @@ from search.commands.session import Session, open_session
 from search.commands.study_data import described, load_data, scaling_in_words
 from search.console import Console, Workload
 from search.findings.choice import Choice
+from search.findings.edges import widening
 from search.findings.sentences import note
 from search.redact import redacted
 from search.settings import Settings
 from search.spec.configuration import values_of
+from search.spec.overrides import Override, combined
 from search.spec.recorded import write_record
 from search.spec.study_spec import StudySpec
 from search.study.samplers import check_installed
@@ -43,6 +46,7 @@ class LaunchReport:
 
     finals: the results of the finalists, None if there are none.
     out_of_time: whether the budget of minutes is used up.
+    widening: the keys of the study file that search beyond the edge on which the best trial lies.
     """
 
     spec: StudySpec
@@ -53,6 +57,7 @@ class LaunchReport:
     mlflow: dict[str, str | None]
     finals: Finals | None
     out_of_time: bool
+    widening: list[Override]
 
     def count(self, status: Status) -> int:
         """Return the number of trials with this status."""
@@ -86,6 +91,7 @@ class LaunchReport:
             "epochs": sum(trial.stopped_epoch for trial in trained(self.trials)),
             "repeats": len(self.trials) - len(trained(self.trials)),
             "out_of_time": self.out_of_time,
+            "widening": [str(each) for each in self.widening],
             "mlflow": self.mlflow,
         }
 
@@ -175,6 +181,7 @@ def _report(
     study, settings = session.study, session.settings
     trials = study.finished()
     ranking = ranked(trials, session.spec.search.objective)
+    rows = min(len(train) for train, _ in session.data.first.folds)
     return LaunchReport(
         spec=session.spec,
         trials=trials,
@@ -189,6 +196,7 @@ def _report(
         },
         finals=study.finals(),
         out_of_time=study.out_of_time,
+        widening=widening(session.spec, ranking[0], rows) if ranking else [],
     )
 
 
@@ -233,6 +241,14 @@ def _few_configurations(spec: StudySpec) -> str | None:
     )
 
 
+def _command(report: LaunchReport) -> str:
+    """Return the command that searches beyond the edge, and keeps all trials."""
+    variant = report.spec.variant
+    given = variant.overrides if variant is not None and not variant.is_named else ()
+    keys = [shlex.quote(str(each)) for each in combined(given, report.widening)]
+    return " ".join(["lockstep launch", report.spec.argument, *(f"--set {key}" for key in keys)])
+
+
 _OUT_OF_TIME = (
     "note     the budget of {:g} minutes is spent: raise search.minutes, "
     "and the same command continues"
@@ -251,6 +267,7 @@ def summary(report: LaunchReport, spec: StudySpec, settings: Settings) -> str:
         f"{len(report.trials):,} trials ({', '.join(parts)}) in {seconds.total:.1f} s: "
         f"training {seconds.training:.1f} s, logging {seconds.logging:.1f} s, in parallel",
         *note(spec, report.trials, report.choice, report.finals),
+        *([f"widen    {_command(report)}"] if report.widening else []),
         *([_OUT_OF_TIME.format(spec.search.minutes)] if report.out_of_time else []),
         "",
         f"figures  {settings.figures(spec.name)}",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,22 @@ def test_show_prints_a_study_file_that_continues_it(folder: Path) -> None:
     continued = lockstep("launch", "less.toml", cwd=folder)
     assert continued.code == 0, continued.err
     assert f"{TRIALS} already done" in continued.out
+
+
+def test_the_command_that_is_offered_at_an_edge_can_be_typed(folder: Path) -> None:
+    """It keeps what is there, and trains what lies beyond."""
+    before = optuna_trials(folder / "runs", "less")
+    (offered,) = re.findall(
+        r"(?m)^widen    lockstep (launch .*)$", lockstep("launch", "less", cwd=folder).out
+    )
+    wider = lockstep(*shlex.split(offered), "--json", cwd=folder)
+    assert wider.code == 0, wider.err
+    after = optuna_trials(folder / "runs", "less")
+    assert len(set(configurations(after))) == len(after) > len(before)
+    assert configurations(after)[: len(before)] == configurations(before)
+    assert wider.json["widening"], "the best lies on the edge again"
+    recorded = lockstep("show", "less", "--json", cwd=folder).json
+    assert recorded["trials"] == len(after)
 
 
 def test_without_a_name_the_commands_know_how_it_was_launched(tmp_path: Path) -> None:
