@@ -48,21 +48,6 @@ def test_other_commands_find_it_by_its_name(folder: Path) -> None:
     assert "in runs there are: less" in wrong.err
 
 
-def test_show_prints_a_study_file_that_continues_it(folder: Path) -> None:
-    shown = lockstep("show", "less", cwd=folder)
-    assert shown.code == 0, shown.err
-    path = folder / "less.toml"
-    path.write_text(shown.out)
-    assert load(path).space.batch_size == (16,)
-    as_json = lockstep("show", "less", "--json", cwd=folder)
-    assert as_json.json["digest"] == load(path).digest()
-    assert as_json.json["trials"] == TRIALS
-    assert json.loads(as_json.out)["study"]["model"]["momentum"] == 0.0
-    continued = lockstep("launch", "less.toml", cwd=folder)
-    assert continued.code == 0, continued.err
-    assert f"{TRIALS} already done" in continued.out
-
-
 def test_the_command_that_is_offered_at_an_edge_can_be_typed(folder: Path) -> None:
     """It keeps what is there, and trains what lies beyond."""
     before = optuna_trials(folder / "runs", "less")
@@ -77,6 +62,22 @@ def test_the_command_that_is_offered_at_an_edge_can_be_typed(folder: Path) -> No
     assert wider.json["widening"], "the best lies on the edge again"
     recorded = lockstep("show", "less", "--json", cwd=folder).json
     assert recorded["trials"] == len(after)
+
+
+def test_show_prints_a_study_file_that_continues_it(folder: Path) -> None:
+    shown = lockstep("show", "less", cwd=folder)
+    assert shown.code == 0, shown.err
+    path = folder / "less.toml"
+    path.write_text(shown.out)
+    assert 16 in load(path).space.batch_size
+    as_json = lockstep("show", "less", "--json", cwd=folder)
+    assert as_json.json["digest"] == load(path).digest()
+    assert as_json.json["trials"] == len(optuna_trials(folder / "runs", "less"))
+    assert json.loads(as_json.out)["study"]["model"]["momentum"] == 0.0
+    continued = lockstep("launch", "less.toml", cwd=folder)
+    assert continued.code == 0, continued.err
+    assert f"{as_json.json['trials']} already done" in continued.out
+    assert not (folder / "runs" / "less" / "launched.toml").exists(), "it is as its file says"
 
 
 def test_without_a_name_the_commands_know_how_it_was_launched(tmp_path: Path) -> None:
