@@ -46,6 +46,7 @@ class LaunchReport:
 
     finals: the results of the finalists, None if there are none.
     out_of_time: whether the budget of minutes is used up.
+    stopped: why the search ended before its budget was spent, None if it did not.
     widening: the keys of the study file that search beyond the edge on which the best trial lies.
     """
 
@@ -57,6 +58,7 @@ class LaunchReport:
     mlflow: dict[str, str | None]
     finals: Finals | None
     out_of_time: bool
+    stopped: str | None
     widening: list[Override]
 
     def count(self, status: Status) -> int:
@@ -91,6 +93,7 @@ class LaunchReport:
             "epochs": sum(trial.stopped_epoch for trial in trained(self.trials)),
             "repeats": len(self.trials) - len(trained(self.trials)),
             "out_of_time": self.out_of_time,
+            "stopped": self.stopped,
             "widening": [str(each) for each in self.widening],
             "mlflow": self.mlflow,
         }
@@ -196,6 +199,7 @@ def _report(
         },
         finals=study.finals(),
         out_of_time=study.out_of_time,
+        stopped=study.stopped,
         widening=widening(session.spec, ranking[0], rows) if ranking else [],
     )
 
@@ -268,6 +272,7 @@ def summary(report: LaunchReport, spec: StudySpec, settings: Settings) -> str:
         f"training {seconds.training:.1f} s, logging {seconds.logging:.1f} s, in parallel",
         *note(spec, report.trials, report.choice, report.finals),
         *([f"widen    {_command(report)}"] if report.widening else []),
+        *([f"stopped  {report.stopped}"] if report.stopped else []),
         *([_OUT_OF_TIME.format(spec.search.minutes)] if report.out_of_time else []),
         "",
         f"figures  {settings.figures(spec.name)}",

@@ -13,6 +13,8 @@ from search.findings.edges import edges
 from search.findings.expected import expected_search
 from search.findings.expected import sentence as expected_sentence
 from search.findings.layer_sentences import layer_sentences
+from search.findings.longer import longer
+from search.findings.longer import sentence as longer_sentence
 from search.spec.configuration import configuration
 from search.spec.study_spec import StudySpec
 from search.trials.finals import Finals
@@ -44,6 +46,9 @@ def note(
     expected = expected_search(spec, distinct(trials, spec.search.objective))
     if expected is not None and (sentence := expected_sentence(expected, spec)):
         lines.append(sentence)
+    by_number = sorted(trials, key=lambda trial: trial.number)
+    if (more := longer(spec, by_number)) is not None:
+        lines.append(longer_sentence(more, spec))
     if found := edges(spec, best):
         lines.append(f"note     it lies on the edge of the search: {', '.join(map(str, found))}")
     return lines + _repeats(spec, trials)

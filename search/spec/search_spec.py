@@ -16,6 +16,7 @@ REDUCTION_FACTOR = 3  # if reduction is left out; in theory the best factor is e
 # earlier, which favours trials that learn fast.
 DECISIONS = 2
 BUDGET = ("trials", "epochs", "minutes")
+STOPPING = ("patience", "regret")  # They may end a search before its budget is spent.
 # These keys were added when studies had been stored already.
 _LATER = {"pruner": "none", "reduction": None, "min_epochs": None, "replicates": 1}
 
@@ -40,6 +41,9 @@ class SearchSpec(Table):
     trials, epochs, minutes: the budget of a sampler, which ends at the first limit reached: the
         number of trials, the epochs trained over all trials, the wall time. A grid runs all its
         points.
+    patience: after how many trials that were no better than the best the search ends.
+    regret: the search ends once the best of the space is probably within this of the best trial, in
+        the unit of the objective.
     cohort: how many trials are chosen together, before any of their results is known, and compared
         at the rungs. Larger cohorts fill larger stacks, which costs less per trial, and give a
         pruner more trials to choose from. With smaller cohorts the sampler learns more often.
@@ -55,6 +59,8 @@ class SearchSpec(Table):
     trials: Count | None = None
     epochs: Annotated[Integer, Field(ge=1, le=10**12)] | None = None
     minutes: Annotated[Number, Field(gt=0, le=1e6)] | None = None
+    patience: Count | None = None
+    regret: Annotated[Number, Field(gt=0, le=1e6)] | None = None
     cohort: Annotated[Integer, Field(ge=1, le=100_000)] = 32
     pruner: Literal["none", "halving", "hyperband"] = "none"
     reduction: Annotated[Integer, Field(ge=2, le=100)] | None = None
@@ -87,7 +93,9 @@ class SearchSpec(Table):
 
     def defining(self) -> dict[str, Any]:
         """Return the keys that decide the trials and their numbers, as plain JSON values."""
-        dumped = self.model_dump(mode="json", exclude={*BUDGET, "finalists", "keep_weights"})
+        dumped = self.model_dump(
+            mode="json", exclude={*BUDGET, *STOPPING, "finalists", "keep_weights"}
+        )
         return {
             key: value for key, value in dumped.items() if key not in _LATER or value != _LATER[key]
         }
@@ -98,7 +106,7 @@ class SearchSpec(Table):
         epochs: those of the full training.
         """
         if self.sampler == "grid":
-            for key in BUDGET:
+            for key in (*BUDGET, *STOPPING):
                 if (value := getattr(self, key)) is not None:
                     raise ValueError(
                         f"search.{key} = {value}: a grid runs all its points; leave {key} out, or "

@@ -222,9 +222,9 @@ class StudySpec(Table):
     def defining(self) -> dict[str, Any]:
         """Return everything that decides the trials and their numbers, as plain JSON values.
 
-        The description, the baseline, the budget, the finalists and whose weights are kept may
-        change during a study. Keys that were added later are left out while they have their
-        defaults, so that older studies keep their digests.
+        The description, the baseline, the budget and what ends the search before it, the finalists
+        and whose weights are kept may change during a study. Keys that were added later are left
+        out while they have their defaults, so that older studies keep their digests.
         """
         defining = self.model_dump(
             mode="json", exclude={"name": True, "description": True, "baseline": True}

@@ -28,7 +28,12 @@ LEAST_POPULATION = 4  # the smallest population that CMA-ES gets
 
 
 def check_installed(spec: StudySpec) -> None:
-    """Raise LockstepError if the sampler needs a package that is not installed."""
+    """Raise LockstepError if the search needs a package that is not installed."""
+    if spec.search.regret is not None and importlib.util.find_spec("torch") is None:
+        raise LockstepError(
+            f"study {spec.name}: search.regret = {spec.search.regret:g} needs PyTorch, with which "
+            "Optuna computes the bound: pip install torch, or give patience, a number of trials"
+        )
     if spec.search.sampler == "gp" and importlib.util.find_spec("torch") is None:
         raise LockstepError(
             f'study {spec.name}: search.sampler = "gp" needs PyTorch: pip install torch, or '

@@ -20,6 +20,7 @@ from search.spec.budget import next_size, total_epochs
 from search.spec.study_spec import StudySpec
 from search.study.planning import Planner
 from search.study.started import Started
+from search.study.stopping import why_stopped
 from search.trials.attributes import (
     FINALISTS_ATTRIBUTE,
     MINUTES_ATTRIBUTE,
@@ -72,6 +73,8 @@ class SearchStudy:
         self.grown = grown
         self.is_mirrored = False
         self._added = len(self._planner.recorded())
+        # After how many trials it was last judged whether the search stops, and why it does.
+        self._judged: tuple[int, str | None] = (0, None)
 
     @property
     def budget(self) -> int | None:
@@ -216,10 +219,23 @@ class SearchStudy:
     def _next_size(self, asked: int) -> int:
         """Return how many trials the next cohort has, 0 if the budget is spent or nothing is left
         to try."""
-        if exhausted(self.spec, self.finished()) is not None:
+        if exhausted(self.spec, self.finished()) is not None or self.stopped is not None:
             return 0
         spent = self.epochs_trained
         return next_size(self.spec.search, self.spec.model.epochs, asked, spent, self._minutes)
+
+    @property
+    def stopped(self) -> str | None:
+        """Why the search ends before its budget is spent, None if it does not."""
+        search, trials = self.spec.search, self.finished()
+        if search.patience is None and search.regret is None:
+            return None
+        if len(trials) != self._judged[0]:
+            axes, earlier = self._planner.distributions, self._started and self._started.earlier
+            grown_at = earlier[-1].trials if earlier else 0
+            why = why_stopped(self.spec, trials, self._study, axes, grown_at)
+            self._judged = len(trials), why
+        return self._judged[1]
 
     @property
     def epochs_trained(self) -> int:

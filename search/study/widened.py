@@ -33,14 +33,14 @@ class AsDrawnNow(BaseSampler):
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Return the hyperparameters that the other sampler draws together."""
-        self._shown = self._as_drawn_now(study)
+        self._shown = as_drawn_now(study, self._axes)
         return self._sampler.infer_relative_search_space(self._shown, _same(trial, self._shown))
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return the values that the other sampler draws together."""
-        shown = self._shown or self._as_drawn_now(study)
+        shown = self._shown or as_drawn_now(study, self._axes)
         return self._sampler.sample_relative(shown, _same(trial, shown), search_space)
 
     def sample_independent(
@@ -51,20 +51,21 @@ class AsDrawnNow(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Return the value that the other sampler draws for one hyperparameter."""
-        shown = self._shown or self._as_drawn_now(study)
+        shown = self._shown or as_drawn_now(study, self._axes)
         same = _same(trial, shown)
         return self._sampler.sample_independent(shown, same, param_name, param_distribution)
 
-    def _as_drawn_now(self, study: Study) -> Study:
-        """Return a study in memory with the same trials, which have the present distributions."""
-        shown = optuna.create_study(directions=study.directions)
-        for trial in study.get_trials(deepcopy=False):
-            as_now = copy.copy(trial)
-            as_now.distributions = {
-                name: self._axes.get(name, axis) for name, axis in trial.distributions.items()
-            }
-            shown.add_trial(as_now)
-        return shown
+
+def as_drawn_now(study: Study, axes: Mapping[str, BaseDistribution]) -> Study:
+    """Return a study in memory with the same trials, which have these distributions."""
+    shown = optuna.create_study(directions=study.directions)
+    for trial in study.get_trials(deepcopy=False):
+        as_now = copy.copy(trial)
+        as_now.distributions = {
+            name: axes.get(name, axis) for name, axis in trial.distributions.items()
+        }
+        shown.add_trial(as_now)
+    return shown
 
 
 def _same(trial: FrozenTrial, shown: Study) -> FrozenTrial:
