@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from core.trainer.pruning import rung_epochs
 from search.spec.fields import MAX_TRIALS, Integer, Number, Seed, Table
@@ -20,6 +22,10 @@ STOPPING = ("patience", "regret")  # They may end a search before its budget is 
 # These keys were added when studies had been stored already.
 _LATER = {"pruner": "none", "reduction": None, "min_epochs": None, "replicates": 1}
 
+SAMPLERS = ("grid", "random", "qmc", "tpe", "cmaes", "gp")
+HUB = "hub:"  # before the name of a sampler of OptunaHub
+_OF_HUB = re.compile(r"hub:[a-z0-9_]{1,64}(@[A-Za-z0-9._-]{1,64})?")
+
 Count = Annotated[Integer, Field(ge=1, le=MAX_TRIALS)]
 
 
@@ -34,10 +40,19 @@ def _count_or_all(value: object) -> object:
     )
 
 
+def _sampler(value: object) -> object:
+    """Return the name of a sampler. Raises PydanticCustomError if there is none of this name."""
+    if isinstance(value, str) and (value in SAMPLERS or _OF_HUB.fullmatch(value)):
+        return value
+    names = ", ".join(map(repr, SAMPLERS))
+    expected = f"{names}, or one of OptunaHub's, such as 'hub:de' or, of a commit, 'hub:de@0123abc'"
+    raise PydanticCustomError("literal_error", "must be {expected}", {"expected": expected})
+
+
 class SearchSpec(Table):
     """The table [search].
 
-    sampler: how configurations are chosen.
+    sampler: how configurations are chosen: one of `SAMPLERS`, or one of OptunaHub.
     trials, epochs, minutes: the budget of a sampler, which ends at the first limit reached: the
         number of trials, the epochs trained over all trials, the wall time. A grid runs all its
         points.
@@ -54,7 +69,7 @@ class SearchSpec(Table):
         `kept_weights.py`.
     """
 
-    sampler: Literal["grid", "random", "qmc", "tpe", "cmaes", "gp"] = "grid"
+    sampler: Annotated[str, BeforeValidator(_sampler)] = "grid"
     objective: Objective = Objective.LOSS
     trials: Count | None = None
     epochs: Annotated[Integer, Field(ge=1, le=10**12)] | None = None
