@@ -50,6 +50,10 @@ def cli() -> None:
     \b
       lockstep init my.csv           look at the data, write my.toml
       lockstep launch my.toml        then as above
+
+    \b
+    Tab completes, studies and keys too, with this line in ~/.bashrc (in ~/.zshrc: zsh_source):
+      eval "$(_LOCKSTEP_COMPLETE=bash_source lockstep)"
     """
     prepare()
 

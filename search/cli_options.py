@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
+from click.shell_completion import CompletionItem
 
 from search.errors import LockstepError
 from search.failures import in_a_home, telling_faults
@@ -116,12 +117,33 @@ def training(command: Command) -> Command:
     return command
 
 
+def _studies(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the studies that may be meant: of studies/ and of the home, or else files."""
+    from search.spec.named_study import known_studies
+
+    home = context.params.get("home") or Path("runs")
+    names = [name for name in known_studies(home) if name.startswith(incomplete)]
+    return list(map(CompletionItem, names)) or [CompletionItem(incomplete, type="file")]
+
+
+def _keys(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the keys of a study file that may be meant."""
+    from search.spec.study_spec import known_keys
+
+    return [CompletionItem(f"{key}=") for key in known_keys() if key.startswith(incomplete)]
+
+
 _variants = (
     click.option(
         "--set",
         "overrides",
         multiple=True,
         metavar="KEY=VALUE",
+        shell_complete=_keys,
         help="Set a key of the study file, such as model.epochs=50 or space.batch_size=[16,64]. "
         "Give it once for each key.",
     ),
@@ -135,13 +157,13 @@ _variants = (
 
 def study(command: Command) -> Command:
     """Add the argument STUDY and the options that change it; the command gets its `StudySpec`."""
-    return click.argument("study")(_changeable(_with_spec(command)))
+    return click.argument("study", shell_complete=_studies)(_changeable(_with_spec(command)))
 
 
 def studies(command: Command) -> Command:
     """Add the argument STUDY for one study or several, and the options that change them; the
     command gets their `StudySpec`s."""
-    argument = click.argument("study", nargs=-1, required=True)
+    argument = click.argument("study", nargs=-1, required=True, shell_complete=_studies)
     return argument(_changeable(_with_specs(command)))
 
 

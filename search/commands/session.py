@@ -158,8 +158,24 @@ def open_session(
         stack.callback(setattr, console, "on_loss", None)
         settle(settings, spec.name, lambda sentence: console.say(f"  note    {sentence}"))
         if study.grown is not None:
-            console.say(f"  grown   {study.grown}")
+            console.say(f"  grown   {study.grown}{_how_epochs_grow(study)}")
         yield Session(study.spec, data, settings, console, study, stop)
+
+
+def _how_epochs_grow(study: SearchStudy) -> str:
+    """Return where trials begin that are trained for more epochs, "" if none are."""
+    if study.n_whole == len(study.finished()):
+        return ""
+    spec, anew = study.spec, []
+    if spec.data.folds is not None:
+        anew.append("folds")
+    if spec.search.replicates > 1:
+        anew.append("replicates")
+    if any(trial.hyperparameters.momentum for trial in study.finished()):
+        anew.append("momentum")
+    if anew:
+        return f"; trials with {' and '.join(anew)} begin anew, as runs do not keep all of it"
+    return "; trials go on from the weights that their runs keep"
 
 
 def results_of(tracker: Tracker) -> Results:

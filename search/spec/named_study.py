@@ -11,7 +11,7 @@ from search.spec.messages import shortened
 from search.spec.overrides import Override, combined, overridden
 from search.spec.recorded import Variant, read_record
 from search.spec.study_file import content, find, study_of
-from search.spec.study_spec import StudySpec
+from search.spec.study_spec import STUDIES, StudySpec
 from search.spec.toml_text import parsed
 
 SHOWN = 20  # the most variants that a message names
@@ -63,6 +63,13 @@ def named_study(
             is_named=variant is not None or its_name not in (None, tables.get("name")),
         ),
     )
+
+
+def known_studies(home: Path) -> list[str]:
+    """Return the names by which studies are found: of files in `STUDIES`, and of the variants that
+    were launched in a home."""
+    files = {file.stem for file in STUDIES.glob("*.toml")}
+    return sorted(files | {record.parent.name for record in home.glob(f"*/{RECORD}")})
 
 
 def _named_variant(study: str, home: Path) -> Variant | None:

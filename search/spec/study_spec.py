@@ -244,6 +244,19 @@ class StudySpec(Table):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def known_keys() -> list[str]:
+    """Return the keys of a study file, joined by dots; of [baseline], which has several forms, only
+    the table."""
+    found = []
+    for name, field in StudySpec.model_fields.items():
+        table = field.annotation
+        if isinstance(table, type) and issubclass(table, Table):
+            found += [f"{name}.{key}" for key in table.model_fields]
+        elif name != "name":
+            found.append(name)
+    return found
+
+
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Return what differs between two `StudySpec.defining`, as one "key: old → new" per key."""
     return list(changed_keys(old, new).values())

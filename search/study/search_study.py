@@ -95,6 +95,12 @@ class SearchStudy:
         return None if self._started is None else self._started.data_digest
 
     @property
+    def earlier_digests(self) -> frozenset[str]:
+        """The digests of the data before sets of features were added to it."""
+        earlier = () if self._started is None else self._started.earlier
+        return frozenset(each.data_digest for each in earlier)
+
+    @property
     def scale(self) -> Scale:
         """What the study does to the features."""
         return Scale(self._study.user_attrs.get(SCALE_ATTRIBUTE, Scale.NONE))

@@ -20,6 +20,7 @@ from stored import optuna_trials, runs
 
 from core.trainer.result import Hyperparameters, Status
 from search.commands.launch import launch
+from search.commands.retrain import retrain
 from search.commands.sync import sync
 from search.console import Console
 from search.errors import LockstepError, StudyChangedError
@@ -133,6 +134,7 @@ def test_numbers_stand_and_every_configuration_is_there_once(grown: Grown) -> No
     assert len(found) == len(set(found)) == ALL
     assert {(e.learning_rate, e.weight_decay, e.batch_size, e.momentum) for e in found} == expected
     assert "model.epochs: 4 → 7" in grown.told
+    assert "; trials go on from the weights that their runs keep" in grown.told
     assert "space.batch_size: [16] → [8, 16]" in grown.told
 
 
@@ -148,6 +150,8 @@ def test_every_run_is_of_the_study_as_it_is_now(grown: Grown) -> None:
             assert len(grown.after[number].arrays["val_loss"]) == 7
     (parent,) = runs(grown.settings.home, "small", "study")
     assert parent.info.status == "FINISHED"
+    artifacts = grown.settings.home / "artifacts" / "small" / parent.info.run_id / "artifacts"
+    assert load(artifacts / "study.toml").digest() == small_spec(**AFTER).digest()
     kept = set(grown.runs_before) & {run.info.run_id for run in children}
     assert len(kept) == len([number for number in diverged if number < OLD]) > 0, "they stand"
 
@@ -278,6 +282,7 @@ def test_more_layers(tmp_path: Path) -> None:
     settings = at(tmp_path / "runs")
     launch(load(path), settings, Console())
     before = state(load(path), settings)
+    first = retrain(load(path), settings, Console(), seeds=0).model
     (tmp_path / "later.npy").rename(later)
     spec = load(path)
     assert tuple(spec.data.features or ()) == LAYERS, "the new one is the first"
@@ -290,6 +295,10 @@ def test_more_layers(tmp_path: Path) -> None:
     assert report.choice is not None
     assert report.choice.layers is not None
     assert len(report.choice.layers.found) == 4
+    again = retrain(spec, settings, Console(), seeds=0).model
+    assert first is not None
+    assert again is not None
+    assert "champion, as good as version 1" in again.note, "the same examples, so they compare"
     np.save(tmp_path / "layers" / f"{LAYERS[1]}.npy", np.load(later))
     with pytest.raises(StudyChangedError, match="the data's content"):
         launch(load(path), settings, Console())

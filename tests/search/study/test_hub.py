@@ -43,6 +43,7 @@ class HalvingSampler(BaseSampler):
 
 __all__ = ["HalvingSampler"]
 '''
+PICKY = PACKAGE.replace("return {}", "raise NotImplementedError('lists are not for me')")
 NEEDY = PACKAGE.replace("search_space, seed=None", "model, search_space, seed=None")
 
 
@@ -54,7 +55,8 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for proxy in ("http_proxy", "https_proxy", "HTTPS_PROXY", "HTTP_PROXY"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")
     registry = cache / "github.com" / "optuna" / "optunahub-registry" / REF / "package" / "samplers"
-    for name, text in (("near_best", PACKAGE), ("needy", NEEDY), ("empty", "__all__ = []")):
+    packages = {"near_best": PACKAGE, "needy": NEEDY, "picky": PICKY, "empty": "__all__ = []"}
+    for name, text in packages.items():
         (registry / name).mkdir(parents=True)
         (registry / name / "__init__.py").write_text(text)
 
@@ -90,6 +92,15 @@ def test_what_cannot_be_used_is_told_in_one_sentence(sampler: str, said: str) ->
     with pytest.raises(LockstepError, match=said) as error:
         check_installed(small_spec(sampler=f"hub:{sampler}", trials=4))
     assert "\n" not in str(error.value)
+
+
+def test_a_sampler_that_cannot_search_the_space(settings: Settings) -> None:
+    spec = small_spec(**{**HUB, "sampler": f"hub:picky@{REF}"})
+    check_installed(spec)
+    said = r"it cannot search this space .NotImplementedError: lists are not for me"
+    with pytest.raises(LockstepError, match=said), open_study(spec, settings, DIGEST) as study:
+        study.next_cohort()
+    assert not settings.home.exists(), "nothing of it is left"
 
 
 def test_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
