@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search.errors import StudyFileError
-from search.home import RECORD, unfit
+from search.home import RECORD
+from search.spec.fields import is_name
 from search.spec.messages import shortened
 from search.spec.overrides import Override, combined, overridden
 from search.spec.recorded import Variant, read_record
@@ -77,7 +78,7 @@ def _named_variant(study: str, home: Path) -> Variant | None:
 
     It is None if there is none, or if a study file is meant.
     """
-    if Path(study).name != study or unfit(study) is not None or _is_file(study):
+    if not is_name(study) or _is_file(study):
         return None
     found = read_record(home / study)
     return found if found is not None and found.is_named else None
@@ -107,7 +108,7 @@ def _is_file(study: str) -> bool:
 def _launched_as(tables: object, home: Path) -> Variant | None:
     """Return how the study of a file was launched, None if as the file says."""
     name = tables.get("name") if isinstance(tables, dict) else None
-    if not isinstance(name, str) or Path(name).name != name or unfit(name) is not None:
+    if not isinstance(name, str) or not is_name(name):
         return None
     found = read_record(home / name)
     return None if found is None or found.is_named else found
