@@ -6,8 +6,9 @@ Slow imports are inside the commands, so that --help is quick.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -18,6 +19,9 @@ from search.errors import LockstepError
 from search.failures import exit_code, report_crash
 from search.process import begin, end
 from search.settings import UI_PORT, Settings
+
+if TYPE_CHECKING:
+    from search.spec.study_spec import StudySpec
 
 ASK_ABOVE = 20_000  # trials; it takes several minutes to log so many
 
@@ -46,6 +50,10 @@ def cli() -> None:
     \b
       lockstep init my.csv           look at the data, write my.toml
       lockstep launch my.toml        then as above
+
+    \b
+    Tab completes, studies and keys too, with this line in ~/.bashrc (in ~/.zshrc: zsh_source):
+      eval "$(_LOCKSTEP_COMPLETE=bash_source lockstep)"
     """
     prepare()
 
@@ -98,25 +106,30 @@ def init(file: str, as_json: bool, **options: Any) -> None:
 
 
 @cli.command()
-@cli_options.study
 @cli_options.places
+@cli_options.study
 @cli_options.training
 @click.option(
     "--yes", is_flag=True, help=f"Do not ask before running more than {ASK_ABOVE:,} trials."
 )
 @cli_options.as_json
-def launch(study: str, as_json: bool, yes: bool, **options: Any) -> None:
+def launch(spec: StudySpec, as_json: bool, yes: bool, **options: Any) -> None:
     """Train every trial of STUDY, or those that are still missing.
 
     Stop it whenever you like: finished trials are kept, and the same command continues the study.
+    With --set it is recorded in the home how the study differs from its file, so that the other
+    commands find it by its name.
+
+    \b
+      lockstep launch digits-3v6 --set model.epochs=50 --set space.batch_size=[16,64] \\
+          --name digits-50
+      lockstep compare digits-50
     """
     from search.commands import launch as action
-    from search.spec.study_file import find, load
 
     console, settings = Console(as_json), Settings(**options)
-    spec = load(find(study))
     if (spec.budget or 0) > ASK_ABOVE and not yes:
-        _ask(f"{find(study)}: {spec.budget:,} trials are very many")
+        _ask(f"{spec.file}: {spec.budget:,} trials are very many")
     report = action.launch(spec, settings, console)
     console.say(action.summary(report, spec, settings))
     console.result(report.as_json())
@@ -130,8 +143,8 @@ def _ask(what: str) -> None:
 
 
 @cli.command()
-@cli_options.study
 @cli_options.places
+@cli_options.study
 @cli_options.training
 @click.option(
     "--weights",
@@ -140,27 +153,46 @@ def _ask(what: str) -> None:
     "does not remove them.",
 )
 @cli_options.as_json
-def sync(study: str, as_json: bool, weights: bool, **options: Any) -> None:
+def sync(spec: StudySpec, as_json: bool, weights: bool, **options: Any) -> None:
     """Restore the runs of STUDY that are missing from MLflow.
 
     Their trials are still in Optuna's storage. They are trained again, which gives the same
     numbers, and their runs are written again. Retrain runs and models are not restored.
     """
     from search.commands import sync as action
-    from search.spec.study_file import find, load
 
     console, settings = Console(as_json), Settings(**options)
-    spec = load(find(study))
     report = action.sync(spec, settings, console, weights=weights)
     console.say(action.summary(report, spec))
     console.result(report.as_json())
 
 
 @cli.command()
-@click.argument("study", nargs=-1, required=True)
-@cli_options.places
+@cli_options.home
+@cli_options.study
 @cli_options.as_json
-def compare(study: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def show(spec: StudySpec, home: Path, as_json: bool) -> None:
+    """Print the file of STUDY as it is understood, with all defaults.
+
+    What is printed is a study file, too: of a variant that was launched with --set and --name, it
+    makes a file of its own. Nothing is read but the file, and nothing is written.
+
+    \b
+      lockstep show digits-3v6 --set space.batch_size=[16,64]
+      lockstep show digits-50 > digits-50.toml
+    """
+    from search.commands import show as action
+
+    console = Console(as_json)
+    console.say(action.text(spec))
+    console.result(action.as_json(spec))
+
+
+@cli.command()
+@cli_options.places
+@cli_options.studies
+@cli_options.as_json
+def compare(specs: Sequence[StudySpec], as_json: bool, **options: Any) -> None:
     """Rank the trials of STUDY and say how certain the ranking is.
 
     It shows standard errors over the validation examples, how many trials are statistically
@@ -171,10 +203,9 @@ def compare(study: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """
     from search.commands import compare as action
     from search.commands import compare_studies
-    from search.spec.study_file import find, load
 
     console, settings = Console(as_json), Settings(**options)
-    found = [action.compare(spec, settings, console) for spec in [load(find(s)) for s in study]]
+    found = [action.compare(spec, settings, console) for spec in specs]
     if len(found) == 1:
         console.say(action.summary(found[0]))
         console.result(found[0].as_json())
@@ -185,8 +216,40 @@ def compare(study: tuple[str, ...], as_json: bool, **options: Any) -> None:
 
 
 @cli.command()
-@cli_options.study
 @cli_options.places
+@cli_options.study
+@click.option(
+    "--output",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The file to write, ending in .html, .csv or .parquet; give it once for each. By default, "
+    "one of each in the study's folder in --home.",
+)
+@cli_options.as_json
+def export(spec: StudySpec, files: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Write the trials of STUDY as CSV and Parquet, and all that it found as one page.
+
+    The tables have a row for each trial, the best first. The page has the findings, the figures,
+    the weights of the best trials and the study file in a single HTML file, which can be mailed and
+    opened anywhere: it has no scripts and loads nothing.
+
+    \b
+      lockstep export digits-3v6
+      lockstep export digits-3v6 --output trials.csv --output for-my-supervisor.html
+    """
+    from search.commands import export as action
+
+    console, settings = Console(as_json), Settings(**options)
+    written = action.export(spec, settings, console, files)
+    console.say(action.summary(written))
+    console.result(written.as_json())
+
+
+@cli.command()
+@cli_options.places
+@cli_options.study
 @click.option(
     "--rule",
     type=click.Choice(["best", "one-se"]),
@@ -205,7 +268,7 @@ def compare(study: tuple[str, ...], as_json: bool, **options: Any) -> None:
 )
 @cli_options.as_json
 def retrain(
-    study: str, rule: Literal["best", "one-se"], trial: int | None, seeds: int, as_json: bool,
+    spec: StudySpec, rule: Literal["best", "one-se"], trial: int | None, seeds: int, as_json: bool,
     **options: Any,
 ) -> None:  # fmt: skip
     """Train the chosen configuration of STUDY on train + validation and score it on the test set.
@@ -218,12 +281,9 @@ def retrain(
     """
     from search.commands import retrain as action
     from search.commands.retrain_report import summary
-    from search.spec.study_file import find, load
 
     console, settings = Console(as_json), Settings(**options)
-    report = action.retrain(
-        load(find(study)), settings, console, rule=rule, number=trial, seeds=seeds
-    )
+    report = action.retrain(spec, settings, console, rule=rule, number=trial, seeds=seeds)
     console.say(summary(report))
     console.result(report.as_json())
     if report.failure is not None:
@@ -231,13 +291,13 @@ def retrain(
 
 
 @cli.command()
+@cli_options.places
 @cli_options.study
 @click.argument("file", nargs=-1, required=True, type=click.Path(path_type=Path))
-@cli_options.places
 @click.option("--invert", is_flag=True, help="Invert pictures (dark ink on light paper).")
 @cli_options.as_json
 def predict(
-    study: str, file: tuple[Path, ...], invert: bool, as_json: bool, **options: Any
+    spec: StudySpec, file: tuple[Path, ...], invert: bool, as_json: bool, **options: Any
 ) -> None:
     """Predict the classes of FILEs with the champion of STUDY.
 
@@ -247,17 +307,16 @@ def predict(
     `lockstep retrain` registered.
     """
     from search.commands import predict as action
-    from search.spec.study_file import find, load
 
     console, settings = Console(as_json), Settings(**options)
-    found = action.predict(load(find(study)), settings, file, invert=invert)
+    found = action.predict(spec, settings, file, invert=invert)
     console.say(action.summary(found))
     console.result(found.as_json())
 
 
 @cli.command()
-@cli_options.study
 @cli_options.places
+@cli_options.study
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
@@ -266,12 +325,11 @@ def predict(
     help="Port to serve on; if it is taken, another one is used.",
 )
 @click.option("--browser/--no-browser", default=True, help="Open the link in a browser.")
-def ui(study: str, port: int, browser: bool, **options: Any) -> None:
+def ui(spec: StudySpec, port: int, browser: bool, **options: Any) -> None:
     """Serve the MLflow UI on 127.0.0.1 and open it at the comparison of STUDY's best runs."""
     from search.commands import ui as action
-    from search.spec.study_file import find, load
 
-    action.serve(load(find(study)), Settings(**options), port, browser, Console().say)
+    action.serve(spec, Settings(**options), port, browser, Console().say)
 
 
 @cli.command()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
+from click.shell_completion import CompletionItem
 
+from search.errors import LockstepError
 from search.failures import in_a_home, telling_faults
 from search.tracking_uri import checked_tracking_uri, checked_ui_address
 
@@ -132,7 +135,100 @@ def training(command: Command) -> Command:
     return command
 
 
-study = click.argument("study")
+def _studies(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the studies that may be meant: of studies/ and of the home, or else files."""
+    from search.spec.named_study import known_studies
+
+    home = context.params.get("home") or Path("runs")
+    names = [name for name in known_studies(home) if name.startswith(incomplete)]
+    return list(map(CompletionItem, names)) or [CompletionItem(incomplete, type="file")]
+
+
+def _keys(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the keys of a study file that may be meant."""
+    from search.spec.study_spec import known_keys
+
+    return [CompletionItem(f"{key}=") for key in known_keys() if key.startswith(incomplete)]
+
+
+_variants = (
+    click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        shell_complete=_keys,
+        help="Set a key of the study file, such as model.epochs=50 or space.batch_size=[16,64]. "
+        "Give it once for each key.",
+    ),
+    click.option(
+        "--name",
+        metavar="NAME",
+        help="Give the study another name than its file does, so that both are kept.",
+    ),
+)
+
+
+def study(command: Command) -> Command:
+    """Add the argument STUDY and the options that change it; the command gets its `StudySpec`."""
+    return click.argument("study", shell_complete=_studies)(_changeable(_with_spec(command)))
+
+
+def studies(command: Command) -> Command:
+    """Add the argument STUDY for one study or several, and the options that change them; the
+    command gets their `StudySpec`s."""
+    argument = click.argument("study", nargs=-1, required=True, shell_complete=_studies)
+    return argument(_changeable(_with_specs(command)))
+
+
+def _changeable(command: Command) -> Command:
+    """Add the options that change a study."""
+    for option in _variants:
+        command = option(command)
+    return command
+
+
+def _with_spec(command: Command) -> Command:
+    """Wrap a command of one study."""
+
+    @functools.wraps(command)
+    def wrapped(
+        study: str, overrides: tuple[str, ...], name: str | None, home: Path, **options: Any
+    ) -> Any:
+        from search.spec.named_study import named_study
+
+        to_launch = command.__name__ == "launch"
+        spec = named_study(study, home, overrides, name, to_launch=to_launch)
+        return command(spec=spec, home=home, **options)
+
+    return cast(Command, wrapped)
+
+
+def _with_specs(command: Command) -> Command:
+    """Wrap a command of several studies, all of which get the keys that are set."""
+
+    @functools.wraps(command)
+    def wrapped(
+        study: tuple[str, ...],
+        overrides: tuple[str, ...],
+        name: str | None,
+        home: Path,
+        **options: Any,
+    ) -> Any:
+        from search.spec.named_study import named_study
+
+        if name is not None and len(study) > 1:
+            raise LockstepError(f"--name {name}: it names one study, and {len(study)} are given")
+        specs = [named_study(each, home, overrides, name) for each in study]
+        return command(specs=specs, home=home, **options)
+
+    return cast(Command, wrapped)
+
+
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on the last line of stdout."
 )

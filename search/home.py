@@ -8,6 +8,7 @@ COMPLETE = "mlflow.new-copy"  # its copy, which becomes the store
 STORE_LOCK = "mlflow.lock"  # held by the process that makes it
 ARTIFACTS = "artifacts"  # the files of MLflow's runs
 JOURNAL = "study.journal"  # Optuna's, in the folder of a study
+RECORD = "launched.toml"  # there as well, of a study that was launched with --set or --name
 
 _SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")  # SQLite puts such files beside a database
 UNFINISHED_FILES = tuple(

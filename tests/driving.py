@@ -34,7 +34,7 @@ def sampled(sampler: str, trials: int = TRIALS) -> StudySpec:
 def drive(study: SearchStudy, most: float = math.inf) -> int:
     """Record up to ``most`` trials of an open study in the order of a launch; how many it were."""
     finished = {trial.number for trial in study.finished()}
-    objective = study.spec.search.objective
+    objective, epochs = study.spec.search.objective, study.spec.model.epochs
     recorded = 0
     while cohort := study.next_cohort():
         trials = [each for stack in stacks(cohort) for each in stack]
@@ -46,7 +46,7 @@ def drive(study: SearchStudy, most: float = math.inf) -> int:
                 return recorded
             # Some fail, so that what follows meets failed trials too.
             status = Status.DIVERGED if planned.number % 7 == 3 else Status.COMPLETED
-            result = make_result(planned.hyperparameters, status, objective=objective)
+            result = make_result(planned.hyperparameters, status, epochs, objective=objective)
             study.record(FinishedTrial.of(planned.number, result, f"run {planned.number}"))
             finished.add(planned.number)
             recorded += 1

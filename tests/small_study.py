@@ -32,7 +32,17 @@ _TABLES = {
     "data": ("source", "classes", "validation_fraction"),
     "model": ("penalty", "epochs", "bias", "momentum", "schedule", "warmup_epochs", "class_weight"),
     "space": ("learning_rate", "weight_decay", "batch_size"),
-    "search": ("sampler", "objective", "trials", "minutes", "cohort", "pruner", "reduction")
+    "search": (
+        "sampler",
+        "objective",
+        "trials",
+        "minutes",
+        "patience",
+        "regret",
+        "cohort",
+        "pruner",
+        "reduction",
+    )
     + ("min_epochs", "replicates", "finalists", "keep_weights"),
 }
 _TABLE_OF = {option: table for table, options in _TABLES.items() for option in options}
@@ -63,6 +73,8 @@ class Options(TypedDict, total=False):
     objective: str
     trials: int | None
     minutes: float | None
+    patience: int
+    regret: float
     cohort: int | None
     pruner: str
     reduction: int

@@ -63,9 +63,19 @@ class StudyData:
         return self.first.scaling.scale
 
     @property
+    def digests(self) -> Mapping[str, str]:
+        """The digest of each set of features, by its name."""
+        return {name: splits.digest for name, splits in self.by_features.items()}
+
+    @property
     def digest(self) -> str:
-        """The digest of all sets of features with their names; that of the only one, if unnamed."""
-        if self.names == (ONLY,):
-            return self.first.digest
-        named = "\n".join(f"{name} {splits.digest}" for name, splits in self.by_features.items())
-        return hashlib.sha256(named.encode()).hexdigest()
+        """The digest of all sets of features; see `combined_digest`."""
+        return combined_digest(self.digests)
+
+
+def combined_digest(digests: Mapping[str, str]) -> str:
+    """Return the digest of sets of features with their names; that of the only one, if unnamed."""
+    if tuple(digests) == (ONLY,):
+        return digests[ONLY]
+    named = "\n".join(f"{name} {digest}" for name, digest in digests.items())
+    return hashlib.sha256(named.encode()).hexdigest()

@@ -58,6 +58,30 @@ def expected_best(
     return ExpectedBest(n, mean, low, high)
 
 
+def best_of_some(scores: npt.NDArray[np.floating[Any]], sizes: Sequence[int]) -> Floats:
+    """Return the mean of the best of n of the N scores, for each n in ``sizes``, (B,).
+
+    Unlike in `expected_best`, none is drawn twice, so that the best of N is the best of all:
+    E = Σ_i v_i C(N - i, n - 1) / C(N, n).
+
+    Raises ValueError if a size is not from 1 to N, or a score is not finite.
+    """
+    v = np.sort(scores.astype(np.float64))
+    N = len(v)
+    if not np.isfinite(v).all() or not all(1 <= n <= N for n in sizes):
+        raise ValueError(f"there are no best of {sizes} of {N} finite scores")
+    means = []
+    for n in sizes:
+        # P(the best is v_i) = P(it is one of i, …, N) n / (N - i + 1), from the best downwards.
+        left, mean = 1.0, 0.0
+        for i in range(N - n + 1):
+            share = n / (N - i)
+            mean += left * share * v[i]
+            left *= 1 - share
+        means.append(mean)
+    return np.array(means)
+
+
 def draws_needed(scores: npt.NDArray[np.floating[Any]], target: float) -> int | None:
     """Return the smallest n with E[V_n] ≤ target, or None if no number of draws is enough.
 

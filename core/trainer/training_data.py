@@ -175,6 +175,17 @@ class TrainingData:
         W[self.active] = trained[: len(self.active)]
         return W, trained[-1].copy() if self.bias else np.zeros(self.n_classes, np.float32)
 
+    def columns_of(self, weights: Matrix, bias: Matrix) -> Matrix:
+        """Return the trained columns, (C - 1, F), of which `all_classes` made these, bit for bit.
+
+        weights: (D, C). bias: (C,).
+        """
+        W = weights[self.active]
+        if self.bias:
+            W = np.concatenate((W, bias[None]))
+        trained = W[:, 1:] if self.n_classes == 2 else W[:, :-1]
+        return np.ascontiguousarray(trained.T)
+
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return _received, tuple(getattr(self, each.name) for each in fields(self))
 

@@ -2,8 +2,9 @@
 
 `session.py` holds what launch, sync and retrain have in common; `driver.py` is the loop of a
 launch, and `commits.py` records its trials; `home.py` opens a home that was moved or can only be
-read; `retrain_run.py` writes the run of a retrain, and `score_tables.py` shows what that finds on
-the test set. A new command needs a file here, a function in `cli.py`, and a row in README.
+read; `retrain_run.py` writes the run of a retrain, `export_page.py` is the page of an export, and
+`score_tables.py` shows what a retrain finds on the test set. A new command needs a file here, a
+function in `cli.py`, and a row in README.
 
 May import: every package.
 """

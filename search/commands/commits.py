@@ -13,6 +13,7 @@ from search.study.search_study import SearchStudy
 from search.tracking.links import run_url
 from search.tracking.names import Weights
 from search.tracking.recorders import Recorder, RunQueue
+from search.tracking.results import present
 from search.tracking.tracker import Tracker
 from search.tracking.trial_writer import TrialRun
 from search.trials.finished_trial import FinishedTrial, ranked
@@ -91,7 +92,10 @@ class Commits:
         """Record a trial whose run is written."""
         recorded = replace(_finished(run.trial, run.outcome), run_id=run_id)
         link = run_url(self._settings.ui_address, tracker.experiment_id, run_id)
+        before = self.finished.get(recorded.number)  # if it was recorded after fewer epochs
         self._study.record(recorded, link)
+        if before is not None and present(tracker, [before], 1):
+            tracker.delete_run(before.run_id)
         self.finished[recorded.number] = recorded
         self._kept.record(tracker, recorded, run.weights)
         self._best = ranked([*self._best, recorded], self._objective)[:1]

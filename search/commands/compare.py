@@ -29,7 +29,9 @@ from search.findings.sentences import none_completed, note
 from search.settings import Settings
 from search.spec.configuration import features_value, method_names, searched_values, values_of
 from search.spec.study_spec import StudySpec
-from search.study.opening import load_study, scale_changed
+from search.study.opening import load_study
+from search.study.search_study import SearchStudy
+from search.study.started import scale_changed
 from search.tracking.links import BEST_VIEW, SIDE_VIEW
 from search.tracking.store import load_tracker
 from search.tracking.views import view_urls
@@ -97,7 +99,7 @@ class Comparison:
 
 
 def trial_row(trial: FinishedTrial, spec: StudySpec) -> dict[str, Any]:
-    """Return what is told of a trial by name, as `--json` does, besides its standing."""
+    """Return what `--json` and an export tell of a trial by name, besides its standing."""
     scored = trial.status is not Status.DIVERGED
     return {
         "number": trial.number,
@@ -126,16 +128,7 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
     ranking = ranked(different, spec.search.objective)
     if not ranking:
         raise NothingToShowError(none_completed(spec, finished))
-    data = load_data(spec, settings, console.say, reading=console.reading)
-    if data.digest != study.data_digest:
-        raise LockstepError(
-            f"study {spec.name} was launched with other data than {spec.data.origin} holds now, "
-            "on which its trials cannot be scored: name the folder of the original data "
-            "(--data-dir)"
-        )
-    if data.scale is not study.scale:
-        change = scale_changed(study.scale, data.scale)
-        raise LockstepError(f"study {spec.name} was started with another study file ({change})")
+    data = data_as_launched(study, settings, console)
     with readable(settings, lambda sentence: console.say(f"note     {sentence}\n")) as places:
         tracker = load_tracker(spec, places, "lockstep compare", study.identity())
         results = results_of(tracker)
@@ -149,9 +142,9 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
     of_layers = settings.figures(spec.name) / LAYERS
     if choice.layers is not None:
         _written(of_layers, layers_figure(choice.layers, names))
-    unfinished = study.budget is not None and len(finished) < study.budget
+    unfinished = study.budget is not None and study.n_whole < study.budget
     if unfinished and exhausted(spec, finished) is None:
-        console.say(f"{len(finished):,} of {study.budget:,} trials are finished so far\n")
+        console.say(f"{study.n_whole:,} of {study.budget:,} trials are finished so far\n")
     return Comparison(
         spec=spec,
         trials=ranked(finished, spec.search.objective)
@@ -168,6 +161,23 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
         drawn=drawn,
         served=settings.served,
     )
+
+
+def data_as_launched(study: SearchStudy, settings: Settings, console: Console) -> StudyData:
+    """Return the data of a study. Raises LockstepError if it is not what the study was launched
+    with."""
+    spec = study.spec
+    data = load_data(spec, settings, console.say, reading=console.reading)
+    if data.digest != study.data_digest:
+        raise LockstepError(
+            f"study {spec.name} was launched with other data than {spec.data.origin} holds now, "
+            "on which its trials cannot be scored: name the folder of the original data "
+            "(--data-dir)"
+        )
+    if data.scale is not study.scale:
+        change = scale_changed(study.scale, data.scale)
+        raise LockstepError(f"study {spec.name} was started with another study file ({change})")
+    return data
 
 
 def _written(file: Path, content: bytes) -> bool:

@@ -58,8 +58,9 @@ class KeptWeights:
         ]
 
     def _with(self, trial: FinishedTrial) -> list[FinishedTrial]:
-        """Return those that are kept and this one, best first."""
-        return sorted([*self._kept, trial], key=self._key)
+        """Return those that are kept and this one, best first; it may be one that trained on."""
+        others = [each for each in self._kept if each.number != trial.number]
+        return sorted([*others, trial], key=self._key)
 
     def has(self, trial: FinishedTrial) -> bool:
         """Return whether the weights of a finished trial are kept."""

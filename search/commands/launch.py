@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -19,10 +20,13 @@ from search.commands.session import Session, open_session
 from search.commands.study_data import described, load_data, scaling_in_words
 from search.console import Console, Workload
 from search.findings.choice import Choice
+from search.findings.edges import widening
 from search.findings.sentences import note
 from search.redact import redacted
 from search.settings import Settings
 from search.spec.configuration import values_of
+from search.spec.overrides import Override, combined
+from search.spec.recorded import write_record
 from search.spec.study_spec import StudySpec
 from search.study.samplers import check_installed
 from search.study.search_study import SearchStudy
@@ -45,6 +49,8 @@ class LaunchReport:
 
     finals: the results of the finalists, None if there are none.
     out_of_time: whether the budget of minutes is used up.
+    stopped: why the search ended before its budget was spent, None if it did not.
+    widening: the keys of the study file that search beyond the edge on which the best trial lies.
     """
 
     spec: StudySpec
@@ -55,6 +61,8 @@ class LaunchReport:
     mlflow: dict[str, str | None]
     finals: Finals | None
     out_of_time: bool
+    stopped: str | None
+    widening: list[Override]
 
     def count(self, status: Status) -> int:
         """Return the number of trials with this status."""
@@ -88,6 +96,8 @@ class LaunchReport:
             "epochs": sum(trial.stopped_epoch for trial in trained(self.trials)),
             "repeats": len(self.trials) - len(trained(self.trials)),
             "out_of_time": self.out_of_time,
+            "stopped": self.stopped,
+            "widening": [str(each) for each in self.widening],
             "mlflow": self.mlflow,
         }
 
@@ -130,6 +140,7 @@ def run_study(
         console.say(f"  note    {remark}")
     new = "" if settings.place.exists() else ", which is new"
     with open_session(spec, data, settings, console) as session:
+        write_record(spec.variant, spec.name, settings.folder(spec.name))
         on_open()
         console.say(f"  home    {settings.place}{new}")
         report = _run(session)
@@ -140,7 +151,7 @@ def run_study(
 def _run(session: Session) -> LaunchReport:
     """Train and record what the open study lacks, and write its report."""
     study, console, settings = session.study, session.console, session.settings
-    console.say(f"  search  {_search_line(study, len(study.finished()), settings)}")
+    console.say(f"  search  {_search_line(study, study.n_whole, settings)}")
     if study.order is Order.BLOCKS:
         console.say(f"  order   {_order_in_words(session)}")
     if few := _few_configurations(study.spec):
@@ -154,13 +165,13 @@ def _run(session: Session) -> LaunchReport:
             console.say(f"  weights {said}")
         if cohort or study.finalists_due():
             workload = Workload(study.budget, study.planned_epochs)
-            bar = console.progress(workload, len(finished), study.epochs_trained)
+            bar = console.progress(workload, study.n_whole, study.epochs_trained)
             progress = stack.enter_context(bar)
             commits = Commits(study, settings, progress, kept)
             training = stack.enter_context(session.training(progress, commits.commit_written))
             driver = Driver(session, training, commits)
             driver.start(cohort)  # The cohort trains while MLflow is opened, which takes seconds.
-            runs = (study.budget or len(cohort)) - len(finished)
+            runs = (study.budget or len(cohort)) - study.n_whole
             writing = stack.enter_context(recorders(settings, runs))
         tracker = stack.enter_context(session.tracker())
         there = trained(finished.values())
@@ -192,6 +203,7 @@ def _report(
     study, settings = session.study, session.settings
     trials = study.finished()
     ranking = ranked(trials, session.spec.search.objective)
+    rows = min(len(train) for train, _ in session.data.first.folds)
     return LaunchReport(
         spec=session.spec,
         trials=trials,
@@ -206,6 +218,8 @@ def _report(
         },
         finals=study.finals(),
         out_of_time=study.out_of_time,
+        stopped=study.stopped,
+        widening=widening(session.spec, ranking[0], rows) if ranking else [],
     )
 
 
@@ -250,6 +264,14 @@ def _few_configurations(spec: StudySpec) -> str | None:
     )
 
 
+def _command(report: LaunchReport) -> str:
+    """Return the command that searches beyond the edge, and keeps all trials."""
+    variant = report.spec.variant
+    given = variant.overrides if variant is not None and not variant.is_named else ()
+    keys = [shlex.quote(str(each)) for each in combined(given, report.widening)]
+    return " ".join(["lockstep launch", report.spec.argument, *(f"--set {key}" for key in keys)])
+
+
 _OUT_OF_TIME = (
     "note     the budget of {:g} minutes is spent: raise search.minutes, "
     "and the same command continues"
@@ -268,6 +290,8 @@ def summary(report: LaunchReport, spec: StudySpec, settings: Settings) -> str:
         f"{len(report.trials):,} trials ({', '.join(parts)}) in {seconds.total:.1f} s: "
         f"training {seconds.training:.1f} s, logging {seconds.logging:.1f} s, in parallel",
         *note(spec, report.trials, report.choice, report.finals),
+        *([f"widen    {_command(report)}"] if report.widening else []),
+        *([f"stopped  {report.stopped}"] if report.stopped else []),
         *([_OUT_OF_TIME.format(spec.search.minutes)] if report.out_of_time else []),
         "",
         f"figures  {settings.figures(spec.name)}",

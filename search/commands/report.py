@@ -19,6 +19,8 @@ from search.findings.scores import validation_scores
 from search.findings.sentences import note
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
+from search.spec.toml_writer import toml
+from search.spec.understood import understood
 from search.study.search_study import SearchStudy
 from search.tracking.links import BEST_VIEW, SEARCH_VIEW, SIDE_VIEW, run_url, table_url
 from search.tracking.names import REPORT_TAG
@@ -32,6 +34,7 @@ from search.trials.results import Results
 from search.wording import counted
 
 BEST = 10  # the most trials whose weight images are shown together in the UI
+STUDY_FILE = "study.toml"  # the study file as it is understood, among these artifacts
 FIGURES = "figures"  # the folder of the figures among the artifacts of the parent run
 
 
@@ -76,8 +79,10 @@ def write_report(
     _show_best(spec, tracker, data, best, results, len(ranking))
     tracker.log_study_data(data)
     figures = [Artifact(f"{FIGURES}/{file.path}", file.content) for file in files]
+    # The run's parameters are those with which the study began; it may have grown since then.
+    as_it_is = Artifact(STUDY_FILE, toml(understood(spec)).encode())
     text = _markdown(spec, trials, told, tracker, data)
-    tracker.finish(text, figures, metrics, digest)
+    tracker.finish(text, [*figures, as_it_is], metrics, digest)
     return choice
 
 

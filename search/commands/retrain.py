@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -79,6 +80,7 @@ def retrain(
                 "its best epoch is: it is trained for all its epochs"
             )
         validated, epochs = _validated(spec, results, trial, data)
+        validated = replace(validated, earlier_digests=session.study.earlier_digests)
         features = trial.hyperparameters.features
         merged = data.of(features).merged()
         how = f"--rule {rule}" if number is None else "--trial"

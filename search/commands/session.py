@@ -12,6 +12,7 @@ from search.commands.home import settle
 from search.commands.interrupts import StopRequest, stop_requests
 from search.commands.study_data import order_for
 from search.console import Console, Progress
+from search.errors import LockstepError
 from search.settings import Settings
 from search.spec.objective import Objective
 from search.spec.study_spec import StudySpec
@@ -20,8 +21,9 @@ from search.study.search_study import SearchStudy
 from search.tracking.client import answering, impatient
 from search.tracking.place import check_place
 from search.tracking.results import read_results
-from search.tracking.store import open_tracker
+from search.tracking.store import LAUNCH, load_tracker, open_tracker
 from search.tracking.tracker import Tracker
+from search.training.begun import Begun
 from search.training.choose import open_executor
 from search.training.cohort import Cohort, Training
 from search.trials.finished_trial import FinishedTrial
@@ -88,14 +90,35 @@ class Session:
     def cohort(
         self, trials: Sequence[PlannedTrial], finished: Mapping[int, FinishedTrial]
     ) -> Cohort:
-        """Return these trials as a cohort. finished: the recorded trials, by number."""
+        """Return these trials as a cohort. finished: the recorded trials, by number.
+
+        Those that were recorded before the number of epochs was raised are to be recorded again.
+        """
         model, search = self.spec.model, self.spec.search
+        known = [finished[trial.number] for trial in trials if trial.number in finished]
+        short = [trial for trial in known if not self.study.is_whole(trial)]
         return Cohort(
             trials=trials,
             schedule=self.study.schedule(trials),
             seeds=[model.seed + r for r in range(search.replicates)],
-            recorded={t.number: finished[t.number] for t in trials if t.number in finished},
+            recorded={each.number: each for each in known if self.study.is_whole(each)},
+            begun=self._begun(short) if short else None,
         )
+
+    def _begun(self, short: Sequence[FinishedTrial]) -> Begun | None:
+        """Return what the runs of these trials keep, None if there are no runs.
+
+        It is read now, because a stack needs it before it is trained.
+        """
+        if self.spec.search.replicates > 1 or self.spec.data.folds is not None:
+            return None  # Their runs have means.
+        with contextlib.suppress(LockstepError):
+            tracker = load_tracker(self.spec, self.settings, LAUNCH, self.study.identity())
+            results = results_of(tracker)
+            by_number = {trial.number: trial for trial in short}
+            epochs = {trial.number: trial.stopped_epoch for trial in short}
+            return Begun(epochs, lambda number: results.get(by_number[number]))
+        return None
 
     def full_training(self, trials: Sequence[PlannedTrial], seeds: Sequence[int]) -> Cohort:
         """Return these trials as a cohort that is trained with these seeds and never pruned."""
@@ -142,13 +165,31 @@ def open_session(
     check_place(settings)
     with (
         stop_requests(console.say) as stop,
-        open_study(spec, settings, data.digest, data.scale, order_for(spec, data)) as study,
+        open_study(spec, settings, data.digests, data.scale, order_for(spec, data)) as study,
         contextlib.ExitStack() as stack,
     ):
         console.on_loss = stop.make_for
         stack.callback(setattr, console, "on_loss", None)
         settle(settings, spec.name, lambda sentence: console.say(f"  note    {sentence}"))
+        if study.grown is not None:
+            console.say(f"  grown   {study.grown}{_how_epochs_grow(study)}")
         yield Session(study.spec, data, settings, console, study, stop)
+
+
+def _how_epochs_grow(study: SearchStudy) -> str:
+    """Return where trials begin that are trained for more epochs, "" if none are."""
+    if study.n_whole == len(study.finished()):
+        return ""
+    spec, anew = study.spec, []
+    if spec.data.folds is not None:
+        anew.append("folds")
+    if spec.search.replicates > 1:
+        anew.append("replicates")
+    if any(trial.hyperparameters.momentum for trial in study.finished()):
+        anew.append("momentum")
+    if anew:
+        return f"; trials with {' and '.join(anew)} begin anew, as runs do not keep all of it"
+    return "; trials go on from the weights that their runs keep"
 
 
 def results_of(tracker: Tracker) -> Results:

@@ -18,7 +18,7 @@ from search.commands.report import write_report
 from search.commands.session import Session, open_session
 from search.commands.study_data import load_data
 from search.console import Console, Workload
-from search.errors import NothingToShowError
+from search.errors import LockstepError, NothingToShowError
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.study.search_study import SearchStudy
@@ -75,6 +75,11 @@ def sync(
             raise NothingToShowError(
                 f"study {spec.name} has no finished trial yet: run "
                 f"`lockstep launch {spec.argument}`"
+            )
+        if not all(map(session.study.is_whole, finished.values())):
+            raise LockstepError(
+                f"study {spec.name} is being trained for more epochs: run `lockstep launch "
+                f"{spec.argument}` to its end first"
             )
         with session.tracker() as tracker:
             kept = KeptWeights(session.spec, data, finished.values())

@@ -9,18 +9,18 @@ from core.trainer.result import Hyperparameters, Status
 from core.trainer.softmax import Penalty
 from search.findings.against_best import LEVEL, name_of_tests
 from search.findings.choice import Choice
+from search.findings.edges import edges
 from search.findings.expected import expected_search
 from search.findings.expected import sentence as expected_sentence
 from search.findings.layer_sentences import layer_sentences
-from search.spec.axes import Range
+from search.findings.longer import longer
+from search.findings.longer import sentence as longer_sentence
 from search.spec.configuration import configuration
 from search.spec.study_spec import StudySpec
 from search.trials.finals import Finals
 from search.trials.finished_trial import FinishedTrial, ranked
 from search.trials.repeats import distinct, exhausted, settled_after
 from search.wording import counted
-
-_LEAST = {"weight_decay": 0.0, "batch_size": 1}  # the smallest values that are allowed
 
 
 def note(
@@ -42,13 +42,15 @@ def note(
     ]
     if finals is not None:
         lines.append(_winner(finals, trials, spec))
-    edges = _edges(spec, best)
     lines += [] if choice is None else choice_sentences(choice, spec)
     expected = expected_search(spec, distinct(trials, spec.search.objective))
     if expected is not None and (sentence := expected_sentence(expected, spec)):
         lines.append(sentence)
-    if edges:
-        lines.append(f"note     it lies on the edge of the search: {', '.join(edges)}")
+    by_number = sorted(trials, key=lambda trial: trial.number)
+    if (more := longer(spec, by_number)) is not None:
+        lines.append(longer_sentence(more, spec))
+    if found := edges(spec, best):
+        lines.append(f"note     it lies on the edge of the search: {', '.join(map(str, found))}")
     return lines + _repeats(spec, trials)
 
 
@@ -124,21 +126,6 @@ def _winner(finals: Finals, trials: Sequence[FinishedTrial], spec: StudySpec) ->
         f"{100 * first.val_accuracy:.2f} ± {100 * first.val_accuracy_std:.2f} %, the best of "
         f"{len(finals.finalists)} finalists on {len(finals.seeds)} fresh seeds"
     )
-
-
-def _edges(spec: StudySpec, best: FinishedTrial) -> list[str]:
-    """Return on which axes the best trial has the first or last value, and what to try."""
-    edges = []
-    for name in ("learning_rate", "weight_decay", "batch_size"):
-        axis = getattr(spec.space, name)
-        ends = (axis.low, axis.high) if isinstance(axis, Range) else (min(axis), max(axis))
-        value = getattr(best.hyperparameters, name)
-        if ends[0] == ends[1] or value not in ends or value == _LEAST.get(name):
-            continue  # nothing was searched, or nothing lies beyond
-        way = "smaller" if value == ends[0] else "larger"
-        shown = f"{value:.4g}" if isinstance(value, float) else f"{value}"
-        edges.append(f"{name.replace('_', ' ')} {shown} (try {way})")
-    return edges
 
 
 def choice_sentences(choice: Choice, spec: StudySpec) -> list[str]:

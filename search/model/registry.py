@@ -47,7 +47,10 @@ _CODE = Path(__file__).with_name("served_model.py")
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """The validation scores of the configuration that a model was trained with."""
+    """The validation scores of the configuration that a model was trained with.
+
+    earlier_digests: of the data before sets of features were added: the examples are the same.
+    """
 
     trial: int
     val_loss: float
@@ -55,6 +58,7 @@ class Validated:
     val_balanced_accuracy: float | None
     objective: Objective
     data_digest: str
+    earlier_digests: frozenset[str] = frozenset()
 
     def tags(self) -> dict[str, str]:
         """Return the tags of the model version, with which the next model is compared."""
@@ -245,7 +249,7 @@ def _succession(
     which = f"version {present.version} stays champion"
     if not is_own_version(present, identity):
         return False, f"{which}: somebody else registered it and made it the champion"
-    if tags.get(DATA_TAG) != new.data_digest:
+    if tags.get(DATA_TAG) not in {new.data_digest, *new.earlier_digests}:
         return False, f"{which}: it was validated on other data, so that the two do not compare"
     objective = new.objective
     if SCORE_TAG.format(objective.value) not in tags:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -30,11 +31,15 @@ def _fit(name: str) -> str:
     return name
 
 
-Name = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$"), AfterValidator(_fit)
-]
+_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+Name = Annotated[str, StringConstraints(pattern=_NAME), AfterValidator(_fit)]
 
 _Value = TypeVar("_Value")
+
+
+def is_name(text: str) -> bool:
+    """Return whether a study can have this name."""
+    return re.fullmatch(_NAME, text) is not None and unfit(text) is None
 
 
 def distinct(values: tuple[_Value, ...]) -> tuple[_Value, ...]:

@@ -47,6 +47,8 @@ def sentence(path: Path | str, error: ValidationError, known: type[BaseModel]) -
     """Return one sentence about the first mistake in ``error``; unknown keys come first.
 
     A misspelt key is also reported as missing, which would be the less useful message.
+
+    path: of the file, or also what changes it.
     """
     mistakes = error.errors(include_url=False)
     mistake = min(mistakes, key=lambda each: each["type"] != "extra_forbidden")

@@ -22,7 +22,7 @@ Switch = Annotated[bool, Field(strict=True)]
 # The hyperparameters that are searched if a list is given for them.
 SEARCHABLE = ("bias", "momentum", "schedule", "warmup_epochs")
 # Studies that were stored without these keys were trained as these values say.
-_EARLIER: dict[str, Any] = {
+EARLIER: dict[str, Any] = {
     "bias": False,
     "momentum": 0.0,
     "schedule": "constant",
@@ -128,5 +128,5 @@ class ModelSpec(Table):
         return {
             key: value
             for key, value in dumped.items()
-            if key not in _EARLIER or value != _EARLIER[key]
+            if key not in EARLIER or value != EARLIER[key]
         }

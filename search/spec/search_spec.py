@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from core.trainer.pruning import rung_epochs
 from search.spec.fields import MAX_TRIALS, Integer, Number, Seed, Table
@@ -16,8 +18,13 @@ REDUCTION_FACTOR = 3  # if reduction is left out; in theory the best factor is e
 # earlier, which favours trials that learn fast.
 DECISIONS = 2
 BUDGET = ("trials", "epochs", "minutes")
+STOPPING = ("patience", "regret")  # They may end a search before its budget is spent.
 # These keys were added when studies had been stored already.
 _LATER = {"pruner": "none", "reduction": None, "min_epochs": None, "replicates": 1}
+
+SAMPLERS = ("grid", "random", "qmc", "tpe", "cmaes", "gp")
+HUB = "hub:"  # before the name of a sampler of OptunaHub
+_OF_HUB = re.compile(r"hub:[a-z0-9_]{1,64}(@[A-Za-z0-9._-]{1,64})?")
 
 Count = Annotated[Integer, Field(ge=1, le=MAX_TRIALS)]
 
@@ -33,13 +40,25 @@ def _count_or_all(value: object) -> object:
     )
 
 
+def _sampler(value: object) -> object:
+    """Return the name of a sampler. Raises PydanticCustomError if there is none of this name."""
+    if isinstance(value, str) and (value in SAMPLERS or _OF_HUB.fullmatch(value)):
+        return value
+    names = ", ".join(map(repr, SAMPLERS))
+    expected = f"{names}, or one of OptunaHub's, such as 'hub:de' or, of a commit, 'hub:de@0123abc'"
+    raise PydanticCustomError("literal_error", "must be {expected}", {"expected": expected})
+
+
 class SearchSpec(Table):
     """The table [search].
 
-    sampler: how configurations are chosen.
+    sampler: how configurations are chosen: one of `SAMPLERS`, or one of OptunaHub.
     trials, epochs, minutes: the budget of a sampler, which ends at the first limit reached: the
         number of trials, the epochs trained over all trials, the wall time. A grid runs all its
         points.
+    patience: after how many trials that were no better than the best the search ends.
+    regret: the search ends once the best of the space is probably within this of the best trial, in
+        the unit of the objective.
     cohort: how many trials are chosen together, before any of their results is known, and compared
         at the rungs. Larger cohorts fill larger stacks, which costs less per trial, and give a
         pruner more trials to choose from. With smaller cohorts the sampler learns more often.
@@ -50,11 +69,13 @@ class SearchSpec(Table):
         `kept_weights.py`.
     """
 
-    sampler: Literal["grid", "random", "qmc", "tpe", "cmaes", "gp"] = "grid"
+    sampler: Annotated[str, BeforeValidator(_sampler)] = "grid"
     objective: Objective = Objective.LOSS
     trials: Count | None = None
     epochs: Annotated[Integer, Field(ge=1, le=10**12)] | None = None
     minutes: Annotated[Number, Field(gt=0, le=1e6)] | None = None
+    patience: Count | None = None
+    regret: Annotated[Number, Field(gt=0, le=1e6)] | None = None
     cohort: Annotated[Integer, Field(ge=1, le=100_000)] = 32
     pruner: Literal["none", "halving", "hyperband"] = "none"
     reduction: Annotated[Integer, Field(ge=2, le=100)] | None = None
@@ -87,7 +108,9 @@ class SearchSpec(Table):
 
     def defining(self) -> dict[str, Any]:
         """Return the keys that decide the trials and their numbers, as plain JSON values."""
-        dumped = self.model_dump(mode="json", exclude={*BUDGET, "finalists", "keep_weights"})
+        dumped = self.model_dump(
+            mode="json", exclude={*BUDGET, *STOPPING, "finalists", "keep_weights"}
+        )
         return {
             key: value for key, value in dumped.items() if key not in _LATER or value != _LATER[key]
         }
@@ -98,7 +121,7 @@ class SearchSpec(Table):
         epochs: those of the full training.
         """
         if self.sampler == "grid":
-            for key in BUDGET:
+            for key in (*BUDGET, *STOPPING):
                 if (value := getattr(self, key)) is not None:
                     raise ValueError(
                         f"search.{key} = {value}: a grid runs all its points; leave {key} out, or "

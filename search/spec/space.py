@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -31,19 +32,24 @@ def points(axis: Range | tuple[float, ...]) -> list[float]:
     return rounded if ordered else exact
 
 
-def grid(spec: StudySpec) -> list[Hyperparameters]:
-    """Return every combination.
+def axes(spec: StudySpec) -> dict[str, list[Any]]:
+    """Return the grid's values of each hyperparameter that is searched, by name.
 
-    They are ordered by set of features, by batch size, by what [model] lists, by learning rate, and
-    then by weight decay.
+    They are ordered as the grid is: by set of features, by batch size, by what [model] lists, by
+    learning rate, and then by weight decay.
     """
     space, searched = spec.space, spec.searched()
-    axes = {
-        **{name: searched.pop(name) for name in ("features",) if name in searched},
+    return {
+        **{name: list(searched.pop(name)) for name in ("features",) if name in searched},
         "batch_size": sorted(space.batch_size),
-        **searched,
+        **{name: list(values) for name, values in searched.items()},
         "learning_rate": points(space.learning_rate),
         "weight_decay": points(space.weight_decay),
     }
-    combinations = itertools.product(*axes.values())
-    return [spec.hyperparameters(dict(zip(axes, each, strict=True))) for each in combinations]
+
+
+def grid(spec: StudySpec) -> list[Hyperparameters]:
+    """Return every combination, in the order of `axes`."""
+    named = axes(spec)
+    combinations = itertools.product(*named.values())
+    return [spec.hyperparameters(dict(zip(named, each, strict=True))) for each in combinations]

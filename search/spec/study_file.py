@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from pydantic import ValidationError
 from search.errors import StudyFileError
 from search.spec.data_spec import FOLDER
 from search.spec.messages import sentence, shortened
+from search.spec.recorded import Variant
 from search.spec.study_spec import STUDIES, StudySpec
 from search.spec.toml_text import parsed
 
 MAX_FILE_BYTES = 1 << 20
+GIVEN = 200  # characters of the command line that a message repeats
 
 
 def find(study: str) -> Path:
@@ -65,6 +68,11 @@ def _why_none(path: Path, study: str) -> str:
 
 def load(path: Path) -> StudySpec:
     """Read and validate a study file. Raises StudyFileError, with one sentence, if it is wrong."""
+    return validated(content(path), path)
+
+
+def content(path: Path) -> bytes:
+    """Return the content of a study file. Raises StudyFileError if it cannot be read."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
@@ -72,12 +80,12 @@ def load(path: Path) -> StudySpec:
             raise StudyFileError(f"{path}: larger than 1 MiB, which no study file is")
     except OSError as error:
         raise StudyFileError(f"{path}: cannot be read: {error.strerror}") from error
-    return validated(raw, path)
+    return raw
 
 
 def validated(raw: bytes, path: Path) -> StudySpec:
     """Return the study that the bytes of a file describe. Raises StudyFileError as `load` does."""
-    return _validated(parsed(raw, path), path, path)
+    return study_of(parsed(raw, path), path)
 
 
 def made_up(text: str, path: Path, name: str) -> StudySpec:
@@ -85,14 +93,29 @@ def made_up(text: str, path: Path, name: str) -> StudySpec:
 
     path: of that file. name: what the text is called in the sentence of a StudyFileError.
     """
-    return _validated(parsed(text.encode(), path), path, name)
+    return study_of(parsed(text.encode(), path), path, called=name)
 
 
-def _validated(table: dict[str, Any], path: Path, called: Path | str) -> StudySpec:
-    """Return the study in a table. called: what the table is called in a StudyFileError."""
+def study_of(
+    tables: Mapping[str, Any],
+    path: Path,
+    variant: Variant | None = None,
+    called: str | None = None,
+) -> StudySpec:
+    """Return the study that the tables of a study file describe.
+
+    path: of the file that they are from. variant: how they differ from it. called: what they are
+    called in a mistake, if it is not the path.
+
+    Raises StudyFileError, with one sentence, if they are wrong.
+    """
+    folder = path.parent if variant is None else variant.folder
     try:
-        spec = StudySpec.model_validate(table, context={FOLDER: path.parent})
+        spec = StudySpec.model_validate(tables, context={FOLDER: folder})
     except ValidationError as error:
-        raise StudyFileError(sentence(called, error, StudySpec)) from error
+        given = "" if variant is None else "".join(f" --set {each}" for each in variant.overrides)
+        where = called or (f"{path} with{given[:GIVEN]}" if given else str(path))
+        raise StudyFileError(sentence(where, error, StudySpec)) from error
     spec._file = path
+    spec._variant = variant
     return spec

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -37,6 +38,7 @@ from search.spec.fields import (
     distinct,
 )
 from search.spec.model_spec import ModelSpec, Momentum, Switch, Warmup
+from search.spec.recorded import Variant
 from search.spec.search_spec import SearchSpec
 from search.spec.solver_baseline import Features, SolverBaseline, by_form, check_known
 
@@ -97,6 +99,7 @@ class StudySpec(Table):
     ) = None
 
     _file: Path = PrivateAttr(default=Path())
+    _variant: Variant | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -128,10 +131,22 @@ class StudySpec(Table):
         return self._file
 
     @property
+    def variant(self) -> Variant | None:
+        """How the study differs from its file, None if it does not."""
+        return self._variant
+
+    @property
+    def folder(self) -> Path:
+        """The folder from which the study's data files are named."""
+        variant = self._variant
+        return self._file.parent if variant is None else variant.folder
+
+    @property
     def argument(self) -> str:
         """What names the study on the command line: its bare name in `STUDIES`, or its file."""
-        if not self._file.name:
-            return self.name  # It was not read from a file.
+        named = self._variant is not None and self._variant.is_named
+        if not self._file.name or named:
+            return self.name  # It was not read from a file, or it is found by its record.
         in_studies = self._file.parent == STUDIES
         return self._file.stem if in_studies else shlex.quote(str(self._file))
 
@@ -201,15 +216,15 @@ class StudySpec(Table):
 
     def _beside(self, name: str) -> str:
         """Return the path of a data file in the study file's folder, or the name as it is."""
-        beside = self._file.parent / name
+        beside = self.folder / name
         return str(beside) if suffix_of(name) in FILES and beside.is_file() else name
 
     def defining(self) -> dict[str, Any]:
         """Return everything that decides the trials and their numbers, as plain JSON values.
 
-        The description, the baseline, the budget, the finalists and whose weights are kept may
-        change during a study. Keys that were added later are left out while they have their
-        defaults, so that older studies keep their digests.
+        The description, the baseline, the budget and what ends the search before it, the finalists
+        and whose weights are kept may change during a study. Keys that were added later are left
+        out while they have their defaults, so that older studies keep their digests.
         """
         defining = self.model_dump(
             mode="json", exclude={"name": True, "description": True, "baseline": True}
@@ -229,13 +244,31 @@ class StudySpec(Table):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def known_keys() -> list[str]:
+    """Return the keys of a study file, joined by dots; of [baseline], which has several forms, only
+    the table."""
+    found = []
+    for name, field in StudySpec.model_fields.items():
+        table = field.annotation
+        if isinstance(table, type) and issubclass(table, Table):
+            found += [f"{name}.{key}" for key in table.model_fields]
+        elif name != "name":
+            found.append(name)
+    return found
+
+
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Return what differs between two `StudySpec.defining`, as one "key: old → new" per key.
+    """Return what differs between two `StudySpec.defining`, as one "key: old → new" per key."""
+    return list(changed_keys(old, new).values())
+
+
+def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+    """Return what differs between two `StudySpec.defining`: "key: old → new", by key.
 
     Of the files of features it says which were added or removed, because there may be many.
     """
 
-    def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         leaves: dict[str, Any] = {}
         for key, value in table.items():
             nested = isinstance(value, dict)
@@ -243,13 +276,13 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         return leaves
 
     before, after = flat(old), flat(new)
-    found = []
+    found: dict[str, str] = {}
     for key in sorted(before | after):
         was, now = before.get(key), after.get(key)
         if was == now:
             continue
         if key == "data.features":
-            found.append(f"{key}: {changes(was, now)}")
+            found[key] = f"{key}: {changes(was, now)}"
         else:
-            found.append(f"{key}: {json.dumps(was)} → {json.dumps(now)}")
+            found[key] = f"{key}: {json.dumps(was)} → {json.dumps(now)}"
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 
 import optuna
@@ -12,13 +11,15 @@ from optuna.study import StudyDirection
 
 from core.datasets.scaling import Scale
 from core.trainer.order import Order
-from search.errors import LockstepError, NothingToShowError, StudyChangedError
+from search.errors import LockstepError, NothingToShowError
+from search.home import RECORD
 from search.settings import Settings
-from search.spec.study_spec import StudySpec, differences
+from search.spec.study_spec import StudySpec
 from search.study.copies import check_is_no_copy
 from search.study.file_lease import file_lease
 from search.study.foreign import check_study, is_lockstep
 from search.study.search_study import SearchStudy
+from search.study.started import Digests, start_or_go_on
 from search.study.storage import (
     check_launched,
     check_storage,
@@ -28,9 +29,7 @@ from search.study.storage import (
     remove_study,
 )
 from search.trials.attributes import (
-    DATA_ATTRIBUTE,
     ORDER_ATTRIBUTE,
-    SCALE_ATTRIBUTE,
     SPEC_ATTRIBUTE,
     STUDY_ID_ATTRIBUTE,
 )
@@ -41,13 +40,14 @@ from search.trials.identity import Identity, new_id
 def open_study(
     spec: StudySpec,
     settings: Settings,
-    data_digest: str,
+    data_digest: Digests,
     scale: Scale = Scale.NONE,
     order: Order = Order.EXACT,
 ) -> Iterator[SearchStudy]:
     """Create or continue the study, as its only driver.
 
-    data_digest, scale: of the data, and what is done to its features.
+    data_digest, scale: of the data, by set of features where these have names, and what is done to
+        its features.
     order: of the examples in a new study; an old one keeps its own.
 
     If the first launch of a new study fails before any trial has finished, the study is removed
@@ -65,11 +65,11 @@ def open_study(
     ):
         study, is_made = _made_or_found(spec, settings, storage)
         spec = _as_started(study, spec)
-        opened = SearchStudy(study, storage, spec, settings)
-        new = is_made and not opened.finished()
         if SPEC_ATTRIBUTE not in study.user_attrs and order is not Order.EXACT:
             study.set_user_attr(ORDER_ATTRIBUTE, order.value)
-        _check_unchanged(study, spec, data_digest, scale)
+        grown = start_or_go_on(study, spec, data_digest, scale, settings)
+        opened = SearchStudy(study, storage, spec, settings, grown)
+        new = is_made and not opened.finished()
         check_is_no_copy(study, settings)
         try:
             yield opened
@@ -145,6 +145,7 @@ def _remove(opened: SearchStudy, settings: Settings, storage: BaseStorage) -> No
     next launch is not taken for somebody else's.
     """
     name, study_id = opened.spec.name, opened.identity().study_id
+    (settings.folder(name) / RECORD).unlink(missing_ok=True)
     remove_study(name, settings, storage)
     if opened.is_mirrored:
         if settings.storage is None:
@@ -164,32 +165,3 @@ def _as_started(study: optuna.Study, spec: StudySpec) -> StudySpec:
     if stored is None or "bias" in stored["model"] or "bias" in spec.model.model_fields_set:
         return spec
     return spec.with_model(bias=False)
-
-
-def _check_unchanged(study: optuna.Study, spec: StudySpec, data_digest: str, scale: Scale) -> None:
-    """Store the study file, the data's digest and scale in a new study; compare them in an old one.
-
-    Raises StudyChangedError if they differ.
-    """
-    stored = study.user_attrs.get(SPEC_ATTRIBUTE)
-    if stored is None:
-        # The spec is stored last, so that a driver killed in between leaves a study without one.
-        study.set_user_attr(DATA_ATTRIBUTE, data_digest)
-        study.set_user_attr(SCALE_ATTRIBUTE, scale.value)
-        study.set_user_attr(SPEC_ATTRIBUTE, spec.defining())
-        return
-    changes = differences(stored, json.loads(json.dumps(spec.defining())))
-    if (old := study.user_attrs.get(SCALE_ATTRIBUTE, Scale.NONE.value)) != scale.value:
-        changes.append(scale_changed(old, scale))
-    if study.user_attrs.get(DATA_ATTRIBUTE) != data_digest:
-        changes.append("the data's content")
-    if changes:
-        raise StudyChangedError(
-            f"study {spec.name} was started with another study file ({'; '.join(changes)}): "
-            "undo the change, or give the study a new name"
-        )
-
-
-def scale_changed(old: str, new: str) -> str:
-    """Return what differs, and how to continue the study as it was started."""
-    return f'data.scale: "{old}" → "{new}"; scale = "{old}" in [data] continues it'

@@ -5,20 +5,23 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from core.trainer.result import Hyperparameters
 from search.settings import Settings
-from search.spec.space import grid
 from search.spec.study_spec import StudySpec
-from search.study.distributions import distributions, plain
+from search.study.distributions import distributions
 from search.study.foreign import foreign_trials, is_asked_for, is_recorded
+from search.study.generations import Generations, stored_params
 from search.study.samplers import sampler_for
+from search.study.widened import AsDrawnNow, has_widened
 from search.trials.attributes import COHORT_ATTRIBUTE, STARTS_ATTRIBUTE, URL_ATTRIBUTE
 from search.trials.trial import PlannedTrial
 
@@ -26,13 +29,21 @@ from search.trials.trial import PlannedTrial
 class Planner:
     """What a study tries, and in which cohorts.
 
+    specs: the study as it was at first and after each time that it had grown.
     distributions: those of the hyperparameters that are searched, by name.
+    generations: the trials of a grid.
     """
 
     def __init__(
-        self, study: optuna.Study, storage: BaseStorage, spec: StudySpec, settings: Settings
+        self,
+        study: optuna.Study,
+        storage: BaseStorage,
+        specs: Sequence[StudySpec],
+        settings: Settings,
     ) -> None:
+        spec = specs[-1]
         self.distributions: dict[str, BaseDistribution] = distributions(spec)
+        self.generations = Generations(specs)
         self._study = study
         self._storage = storage
         self._spec = spec
@@ -53,10 +64,6 @@ class Planner:
         asked = (is_asked_for(trial, self.distributions) for trial in trials)
         return len(trials) <= end and all(asked)
 
-    def params(self, tried: Hyperparameters) -> dict[str, Any]:
-        """Return the hyperparameters that are searched, as Optuna stores them."""
-        return {name: plain(getattr(tried, name)) for name in self.distributions}
-
     def id_of(self, number: int) -> int:
         """Return the id under which the storage has the trial with this number."""
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
@@ -65,7 +72,7 @@ class Planner:
         """Return all trials planned so far, in the cohorts that were asked for together, without
         those that are not trained because they repeat another one."""
         if self._spec.search.sampler == "grid":
-            return [self._grid_cohort()]
+            return self.generations.cohorts
         repeats = self.repeats()
         asked = [
             self._planned(trial)
@@ -79,27 +86,41 @@ class Planner:
         return [list(cohort) for _, cohort in cohorts]
 
     def grid(self) -> list[PlannedTrial]:
-        """Return the whole grid as one cohort, or nothing if all of it is finished.
+        """Return the first generation of the grid of which trials are missing, or nothing if all
+        are finished.
 
         Raises LockstepError if somebody else has taken one of its numbers.
         """
-        cohort = self._grid_cohort()
-        if self._spec.search.appends:
-            return cohort if len(self.recorded()) < len(cohort) else []
+        for cohort in filter(None, self.generations.cohorts):
+            if self._spec.search.appends:
+                if len(self.recorded()) <= cohort[-1].number:
+                    return cohort
+            elif not self._is_finished(cohort):
+                return cohort
+        return []
+
+    def _is_finished(self, cohort: Sequence[PlannedTrial]) -> bool:
+        """Return whether all trials of a generation are finished, after adding those that are
+        missing.
+
+        With pruning, trials finish in any order, so each one takes its number first.
+        """
+        first, end = cohort[0].number, cohort[-1].number + 1
         trials = self._check_grid(cohort)
-        if len(trials) == len(cohort) and all(map(is_recorded, trials)):
-            return []
-        # With pruning, trials finish in any order, so each one takes its number now.
-        for trial in cohort[len(trials) :]:
+        if len(trials) == len(cohort):
+            return all(map(is_recorded, trials))
+        for number in range(first + len(trials), end):
+            planned = self.generations.to_store(cohort[number - first])
             self._study.add_trial(
                 optuna.trial.create_trial(
                     state=TrialState.RUNNING,
-                    params=self.params(trial.hyperparameters),
-                    distributions=self.distributions,
+                    params=planned.params,
+                    distributions=planned.distributions,
+                    user_attrs=planned.attributes,
                 )
             )
         self._check_grid(cohort)
-        return cohort
+        return False
 
     def current(self, size_after: Callable[[int], int]) -> tuple[int, int]:
         """Return the number of the first trial of the current cohort, and one more than that of its
@@ -133,12 +154,24 @@ class Planner:
         trials = self._trials()
         for number in range(first, end):
             if number >= len(trials):
-                self._study.sampler = sampler_for(self._spec, number)
+                self._study.sampler = self._sampler(number)
                 self._study.ask(self.distributions)
             elif not trials[number].state.is_finished() and not self._is_asked(trials[number]):
-                self._study.sampler = sampler_for(self._spec, number)
+                self._study.sampler = self._sampler(number)
                 self._ask_on(trials[number])
         self._check_own(end)
+
+    def _sampler(self, number: int) -> BaseSampler:
+        """Return the sampler that suggests the trial with this number."""
+        sampler = sampler_for(self._spec, number)
+        if self._is_widened:
+            return AsDrawnNow(sampler, self.distributions)
+        return sampler
+
+    @cached_property
+    def _is_widened(self) -> bool:
+        """Whether ranges have become wider since the study began."""
+        return has_widened(self._study, self.distributions)
 
     def unfinished_cohort(self, first: int, end: int) -> list[PlannedTrial]:
         """Return the trials of a cohort that are trained, or nothing if all are finished."""
@@ -169,6 +202,16 @@ class Planner:
                 found[trial.number] = number
         return found
 
+    def tried(self, trial: FrozenTrial, number: int) -> Hyperparameters:
+        """Return the hyperparameters of a stored trial. number: that of the study's own trials."""
+        return self._spec_of(number).hyperparameters(stored_params(trial))
+
+    def _spec_of(self, number: int) -> StudySpec:
+        """Return the study as it was when it had the trial with this number."""
+        if self._spec.search.sampler == "grid":
+            return self.generations.spec_of(number)
+        return self._spec  # It can only have got wider ranges.
+
     def run_url(self, number: int) -> str:
         """Return the address of a recorded trial's run, empty if it has none."""
         return str(self._trials()[number].user_attrs.get(URL_ATTRIBUTE, ""))
@@ -177,20 +220,16 @@ class Planner:
         """Return all trials as Optuna has them, those of somebody else among them."""
         return self._study.get_trials(deepcopy=False)
 
-    def _grid_cohort(self) -> list[PlannedTrial]:
-        """Return the grid as trials."""
-        return [PlannedTrial(*numbered) for numbered in enumerate(grid(self._spec))]
-
     def _check_grid(self, cohort: Sequence[PlannedTrial]) -> list[FrozenTrial]:
-        """Return the trials that have the numbers of a grid, as far as they are there.
+        """Return the trials that have the numbers of a generation, as far as they are there.
 
         Raises LockstepError if somebody else has taken one of these numbers.
         """
-        trials = self._trials()[: len(cohort)]
+        trials = self._trials()[cohort[0].number : cohort[-1].number + 1]
         others = [
             trial
             for trial, planned in zip(trials, cohort, strict=False)
-            if not self._is_asked(trial) or trial.params != self.params(planned.hyperparameters)
+            if not self._is_asked(trial) or not self.generations.is_planned(trial, planned)
         ]
         if others:
             raise foreign_trials(self._spec.name, self._settings, others)
@@ -223,6 +262,8 @@ class Planner:
         again.
         """
         own = is_recorded(trial) or is_asked_for(trial, self.distributions)
+        if self._spec.search.sampler == "grid":
+            return own and self.generations.is_complete(trial, trial.number)
         return own and trial.params.keys() == self.distributions.keys()
 
     def _planned(self, trial: FrozenTrial) -> PlannedTrial:

@@ -21,14 +21,28 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from search.errors import LockstepError
+from search.spec.search_spec import HUB
 from search.spec.study_spec import StudySpec
 from search.study.distributions import distributions
+from search.study.hub import hub_sampler, is_installed
 
 LEAST_POPULATION = 4  # the smallest population that CMA-ES gets
 
 
 def check_installed(spec: StudySpec) -> None:
-    """Raise LockstepError if the sampler needs a package that is not installed."""
+    """Raise LockstepError if the search needs a package that is not installed."""
+    if spec.search.regret is not None and importlib.util.find_spec("torch") is None:
+        raise LockstepError(
+            f"study {spec.name}: search.regret = {spec.search.regret:g} needs PyTorch, with which "
+            "Optuna computes the bound: pip install torch, or give patience, a number of trials"
+        )
+    if spec.search.sampler.startswith(HUB):
+        if not is_installed():
+            raise LockstepError(
+                f"study {spec.name}: search.sampler = {spec.search.sampler!r} needs the package "
+                "of OptunaHub: pip install optunahub; what it downloads runs as you do"
+            )
+        sampler_for(spec, 0)  # before anything is written
     if spec.search.sampler == "gp" and importlib.util.find_spec("torch") is None:
         raise LockstepError(
             f'study {spec.name}: search.sampler = "gp" needs PyTorch: pip install torch, or '
@@ -39,6 +53,8 @@ def check_installed(spec: StudySpec) -> None:
 def sampler_for(spec: StudySpec, number: int) -> BaseSampler:
     """Return the sampler that suggests the trial with this number."""
     seed = int(np.random.SeedSequence((spec.search.seed, number)).generate_state(1)[0])
+    if spec.search.sampler.startswith(HUB):
+        return hub_sampler(spec.search.sampler, seed, distributions(spec))
     return _SAMPLERS[spec.search.sampler](spec, seed, number)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import optuna
@@ -18,11 +19,15 @@ from search.settings import Settings
 from search.spec.budget import next_size, total_epochs
 from search.spec.study_spec import StudySpec
 from search.study.planning import Planner
+from search.study.started import Started
+from search.study.stopping import why_stopped
 from search.trials.attributes import (
-    DATA_ATTRIBUTE,
     FINALISTS_ATTRIBUTE,
     MINUTES_ATTRIBUTE,
     ORDER_ATTRIBUTE,
+    REPEATS_ATTRIBUTE,
+    REPLACES_ATTRIBUTE,
+    RESULT_ATTRIBUTE,
     RUN_ATTRIBUTE,
     SCALE_ATTRIBUTE,
     STUDY_ID_ATTRIBUTE,
@@ -47,18 +52,29 @@ class SearchStudy:
 
     Trials that somebody else has added to it are left out.
 
+    grown: how the study has grown since it was opened last, None if it has not.
     is_mirrored: whether MLflow may know the study's identity since it was opened.
     """
 
     def __init__(
-        self, study: optuna.Study, storage: BaseStorage, spec: StudySpec, settings: Settings
+        self,
+        study: optuna.Study,
+        storage: BaseStorage,
+        spec: StudySpec,
+        settings: Settings,
+        grown: str | None = None,
     ) -> None:
         self._study = study
         self._storage = storage
-        self._planner = Planner(study, storage, spec, settings)
+        self._started = Started.of(study)
+        specs = [spec] if self._started is None else self._started.generations(spec)
+        self._planner = Planner(study, storage, specs, settings)
         self.spec = spec
+        self.grown = grown
         self.is_mirrored = False
         self._added = len(self._planner.recorded())
+        # After how many trials it was last judged whether the search stops, and why it does.
+        self._judged: tuple[int, str | None] = (0, None)
 
     @property
     def budget(self) -> int | None:
@@ -76,8 +92,13 @@ class SearchStudy:
     @property
     def data_digest(self) -> str | None:
         """The digest of the data that the study was started with, None if it has none yet."""
-        digest = self._study.user_attrs.get(DATA_ATTRIBUTE)
-        return None if digest is None else str(digest)
+        return None if self._started is None else self._started.data_digest
+
+    @property
+    def earlier_digests(self) -> frozenset[str]:
+        """The digests of the data before sets of features were added to it."""
+        earlier = () if self._started is None else self._started.earlier
+        return frozenset(each.data_digest for each in earlier)
 
     @property
     def scale(self) -> Scale:
@@ -114,15 +135,27 @@ class SearchStudy:
         The number is that of Optuna. In a grid whose trials are recorded in order, it is the place
         in this order, which is the same unless somebody else has added trials.
         """
-        again = self._study.user_attrs
+        stored = self._study.user_attrs
         found = []
-        for place, stored in enumerate(self._planner.recorded()):
-            trial = FinishedTrial.from_optuna(stored, self.spec)
+        for place, trial in enumerate(self._planner.recorded()):
             number = place if self.spec.search.appends else trial.number
-            written = number if trial.repeats is None else trial.repeats
-            run_id = str(again.get(f"{RUN_ATTRIBUTE}.{written}", trial.run_id))
-            found.append(replace(trial, number=number, run_id=run_id))
+            trained_as = trial.user_attrs.get(REPEATS_ATTRIBUTE, number)
+            raised = stored.get(f"{RESULT_ATTRIBUTE}.{trained_as}", {})
+            finished = FinishedTrial.from_optuna(
+                trial, self._planner.tried(trial, number), {**trial.user_attrs, **raised}
+            )
+            run_id = stored.get(f"{RUN_ATTRIBUTE}.{trained_as}")
+            if run_id is None or run_id == raised.get(REPLACES_ATTRIBUTE):
+                run_id = finished.run_id
+            found.append(replace(finished, number=number, run_id=str(run_id)))
         return found
+
+    def is_whole(self, trial: FinishedTrial) -> bool:
+        """Return whether a finished trial needs no more training.
+
+        It does if it was completed before the number of epochs was raised.
+        """
+        return trial.status is not Status.COMPLETED or trial.stopped_epoch >= self.spec.model.epochs
 
     def cohorts(self) -> list[list[PlannedTrial]]:
         """Return all trials planned so far, in the cohorts that were asked for together, without
@@ -135,9 +168,35 @@ class SearchStudy:
         The list is empty if the budget is spent. Raises LockstepError if trials that somebody else
         has added are in the way.
         """
+        if cohort := self._cohort_to_raise():
+            return cohort
         if self.spec.search.sampler == "grid":
             return self._planner.grid()
         return self._asked_cohort()
+
+    @property
+    def n_whole(self) -> int:
+        """The number of finished trials that need no more training."""
+        return sum(map(self.is_whole, self.finished()))
+
+    def _cohort_to_raise(self) -> list[PlannedTrial]:
+        """Return the first cohort with trials that are to be trained for more epochs."""
+        if not self._short:
+            return []
+        return next(
+            cohort
+            for cohort in self._planner.cohorts()
+            if any(trial.number in self._short for trial in cohort)
+        )
+
+    @cached_property
+    def _short(self) -> dict[int, str]:
+        """The runs of the trials that are to be trained for more epochs, by number."""
+        return {
+            trial.number: trial.run_id
+            for trial in trained(self.finished())
+            if not self.is_whole(trial)
+        }
 
     def _asked_cohort(self) -> list[PlannedTrial]:
         """Return the current cohort, after asking for those of its trials that are still missing.
@@ -166,10 +225,23 @@ class SearchStudy:
     def _next_size(self, asked: int) -> int:
         """Return how many trials the next cohort has, 0 if the budget is spent or nothing is left
         to try."""
-        if exhausted(self.spec, self.finished()) is not None:
+        if exhausted(self.spec, self.finished()) is not None or self.stopped is not None:
             return 0
         spent = self.epochs_trained
         return next_size(self.spec.search, self.spec.model.epochs, asked, spent, self._minutes)
+
+    @property
+    def stopped(self) -> str | None:
+        """Why the search ends before its budget is spent, None if it does not."""
+        search, trials = self.spec.search, self.finished()
+        if search.patience is None and search.regret is None:
+            return None
+        if len(trials) != self._judged[0]:
+            axes, earlier = self._planner.distributions, self._started and self._started.earlier
+            grown_at = earlier[-1].trials if earlier else 0
+            why = why_stopped(self.spec, trials, self._study, axes, grown_at)
+            self._judged = len(trials), why
+        return self._judged[1]
 
     @property
     def epochs_trained(self) -> int:
@@ -214,7 +286,9 @@ class SearchStudy:
         return float(self._study.user_attrs.get(MINUTES_ATTRIBUTE, 0.0))
 
     def record(self, trial: FinishedTrial, run_url: str = "") -> None:
-        """Store the result of a trial; from then on the trial counts and is never trained again.
+        """Store the result of a trial; from then on the trial counts and is not trained again.
+
+        If it was recorded after fewer epochs, this is its result from now on.
 
         Raises ValueError if trials that are appended do not come in order of number.
         """
@@ -223,18 +297,25 @@ class SearchStudy:
         failed = state is TrialState.FAIL
         value = None if failed else objective.of(trial)
         attributes = trial.attributes() | ({URL_ATTRIBUTE: run_url} if run_url else {})
+        if trial.number in self._short:
+            replaces = {REPLACES_ATTRIBUTE: self._short[trial.number]}
+            self._study.set_user_attr(f"{RESULT_ATTRIBUTE}.{trial.number}", attributes | replaces)
+            del self._short[trial.number]
+            return
         values = {rung.epoch: objective.of(rung) for rung in trial.rungs}
         if self.spec.search.appends:
             if trial.number != self._added:  # in a grid, the number is the position
                 raise ValueError(f"trial {trial.number} recorded in the place of {self._added}")
             self._added += 1
+            planned = PlannedTrial(trial.number, trial.hyperparameters)
+            stored = self._planner.generations.to_store(planned)
             self._study.add_trial(
                 optuna.trial.create_trial(
                     state=state,
                     value=value,
-                    params=self._planner.params(trial.hyperparameters),
-                    distributions=self._planner.distributions,
-                    user_attrs=attributes,
+                    params=stored.params,
+                    distributions=stored.distributions,
+                    user_attrs=attributes | stored.attributes,
                     intermediate_values=values,
                 )
             )

@@ -142,11 +142,12 @@ def delete_strays(tracker: Tracker, recorded: Mapping[int, str]) -> None:
 
 
 def delete_unrecorded(tracker: Tracker, number: int) -> None:
-    """Delete the study's own runs of a trial that is not recorded, whole or not."""
+    """Delete the study's own runs of a trial that are not recorded, whole or not."""
     client, mark = tracker.client, f"tags.`{TRIAL_TAG}` = '{number}'"
     for run in client.search_runs([tracker.experiment_id], mark, max_results=1000):
-        if is_own(run, tracker.identity):
-            tracker.delete_run(run.info.run_id)
+        run_id = run.info.run_id
+        if is_own(run, tracker.identity) and run_id not in tracker.known.active:
+            tracker.delete_run(run_id)
 
 
 def _number(run: Run) -> int | None:

@@ -12,10 +12,11 @@ from typing import NamedTuple, TypeVar
 
 from core.trainer.packing import packed
 from core.trainer.pruning import Schedule, Score
-from core.trainer.result import Status
+from core.trainer.result import Hyperparameters, Status
 from core.trainer.softmax import Penalty
 from core.trainer.stack import Stack
 from search.spec.objective import Objective
+from search.training.begun import Begun, begun_stack
 from search.training.executor import Executor, Folds, StackJob, Watch
 from search.training.stacks import (
     MIN_STACK_TRIALS,
@@ -60,12 +61,14 @@ class Cohort:
         They are still trained in the stacks they were in before, because only the same stack gives
         the same bits (see `core/trainer/stack.py`), but their outcomes are not returned again. A
         stack from which nothing more is needed is not trained.
+    begun: what is known of trials that were trained for fewer epochs, None if there are none.
     """
 
     trials: Sequence[PlannedTrial]
     schedule: Schedule
     seeds: Sequence[int]
     recorded: Mapping[int, FinishedTrial] = field(default_factory=dict)
+    begun: Begun | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ class CohortRun:
         self._held_out = [len(fold.y_val) for fold in first]
         self._place = {name: index * len(first) for index, name in enumerate(folds)}
         self._recorded = cohort.recorded
+        self._begun = cohort.begun
         self._objective = training.objective
         self._training = training
         self._alive = list(cohort.trials)
@@ -161,21 +165,28 @@ class CohortRun:
     def train(self, rung: int) -> None:
         """Start to train the trials that have not stopped, up to this rung."""
         start = self._schedule.rung_epochs[rung - 1] if rung else 0
-        epochs = self._schedule.rung_epochs[rung] - start
+        end = self._schedule.rung_epochs[rung]
         least = least_trials(MIN_SURVIVORS if rung else MIN_STACK_TRIALS, self._n_classes)
         wanted = wanted_stacks(self._n_classes)
         cut = stacks(self._alive, least, self._most_trials, wanted)
         needed = [trials for trials in cut if any(self._is_needed(each, rung) for each in trials)]
         self._cut = [(trials, run) for trials in needed for run in range(len(self._runs))]
+        ready = [(self._stack(trials, run, rung), trials, run) for trials, run in self._cut]
         jobs = [
-            StackJob(self._stack(trials, run, rung), epochs, self._index(trials[0], run))
-            for trials, run in self._cut
+            StackJob(stack, end - stack.epoch, self._index(trials[0], run))
+            for stack, trials, run in ready
         ]
-        again = [each for trials in needed for each in trials if each.number in self._recorded]
-        ends = (min(self._recorded[each.number].stopped_epoch, start + epochs) for each in again)
-        self._training.watch.repeated(len(self._runs) * sum(end - start for end in ends))
+        anew = [each for stack, trials, _ in ready for each in trials if stack.epoch == start]
+        again = sum(max(0, min(self._epochs_before(each), end) - start) for each in anew)
+        self._training.watch.repeated(again)
         self._seats = {}
         self._stacks = self._training.executor.run(jobs, self._training.watch)
+
+    def _epochs_before(self, trial: PlannedTrial) -> int:
+        """Return for how many epochs a trial was trained by earlier launches."""
+        if (known := self._recorded.get(trial.number)) is not None:
+            return known.stopped_epoch
+        return 0 if self._begun is None else self._begun.epochs.get(trial.number, 0)
 
     def _index(self, trial: PlannedTrial, run: int) -> int:
         """Return the index of the executor's data on which a trial is trained in this run."""
@@ -210,9 +221,17 @@ class CohortRun:
         """
         if rung > 0:
             return packed([self._seats[trial.number][run] for trial in trials])
-        tried = tuple(trial.hyperparameters for trial in trials)
         epochs = self._schedule.rung_epochs[-1]
-        return Stack(tried, self._training.penalty, self._runs[run].seed, epochs)
+
+        def made(tried: tuple[Hyperparameters, ...]) -> Stack:
+            return Stack(tried, self._training.penalty, self._runs[run].seed, epochs)
+
+        if self._begun is not None and len(self._runs) == 1:
+            data = self._training.folds[trials[0].hyperparameters.features][0]
+            begun = begun_stack(trials, self._begun, self._recorded, data, made)
+            if begun is not None:
+                return begun
+        return made(tuple(trial.hyperparameters for trial in trials))
 
     def _arrivals(self) -> Iterator[PlannedTrial]:
         """Yield each trial once its stacks of all seeds and folds are trained."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 # Of a trial
+# Also of the study, with the trial's number, for a result after more epochs: Optuna does not allow
+# changes to a finished trial.
 RESULT_ATTRIBUTE = "lockstep.result"
+PARAMS_ATTRIBUTE = "lockstep.params"  # values that a list got after the study had begun
 RUN_ATTRIBUTE = "mlflow.run_id"  # also of the study, with the trial's number, for a rewritten run
 URL_ATTRIBUTE = "mlflow.run"
+REPLACES_ATTRIBUTE = "lockstep.replaces"  # of such a result: the run that its run replaces
 REPEATS_ATTRIBUTE = "lockstep.repeats"  # of a trial that was not trained: whose result it has
 
 # Of a study

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ import numpy as np
 
 from core.trainer.result import Hyperparameters, Status, TrainingResult
 from search.spec.objective import Objective
-from search.spec.study_spec import StudySpec
 from search.trials.attributes import REPEATS_ATTRIBUTE, RESULT_ATTRIBUTE, RUN_ATTRIBUTE
 
 if TYPE_CHECKING:
@@ -123,19 +122,24 @@ class FinishedTrial:
         return {RESULT_ATTRIBUTE: result, RUN_ATTRIBUTE: self.run_id, **repeats}
 
     @classmethod
-    def from_optuna(cls, trial: FrozenTrial, spec: StudySpec) -> FinishedTrial:
-        """Return the finished trial of a study that is stored in an Optuna trial."""
+    def from_optuna(
+        cls, trial: FrozenTrial, tried: Hyperparameters, attributes: Mapping[str, Any]
+    ) -> FinishedTrial:
+        """Return the finished trial that is stored in an Optuna trial.
+
+        tried: its hyperparameters. attributes: those of the trial, or what has replaced them.
+        """
         plain: dict[str, Any] = {
             key: math.nan if value is None else value
-            for key, value in trial.user_attrs[RESULT_ATTRIBUTE].items()
+            for key, value in attributes[RESULT_ATTRIBUTE].items()
         }
         plain["rungs"] = tuple(RungScores(**rung) for rung in plain.get("rungs", ()))
         if "spread" in plain:
             plain["spread"] = Spread(**plain["spread"])
         return cls(
             number=trial.number,
-            hyperparameters=spec.hyperparameters(trial.params),
-            run_id=trial.user_attrs[RUN_ATTRIBUTE],
+            hyperparameters=tried,
+            run_id=attributes[RUN_ATTRIBUTE],
             repeats=trial.user_attrs.get(REPEATS_ATTRIBUTE),
             **plain | {"status": Status[plain["status"]]},
         )

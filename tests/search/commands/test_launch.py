@@ -136,10 +136,10 @@ def test_same_seed_same_numbers(launched: Path, tmp_path: Path) -> None:
 
 
 def test_changed_study_is_refused(launched: Path, tmp_path: Path) -> None:
-    path = write_study(tmp_path, small_study(epochs=6))
+    path = write_study(tmp_path, small_study(epochs=4))
     refused = lockstep("launch", str(path), "--home", str(launched / "runs"), cwd=tmp_path)
     assert refused.code == 2
-    assert "model.epochs: 5 → 6" in refused.err
+    assert "model.epochs: 5 → 4" in refused.err
     assert "Traceback" not in refused.err
     assert not (tmp_path / "runs").exists()
 

@@ -73,12 +73,12 @@ def test_no_cohort_follows_the_last(settings: Settings, spec: StudySpec) -> None
 def test_a_changed_study_file_is_refused(settings: Settings) -> None:
     with open_study(small_spec(), settings, DIGEST):
         pass
-    changed = small_spec(epochs=6, batch_size=[8, 16])
+    changed = small_spec(epochs=4, batch_size=[8])
     with pytest.raises(StudyChangedError) as caught, open_study(changed, settings, DIGEST):
         pass
     message = str(caught.value)
-    assert "model.epochs: 5 → 6" in message
-    assert "space.batch_size: [16, 8] → [8, 16]" in message
+    assert "model.epochs: 5 → 4 (trials can only be trained further)" in message
+    assert "space.batch_size: [16, 8] → [8] (it leaves out 16, which the trials have)" in message
     assert "new name" in message
     assert len(message.splitlines()) == 1
     with open_study(small_spec(), settings, DIGEST) as study:

@@ -40,7 +40,7 @@ def test_round_trip_through_optuna(values: list[tuple[float, ...]], status: Stat
         user_attrs=attributes,
     )
     frozen.number = 3
-    back = FinishedTrial.from_optuna(frozen, small_spec())
+    back = FinishedTrial.from_optuna(frozen, tried, frozen.user_attrs)
     for key, value in asdict(trial).items():
         other = asdict(back)[key]
         if isinstance(value, float) and not math.isfinite(value):
