@@ -80,7 +80,7 @@ def elsewhere(study: str) -> PostgresLease:
 
 def end_sessions(server: Services) -> None:
     """As a restart does, or an administrator."""
-    server._sql(
+    server.sql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'lock%'"
     )
 
