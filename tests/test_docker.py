@@ -23,10 +23,10 @@ pytestmark = [needs_engine, pytest.mark.xdist_group("docker"), pytest.mark.timeo
 
 # Many stacks of seconds each, so that much can happen while they train and are recorded.
 LONGER: Options = {
-    "epochs": 1200,
+    "epochs": 2400,
     "learning_rate": {"low": 1e-3, "high": 1.0, "log": True, "points": 2},
-    "weight_decay": {"low": 1e-6, "high": 1e-1, "log": True, "points": 2},
-    "batch_size": list(range(8, 20)),
+    "weight_decay": [1e-6],
+    "batch_size": list(range(8, 32)),
 }
 CONFIGURATIONS = 48
 
@@ -200,9 +200,9 @@ def test_whatever_is_killed_every_configuration_is_there_once(project: Project) 
             time.sleep(0.2)
         assert found < CONFIGURATIONS, "it was too quick for this test"
 
-    for service in ("worker", "mlflow", "dashboard", "postgres", "scheduler"):
-        index = 2 if service == "worker" else 1
+    for service in ("worker", "dashboard"):  # Docker starts them again
         wait_for_more()
+        index = 2 if service == "worker" else 1
         project.kill(service, index)
         project.wait_healthy(service, index)
     wait_for_more()
@@ -214,12 +214,20 @@ def test_whatever_is_killed_every_configuration_is_there_once(project: Project) 
     launch.communicate(timeout=120)
     launch = project.started(command)
     wait_for_more()
-    project.compose("stop scheduler")  # Docker does not start it again
+    # Docker starts it again, within the 5 s that a launch waits for it, or later; not once stopped.
+    project.kill("scheduler")
+    project.compose("stop scheduler")
     printed = launch.communicate(timeout=300)[0]
     assert launch.returncode == 2, printed
     assert "the same command continues" in printed
-    assert recorded() < CONFIGURATIONS
     project.compose("up --detach --wait")
+    launch = project.started(command)
+    for service in ("postgres", "mlflow"):  # what is trained meanwhile is recorded all at once
+        wait_for_more()
+        project.kill(service)
+        project.wait_healthy(service)
+    printed = launch.communicate(timeout=600)[0]
+    assert launch.returncode == 0, printed
     ended = project.lockstep(f"launch studies/{path.name}")["trials"]
     assert ended["complete"] == CONFIGURATIONS
     assert recorded() == CONFIGURATIONS
