@@ -18,7 +18,8 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     ),
     "space": ("learning_rate", "weight_decay", "batch_size"),
     "search": (
-        "sampler", "objective", "trials", "total_epochs", "minutes", "cohort", "pruner",
+        "sampler", "objective", "trials", "total_epochs", "minutes", "patience",
+        "regret", "cohort", "pruner",
         "reduction", "min_epochs", "replicates", "finalists", "keep_weights",
     ),
 }  # fmt: skip
