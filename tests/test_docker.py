@@ -240,7 +240,7 @@ def test_whatever_is_killed_every_configuration_is_there_once(project: Project) 
     runs = (
         "SELECT count(*) FROM runs JOIN experiments USING (experiment_id)"
         f" JOIN tags USING (run_uuid)"
-        f" WHERE name = '{study}' AND key = 'lockstep.role' AND value = 'trial'"
+        f" WHERE experiments.name = '{study}' AND key = 'lockstep.role' AND value = 'trial'"
         " AND runs.lifecycle_stage = 'active' AND status = 'FINISHED'"
     )
     assert int(project.sql("mlflow", runs)) == CONFIGURATIONS
