@@ -141,10 +141,19 @@ def test_other_data_or_options_are_refused_and_nothing_changes(folder: Path) -> 
     assert len(before) == 2
     with pytest.raises(lockstep.LockstepError, match=r"the data's content"):
         probe(folder / "runs", X=1 - X).launch(verbose=False)
-    with pytest.raises(lockstep.LockstepError, match=r"model.epochs: 4 → 5") as raised:
-        probe(folder / "runs", epochs=5).launch(verbose=False)
+    with pytest.raises(lockstep.LockstepError, match=r"model.epochs: 4 → 3") as raised:
+        probe(folder / "runs", epochs=3).launch(verbose=False)
     assert raised.value.__cause__ is None
     assert files() == before
+
+
+def test_a_study_grows_by_what_is_added(folder: Path) -> None:
+    shutil.copytree(folder / "runs", folder / "grown")
+    before = probe(folder / "grown").launch(verbose=False).trials
+    after = probe(folder / "grown", weight_decay=[0, 1e-4, 1e-3]).launch(verbose=False).trials
+    assert len(after) == 9
+    assert after.loc[before.index, "val_loss"].equals(before["val_loss"])
+    assert set(after.drop(before.index)["weight_decay"]) == {1e-3}
 
 
 def test_a_study_file_of_somebody_else_is_left_as_it_is(tmp_path: Path) -> None:
