@@ -86,6 +86,8 @@ def _telling_faults(action: Callable[[], Result], settings: Settings) -> Result:
 def _as_before() -> Iterator[None]:
     """Prepare this process for a command, and put back what was there before."""
     with contextlib.ExitStack() as stack:
+        with contextlib.suppress(ValueError):  # of a backend that there is not
+            import matplotlib  # noqa: F401  It reads the program's backend from the environment.
         stack.enter_context(_environment())
         stack.enter_context(_no_warnings())
         stack.enter_context(_start_method())

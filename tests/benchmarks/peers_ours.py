@@ -100,7 +100,7 @@ def main() -> None:
     import mlflow  # noqa: F401  a launch does so later; the peers are timed without their imports
     from measure import PeakMemory
 
-    import search.study.planning
+    import search.study.generations
     from core.trainer.result import Status
     from search.commands.launch import run_study
     from search.console import Console
@@ -109,7 +109,7 @@ def main() -> None:
     started = time.perf_counter()
     spec = peers_spec(options.epochs)
     points = chosen(spec, options.grid, options.configs)
-    setattr(search.study.planning, "grid", lambda space: points)  # noqa: B010  whole grids only
+    setattr(search.study.generations, "grid", lambda space: points)  # noqa: B010  whole grids only
     data = peers_split(options.grid.resolve().parent, options.data)
     loaded = time.perf_counter()
     settings = Settings(home=options.out, workers=options.workers, every_epoch=not options.thin)

@@ -9,22 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
+from spawned import REPOSITORY, environment
 
-SCRIPT = """
-import os, signal, sys
+IN_A_WORKER = """
+import os, signal
 from multiprocessing.connection import Connection
 from pathlib import Path
-sys.path[:0] = ["tests"]
-from strategies import make_problem
-from core.trainer.result import Hyperparameters
-from core.trainer.softmax import Penalty
-from core.trainer.stack import Stack
-from search.training.executor import StackJob
-from search.training.processes import processes
-from watching import Watching
 
-MARK = Path(sys.argv[1])
+MARK = Path(os.environ["MARK"])
 LARGE = 100_000  # bytes: more than fit into a pipe at once
 send = Connection._send
 
@@ -39,8 +31,19 @@ def send_half(connection, message, *args):
             os.kill(os.getpid(), signal.SIGKILL)
     send(connection, message, *args)
 
-if __name__ == "__mp_main__":  # in a worker
-    Connection._send = send_half
+Connection._send = send_half
+"""
+SCRIPT = """
+import sys
+sys.path[:0] = ["tests"]
+from strategies import make_problem
+from core.trainer.result import Hyperparameters
+from core.trainer.softmax import Penalty
+from core.trainer.stack import Stack
+from search.training.executor import StackJob
+from search.training.processes import processes
+from watching import Watching
+
 if __name__ == "__main__":
     trials = tuple(Hyperparameters(0.1, 0.0, 83) for _ in range(2000))
     jobs = [StackJob(Stack(trials, Penalty.NORM, 0), 1)] * 3
@@ -53,9 +56,9 @@ def test_a_worker_killed_in_the_middle_of_its_result(tmp_path: Path) -> None:
     script, mark = tmp_path / "half.py", tmp_path / "killed"
     script.write_text(SCRIPT)
     driver = subprocess.Popen(
-        [sys.executable, str(script), str(mark)],
+        [sys.executable, str(script)],
         cwd=REPOSITORY,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        env=environment(tmp_path, IN_A_WORKER) | {"MARK": str(mark)},
         stdout=subprocess.PIPE,
         start_new_session=True,
         text=True,

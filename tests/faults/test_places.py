@@ -132,13 +132,15 @@ def test_a_home_behind_a_link_that_leads_nowhere(tmp_path: Path, refused: Refuse
 
 @needs_namespaces
 def test_a_full_folder_of_temporary_files(tmp_path: Path) -> None:
-    """It is named, not the home, which has room."""
+    """A launch needs none; where one is needed, it is named, not the home, which has room."""
     write_study(tmp_path)
     (tmp_path / "small").mkdir()
     with namespace(tmp_path) as inside:
         inside.shell("mount -t tmpfs -o size=64k tmpfs small; head -c 60000 /dev/zero > small/full")
         full = {"TMPDIR": str(tmp_path / "small")}
-        finished = inside.lockstep("launch", "study.toml", "--workers", "1", variables=full)
+        launched = inside.lockstep("launch", "study.toml", "--workers", "1", variables=full)
+        finished = inside.lockstep("retrain", "study.toml", "--seeds", "0", variables=full)
+    assert launched.code == 0, launched.err
     assert finished.code == 2, finished.err
     (line,) = finished.err.splitlines()
     assert str(tmp_path / "small") in line

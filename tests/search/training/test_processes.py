@@ -9,14 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 from command import HUNG
 from process_groups import alive_in_group, wait_until, workers_in_group
+from spawned import REPOSITORY, environment
 from strategies import make_problem
 from watching import Watching
 
@@ -43,7 +45,6 @@ from search.training.processes import processes
 from search.training.shared_folds import SharedFolds
 from search.training.worker import Worker, counters
 
-REPOSITORY = Path(__file__).parents[3]
 WORKERS = 2
 
 
@@ -328,22 +329,14 @@ def test_a_worker_without_memory(data: TrainingData) -> None:
             list(executor.run([wide] * 2, Watching()))
 
 
-LOCKED = """
-import os, signal, sys
+WITH_A_LOCK = """
+import os, signal
 from multiprocessing import synchronize
 from pathlib import Path
-sys.path[:0] = ["tests"]
-from strategies import make_problem
-from core.trainer.result import Hyperparameters
-from core.trainer.softmax import Penalty
-from core.trainer.stack import Stack
-from search.training.executor import StackJob
-from search.training.processes import processes
-from search.training.worker import Worker, counters
-from watching import Watching
 
-MARK, COUNT = Path(sys.argv[1]), int(sys.argv[2])
+MARK, COUNT = Path(os.environ["MARK"]), int(os.environ["COUNT"])
 releases = 0
+MARK.with_name("hooked").touch()
 
 def release(lock, *args):
     global releases
@@ -357,8 +350,19 @@ def release(lock, *args):
             os.kill(os.getpid(), signal.SIGKILL)
     return lock._semlock.__exit__(*args)
 
-if __name__ == "__mp_main__":  # in a worker
-    synchronize.SemLock.__exit__ = release
+synchronize.SemLock.__exit__ = release
+"""
+LOCKED = """
+import sys
+sys.path[:0] = ["tests"]
+from strategies import make_problem
+from core.trainer.result import Hyperparameters
+from core.trainer.softmax import Penalty
+from core.trainer.stack import Stack
+from search.training.executor import StackJob
+from search.training.processes import processes
+from watching import Watching
+
 if __name__ == "__main__":
     jobs = [StackJob(Stack((Hyperparameters(0.1, 0.0, 8),), Penalty.NORM, 0), 2000)] * 2
     with processes([make_problem(2).data], 2) as executor:
@@ -372,9 +376,11 @@ def test_a_worker_killed_with_a_lock_in_its_hand(tmp_path: Path, releases: int) 
     it is about to release a lock that it shares with the driver, if it has any."""
     script, mark = tmp_path / "locked.py", tmp_path / "killed"
     script.write_text(LOCKED)
-    with started(script, str(mark), str(releases)) as driver:
+    variables = {"MARK": str(mark), "COUNT": str(releases)}
+    with started(script, WITH_A_LOCK, variables) as driver:
         out, _ = driver.communicate(timeout=HUNG)
         assert out == "2\n"
+    assert mark.with_name("hooked").exists()
 
 
 DRIVER = """
@@ -399,12 +405,15 @@ if __name__ == "__main__":
 
 
 @contextlib.contextmanager
-def started(script: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A script in a process group of its own, of which nothing stays."""
+def started(
+    script: Path, in_workers: str = "", variables: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[subprocess.Popen[str]]:
+    """A script in a process group of its own, of which nothing stays. in_workers: code that its
+    workers run first."""
     driver = subprocess.Popen(
-        [sys.executable, str(script), *arguments],
+        [sys.executable, str(script)],
         cwd=REPOSITORY,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        env=environment(script.parent, in_workers) | variables,
         stdout=subprocess.PIPE,
         start_new_session=True,
         text=True,
