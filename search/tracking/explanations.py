@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 from search.errors import first_line
 from search.redact import hidden, redacted
 from search.settings import Settings
@@ -20,6 +23,20 @@ def explained(error: BaseException, settings: Settings) -> str:
             f"and run `mlflow db upgrade {uri}`; if of a newer one, install that one here"
         )
     reason = hidden(first_line(error), settings.mlflow_uri)
+    if _is_full(error):  # MLflow then tells what it could not write, and not why.
+        reason, text = "No space left on device", "disk is full"
     file = settings.mlflow_file if settings.tracking_uri is None else None
     known = remedy(text, settings.home, file)
     return reason if known is None else f"{reason}: {known}"
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Return whether a full disk led to an error."""
+    while error is not None:
+        # An error of shutil has the texts of several instead of a number.
+        if isinstance(error, OSError) and (
+            error.errno == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error)
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
