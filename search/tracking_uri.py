@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import click
@@ -19,14 +20,33 @@ _RIGHT = (
 )
 
 
+Check = Callable[[str, bool], None]  # of a value, and whether it is from the environment
+
+
+def _checked(
+    context: click.Context, parameter: click.Parameter, value: str | None, check: Check
+) -> str | None:
+    """Return the value of an option. Raises what the check raises."""
+    if value is not None:
+        source = context.get_parameter_source(parameter.name or "")
+        check(value, source is ParameterSource.ENVIRONMENT)
+    return value
+
+
+def _named(given: str | None, variable: str, check: Check) -> str | None:
+    """Return what a caller gives, or else the value of a variable, None without one. Raises what
+    the check raises."""
+    value = (os.environ.get(variable) or None) if given is None else given
+    if value is not None:
+        check(value, given is None)
+    return value
+
+
 def checked_tracking_uri(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> str | None:
     """Return the value of the option. Raises LockstepError if it names what cannot hold a study."""
-    if value is not None:
-        source = context.get_parameter_source(parameter.name or "")
-        check_tracking_uri(value, source is ParameterSource.ENVIRONMENT)
-    return value
+    return _checked(context, parameter, value, check_tracking_uri)
 
 
 def named_tracking_uri(given: str | None) -> str | None:
@@ -34,10 +54,7 @@ def named_tracking_uri(given: str | None) -> str | None:
 
     Raises LockstepError if it names what cannot hold a study.
     """
-    value = (os.environ.get(_VARIABLE) or None) if given is None else given
-    if value is not None:
-        check_tracking_uri(value, from_environment=given is None)
-    return value
+    return _named(given, _VARIABLE, check_tracking_uri)
 
 
 def check_tracking_uri(value: str, from_environment: bool) -> None:
@@ -52,10 +69,7 @@ def checked_ui_address(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> str | None:
     """Return the value of the option. Raises LockstepError if no link can begin with it."""
-    if value is not None:
-        source = context.get_parameter_source(parameter.name or "")
-        check_ui_address(value, source is ParameterSource.ENVIRONMENT)
-    return value
+    return _checked(context, parameter, value, check_ui_address)
 
 
 def named_ui_address(given: str | None) -> str | None:
@@ -63,10 +77,7 @@ def named_ui_address(given: str | None) -> str | None:
 
     Raises LockstepError if no link can begin with it.
     """
-    value = (os.environ.get(_UI_VARIABLE) or None) if given is None else given
-    if value is not None:
-        check_ui_address(value, from_environment=given is None)
-    return value
+    return _named(given, _UI_VARIABLE, check_ui_address)
 
 
 def check_ui_address(value: str, from_environment: bool) -> None:
