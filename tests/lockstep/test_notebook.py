@@ -19,6 +19,7 @@ def ran(notebook: NotebookNode, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("JPY_PARENT_PID", "")
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # The kernel is to choose it.
     NotebookClient(
         notebook, timeout=HUNG, kernel_name="python3", resources={"metadata": {"path": folder}}
     ).execute()

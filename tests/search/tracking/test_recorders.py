@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from made_up import make_result
@@ -113,7 +114,7 @@ def killing(every: Callable[[], float]) -> Iterator[list[int]]:
     def kill() -> None:
         while not over.wait(every()):
             for pid in processes_of_ours():
-                if chance.random() < 0.5:
+                if not killed or chance.random() < 0.5:
                     os.kill(pid, signal.SIGKILL)
                     killed.append(pid)
 
@@ -154,16 +155,23 @@ def test_a_killed_recorder_loses_and_doubles_nothing(
     assert contents(tracker, tmp_path) == contents(alone, tmp_path)
 
 
+class DeadlyRun(TrialRun):
+    """A run whose arrival ends the process that is to write it."""
+
+    def __reduce__(self) -> tuple[Callable[[int], NoReturn], tuple[int]]:
+        return os._exit, (1,)
+
+
 def test_a_recorder_that_always_dies_is_given_up(
     spec: StudySpec, store: Settings, splits: StudyData
 ) -> None:
     settings = replace(store, recorders=2)
     tracker = opened(spec, settings)
-    with (
-        killing(lambda: 0.05),
-        pytest.raises(LockstepError, match=r"died 4 times .* use fewer --recorders"),
-    ):
-        written(tracker, settings, splits, trial_runs(spec))
+    first, second, *_ = trial_runs(spec)
+    deadly = DeadlyRun(second.trial, second.outcome)
+    with pytest.raises(LockstepError, match=r"died 4 times .* use fewer --recorders"):
+        written(tracker, settings, splits, [first, deadly])
+    assert [run.data.tags["lockstep.trial"] for run in runs_of(tracker, "trial")] == ["0"]
 
 
 def test_an_error_of_mlflow_is_told_as_the_driver_tells_it(
