@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from search.settings import Settings
-from search.tracking import sqlite_file, store
+from search.tracking import client, sqlite_file
 
 VARIABLE = "TESTS_MLFLOW_STORE"  # the folder where it is, for all processes of the tests
 OWN = {VARIABLE: ""}  # for a command that shall make its own
@@ -33,7 +33,8 @@ def provided() -> Callable[[], None]:
 def use() -> None:
     """Make the new stores of this process copies of the database."""
     if os.environ.get(VARIABLE):
-        store.make_store = _copy
+        assert client.make_store in (sqlite_file.make_store, _copy)  # what is replaced is there
+        client.make_store = _copy
 
 
 def _copy(settings: Settings) -> None:
