@@ -22,6 +22,7 @@ from search.tracking.names import (
     SPREAD_METRICS,
     SUMMARY_METRICS,
 )
+from search.tracking.results import runs_by_id
 from search.tracking.tracker import Tracker
 from search.trials.finished_trial import FinishedTrial
 
@@ -46,34 +47,43 @@ def log_weight_images(
     best: the trials, best first. pictures: those that fit each set of features, by its name.
     weights: those of each trial, (D, C).
     """
-    for rank, trial in enumerate(best, start=1):
-        colour = view_format.COLOURS[(rank - 1) % len(view_format.COLOURS)]
-        tags = {RANK_TAG: f"{rank:02d}", COLOUR_TAG: colour}
-        tracker.log_values(trial.run_id, metrics={}, tags=tags)
+    runs = runs_by_id(tracker, [trial.run_id for trial in best])
+    logged = {run_id: run.data.tags for run_id, run in runs.items()}
+    images: dict[str, Mapping[str, str]] = {}  # the tags of those that get images, by run
     for name, its in pictures.items():
         own = [k for k, trial in enumerate(best) if trial.hyperparameters.features == name]
-        _log_images(tracker, [best[k] for k in own], its, [weights[k] for k in own])
+        ids = [best[k].run_id for k in own]
+        images |= _log_images(tracker, ids, its, [weights[k] for k in own], logged)
+    for rank, trial in enumerate(best, start=1):
+        colour = view_format.COLOURS[(rank - 1) % len(view_format.COLOURS)]
+        tags = {RANK_TAG: f"{rank:02d}", COLOUR_TAG: colour, **images.get(trial.run_id, {})}
+        tracker.log_values(trial.run_id, metrics={}, tags=tags)
 
 
 def _log_images(
     tracker: Tracker,
-    best: Sequence[FinishedTrial],
+    run_ids: Sequence[str],
     pictures: WeightPictures,
     weights: Sequence[Reals],
-) -> None:
-    """Log weight images, on one scale, of trials that have the same features."""
+    logged: Mapping[str, Mapping[str, str]],
+) -> dict[str, Mapping[str, str]]:
+    """Log weight images, on one scale, of trials that have the same features; return the tags that
+    their runs are to have, by run. A run that has such images already gets none.
+
+    logged: the tags of the runs.
+    """
     grid = pictures.grid(weights)
-    for trial, images in zip(best, grid.images, strict=True):
-        logged = tracker.client.get_run(trial.run_id).data.tags
-        kind = logged.get(IMAGES_KIND_TAG, Kind.IMAGE)  # The first versions knew no other kind.
-        if IMAGES_TAG in logged and kind == pictures.kind:
+    tags = {IMAGES_TAG: repr(grid.scale), IMAGES_KIND_TAG: pictures.kind.value}
+    written: dict[str, Mapping[str, str]] = {}
+    for run_id, images in zip(run_ids, grid.images, strict=True):
+        before = logged.get(run_id, {})
+        kind = before.get(IMAGES_KIND_TAG, Kind.IMAGE)  # The first versions knew no other kind.
+        if IMAGES_TAG in before and kind == pictures.kind:
             continue
         for name, image in zip(grid.names, images, strict=True):
-            tracker.client.log_image(
-                trial.run_id, image, key=image_key(name), step=0, synchronous=True
-            )
-        tags = {IMAGES_TAG: repr(grid.scale), IMAGES_KIND_TAG: pictures.kind.value}
-        tracker.log_values(trial.run_id, metrics={}, tags=tags)
+            tracker.client.log_image(run_id, image, key=image_key(name), step=0, synchronous=True)
+        written[run_id] = tags
+    return written
 
 
 def share_table(tracker: Tracker, objective: Objective, *, features: bool = False) -> None:
