@@ -84,6 +84,10 @@ class Options(TypedDict, total=False):
     keep_weights: int | str | None
 
 
+# A study of two trials, where more would show nothing else.
+FEW: Options = {"learning_rate": [0.1, 1.0], "weight_decay": [0.0], "batch_size": [16]}
+
+
 def small_study(keys: Mapping[str, object] = NO_KEYS, /, **options: Unpack[Options]) -> str:
     """Return the small study, with these options, as the text of a study file.
 

@@ -13,7 +13,7 @@ import pytest
 from command import lockstep
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_study import small_study, write_study
+from small_study import FEW, small_study, write_study
 
 from core.datasets.dataset import DataError
 from core.datasets.source import Source
@@ -31,7 +31,7 @@ WHO = np.arange(120) // 10
 
 def study(**keys: object) -> str:
     data = {"source": "my.csv", "classes": None, "label": "class"} | keys
-    return small_study({f"data.{key}": value for key, value in data.items()})
+    return small_study({f"data.{key}": value for key, value in data.items()}, **FEW)
 
 
 def text(frame: pd.DataFrame) -> str:

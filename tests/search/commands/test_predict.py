@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server import invocations
 from PIL import Image
 from served import Ask, rows_of
-from small_study import write_study
+from small_study import FEW, small_study, write_study
 
 from core.datasets.splits import Splits, prepare
 from core.trainer import softmax
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.xdist_group("predict")  # so that one study is launched
 @pytest.fixture(scope="module")
 def retrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("retrained")
-    study = str(write_study(folder))
+    study = str(write_study(folder, small_study(**FEW)))
     assert lockstep("launch", study, cwd=folder).code == 0
     assert lockstep("retrain", study, "--seeds", "0", cwd=folder).code == 0
     return folder
@@ -188,7 +188,7 @@ def test_one_bad_input_and_nothing_is_predicted(retrained: Path, digits: Splits)
 
 
 def test_a_study_that_was_never_retrained(tmp_path: Path) -> None:
-    study = str(write_study(tmp_path))
+    study = str(write_study(tmp_path, small_study(**FEW)))
     (tmp_path / "x.npz").touch()
     assert lockstep("predict", study, "x.npz", cwd=tmp_path).code == 2
     assert lockstep("launch", study, cwd=tmp_path).code == 0

@@ -13,7 +13,7 @@ import pytest
 from command import lockstep
 from PIL import Image
 from served import rows_of, served
-from small_study import small_study, write_study
+from small_study import FEW, small_study, write_study
 from stored import client, runs
 
 pytestmark = pytest.mark.xdist_group("tables")  # so that its study is launched once
@@ -36,7 +36,7 @@ FRAME = pd.DataFrame(
 def study(**keys: Any) -> str:
     data = {"source": "my.csv", "classes": None, "label": "class"} | keys
     settings = {f"data.{key}": value for key, value in data.items()}
-    return small_study({"model.epochs": 20, "baseline": None} | settings)
+    return small_study({"model.epochs": 20, "baseline": None} | settings, **FEW)
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ def test_images_in_colour(tmp_path: Path) -> None:
     X[y == 0, ..., 0] += 150
     X[y == 1, ..., 2] += 150
     np.savez(tmp_path / "mine.npz", x_train=X.transpose(0, 3, 1, 2), y_train=y[:, None])
-    write_study(tmp_path, small_study(source="mine.npz", classes=None))
+    write_study(tmp_path, small_study(source="mine.npz", classes=None, **FEW))
     launched = lockstep("launch", "study.toml", cwd=tmp_path)
     assert launched.code == 0, launched.err
     assert "5×4 images in colour" in launched.out
