@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from command import lockstep
 from PIL import Image
-from small_study import small_study, write_study
+from small_study import FEW, small_study, write_study
 from stored import client, optuna_trials, preset, preset_runs, runs
 
 from search.settings import UI_PORT
 from search.tracking.links import SIDE_VIEW, charts_url
 from search.tracking.view_format import COMPARED
 
-OTHER = small_study(name="other", epochs=1)
-ELSEWHERE = small_study({"data.seed": 1}, name="elsewhere")
+OTHER = small_study(name="other", epochs=1, **FEW)
+ELSEWHERE = small_study({"data.seed": 1}, name="elsewhere", **FEW)
 
 
 pytestmark = pytest.mark.xdist_group("compare")  # so that its studies are launched once
