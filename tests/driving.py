@@ -71,13 +71,15 @@ def sequence(trials: list[FinishedTrial]) -> list[tuple[int, Hyperparameters]]:
     return [(trial.number, trial.hyperparameters) for trial in trials]
 
 
-def launched_until_more_is_recorded(folder: Path) -> Process:
-    """Start a launch of the small study in a folder; return once it has recorded one more trial
-    than before, or has ended."""
+def launched_until_more_is_recorded(
+    folder: Path, more: int = 1, new_group: bool = False
+) -> Process:
+    """Start a launch of the small study in a folder; return once it has recorded so many more
+    trials than before, or has ended."""
     journal = folder / "runs" / "small" / "study.journal"
     before = _recorded(journal)
-    process = start("launch", "study.toml", cwd=folder)
-    while process.poll() is None and _recorded(journal) <= before:
+    process = start("launch", "study.toml", cwd=folder, new_group=new_group)
+    while process.poll() is None and _recorded(journal) < before + more:
         time.sleep(0.02)
     return process
 
