@@ -160,7 +160,7 @@ LABELS = np.arange(60, dtype=np.uint8) % 10
         (idx(IMAGES, claimed=(2**32 - 1,) * 3), idx(LABELS), "more than the 2147483648 allowed"),
         (idx(IMAGES, claimed=(2000, 1000, 1000)), idx(LABELS), "has only 960"),
         (gzip.compress(idx(IMAGES))[:-9], idx(LABELS), "cannot be read as an IDX file"),
-        (gzip.compress(idx(IMAGES) + bytes(10**8), 1), idx(LABELS), "has more"),
+        (gzip.compress(idx(IMAGES) + bytes(10**7), 1), idx(LABELS), "has more"),
         (gzip.compress(idx(IMAGES))[:99] + bytes(999), idx(LABELS), "as an IDX file"),
         (idx(IMAGES), idx(LABELS[:59]), "as many images as labels"),
         (idx(IMAGES[:0]), idx(LABELS[:0]), "at least one"),
