@@ -13,12 +13,20 @@ _BY_MACHINE = {
     "aarch64": ("ARMV8", "NEOVERSEN1", "NEOVERSEV1"),
 }
 KERNELS = _BY_MACHINE.get(platform.machine(), ())
-_ASK = """
-import numpy, scipy.linalg.blas, threadpoolctl
-found = {each["architecture"] for each in threadpoolctl.threadpool_info()
-         if each["internal_api"] == "openblas"}
-print(" and ".join(sorted(found)))
-"""
+
+
+def kernels_here() -> str:
+    """Return what OpenBLAS has taken in this process."""
+    import numpy  # noqa: F401, its OpenBLAS
+    import scipy.linalg.blas  # noqa: F401, and its own
+    import threadpoolctl
+
+    found = {
+        each["architecture"]
+        for each in threadpoolctl.threadpool_info()
+        if each["internal_api"] == "openblas"
+    }
+    return " and ".join(sorted(found))
 
 
 def with_kernel(kernel: str) -> dict[str, str]:
@@ -30,7 +38,11 @@ def kernels_taken(kernel: str) -> str:
     """Return what OpenBLAS takes when it is asked for the kernel; it falls back where the
     processor cannot, and some names share their kernels."""
     asked = subprocess.run(
-        [sys.executable, "-c", _ASK], env=with_kernel(kernel), capture_output=True, text=True,
+        [sys.executable, __file__], env=with_kernel(kernel), capture_output=True, text=True,
         check=True,
     )  # fmt: skip
     return asked.stdout.strip()
+
+
+if __name__ == "__main__":
+    print(kernels_here())

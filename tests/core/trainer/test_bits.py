@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import pickle
@@ -77,6 +78,11 @@ def digest_of(stack: Stack) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
+@functools.cache
+def digest_of_whole(shape: Shape) -> str:
+    return digest_of(whole(*shape))
+
+
 @pytest.fixture(scope="module")
 def elsewhere() -> list[str]:
     """The digest of each shape, from another process."""
@@ -92,7 +98,7 @@ def elsewhere() -> list[str]:
 @pytest.mark.parametrize("index", range(len(SHAPES)))
 def test_again_and_in_another_process(index: int, elsewhere: list[str]) -> None:
     shape = SHAPES[index]
-    first = digest_of(whole(*shape))
+    first = digest_of_whole(shape)
     litter = [np.empty(n) for n in range(1, 4000, 37)]  # so that memory lies elsewhere
     assert digest_of(whole(*shape)) == first
     del litter
@@ -118,7 +124,7 @@ def test_whatever_the_data_was_received_in(shape: Shape, offset: int) -> None:
     received: TrainingData = pickle.loads(content, buffers=moved)
     stack = stack_of(batch_size, like)
     stack.advance(received, EPOCHS)
-    assert digest_of(stack) == digest_of(whole(*shape))
+    assert digest_of(stack) == digest_of_whole(shape)
 
 
 @given(
@@ -133,4 +139,4 @@ def test_in_parts(cuts: list[int], shape: Shape, handed_on: Callable[[Stack], St
     for start, end in pairwise([0, *sorted(cuts), EPOCHS]):
         stack.advance(data_of(n_classes, n_features, like), end - start)
         stack = handed_on(stack)
-    assert digest_of(stack) == digest_of(whole(*shape))
+    assert digest_of(stack) == digest_of_whole(shape)

@@ -17,6 +17,7 @@ from core.trainer.pruning import Schedule, kept
 from core.trainer.result import Curves, Hyperparameters, Status
 from core.trainer.softmax import Penalty
 from core.trainer.stack import train
+from search.blas import one_blas_thread
 from search.spec.objective import Objective
 from search.training.cohort import Cohort, Training
 from search.training.executor import Executor
@@ -28,6 +29,13 @@ from search.trials.trial import PlannedTrial
 PROBLEM = make_problem(3)
 RUNGS = (1, 3, 9)
 DIVERGING, LATER = 11, 10  # trials
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_blas_thread() -> Iterator[None]:
+    """Limit BLAS once, as a driver does, and not for each stack."""
+    with one_blas_thread():
+        yield
 
 
 Undisturbed = tuple[Schedule, tuple[int, ...], dict[int, Outcome]]
