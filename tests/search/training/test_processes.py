@@ -86,9 +86,11 @@ def open_pool(request: pytest.FixtureRequest) -> OpenPool:
 
 @pytest.fixture(scope="module")
 def pool(data: TrainingData, open_pool: OpenPool) -> Iterator[Executor]:
-    """For tests that leave it as it was."""
+    """For tests that leave it as it was. Whichever of its workers they kill, none is left."""
+    before = workers()
     with open_pool(data, WORKERS) as executor:
         yield executor
+    assert workers() == before
 
 
 def job(size: int, epochs: int, batch_size: int = 8, seed: int = 0) -> StackJob:
@@ -213,7 +215,7 @@ def test_a_request_to_stop_ends_the_work_at_once(data: TrainingData, open_pool: 
     assert list(InProcess([data]).run(endless, asking())) == []
     before = workers()
     started = time.monotonic()
-    with open_pool(data, WORKERS) as executor:
+    with open_pool(data, 1) as executor:
         assert list(executor.run(endless, asking())) == []
     assert time.monotonic() - started < 60
     assert workers() == before
@@ -241,22 +243,29 @@ def test_leaving_the_block_stops_the_work(data: TrainingData, open_pool: OpenPoo
     assert workers() == before
 
 
-def test_a_killed_worker_loses_nothing(data: TrainingData, open_pool: OpenPool) -> None:
+LONG_JOBS = [job(9, 600), job(4, 600, 16), job(6, 400, 4), job(2, 100, 8)]
+
+
+@pytest.fixture(scope="module")
+def trained(data: TrainingData) -> list[Stack]:
+    return list(InProcess([data]).run(LONG_JOBS, Watching()))
+
+
+def test_a_killed_worker_loses_nothing(
+    data: TrainingData, pool: Executor, trained: list[Stack]
+) -> None:
     """Killed while it trains, twice: the results are complete, in order, and the same bits."""
-    jobs = [job(9, 600), job(4, 600, 16), job(6, 400, 4), job(2, 100, 8)]
-    before, killed = workers(), []
+    killed = []
 
     def tick(trained: int) -> None:
         if trained and len(killed) < 2:
-            (victim, *_) = workers() - before
+            (victim, *_) = workers()
             killed.append(victim)
             os.kill(victim, signal.SIGKILL)
 
-    with open_pool(data, WORKERS) as executor:
-        results = list(executor.run(jobs, Watching(tick)))
+    results = list(pool.run(LONG_JOBS, Watching(tick)))
     assert len(set(killed)) == 2
-    assert_same(results, list(InProcess([data]).run(jobs, Watching())))
-    assert workers() == before
+    assert_same(results, trained)
 
 
 def test_workers_killed_between_two_runs_are_replaced(pool: Executor) -> None:
@@ -334,16 +343,16 @@ import os, signal
 from multiprocessing import synchronize
 from pathlib import Path
 
-MARK, COUNT = Path(os.environ["MARK"]), int(os.environ["COUNT"])
+FOLDER, COUNTS = Path(os.environ["FOLDER"]), (500, 501)
 releases = 0
-MARK.with_name("hooked").touch()
+(FOLDER / "hooked").touch()
 
 def release(lock, *args):
     global releases
     releases += 1
-    if releases == COUNT:
+    if releases in COUNTS:
         try:
-            MARK.touch(exist_ok=False)
+            (FOLDER / f"killed at {releases}").touch(exist_ok=False)
         except FileExistsError:
             pass  # once is enough
         else:
@@ -352,53 +361,48 @@ def release(lock, *args):
 
 synchronize.SemLock.__exit__ = release
 """
-LOCKED = """
+SET_UP = """
 import sys
 sys.path[:0] = ["tests"]
-from strategies import make_problem
+import numpy as np
+from core.datasets.dataset import Dataset
 from core.trainer.result import Hyperparameters
 from core.trainer.softmax import Penalty
 from core.trainer.stack import Stack
+from core.trainer.training_data import TrainingData
 from search.training.executor import StackJob
 from search.training.processes import processes
 from watching import Watching
 
+rng = np.random.default_rng(0)
+part = Dataset.of(rng.random((83, 23)), np.arange(83) % 2, ("a", "b"))
+data = TrainingData.of(part, part)
+stack = Stack((Hyperparameters(0.1, 0.0, 8),), Penalty.NORM, 0)
+"""
+LOCKED = f"""{SET_UP}
 if __name__ == "__main__":
-    jobs = [StackJob(Stack((Hyperparameters(0.1, 0.0, 8),), Penalty.NORM, 0), 2000)] * 2
-    with processes([make_problem(2).data], 2) as executor:
+    jobs = [StackJob(stack, 700)] * 2
+    with processes([data], 2) as executor:
         print(len(list(executor.run(jobs, Watching()))))
 """
 
 
-@pytest.mark.parametrize("releases", [500, 501])
-def test_a_worker_killed_with_a_lock_in_its_hand(tmp_path: Path, releases: int) -> None:
-    """Nobody may wait for the dead. The moment is rare, so it is brought about: a worker dies when
-    it is about to release a lock that it shares with the driver, if it has any."""
-    script, mark = tmp_path / "locked.py", tmp_path / "killed"
+def test_a_worker_killed_with_a_lock_in_its_hand(tmp_path: Path) -> None:
+    """Nobody may wait for the dead. The moment is rare, so it is brought about, in either of two
+    locks that are held in turn: a worker dies when it is about to release a lock that it shares
+    with the driver, if it has any."""
+    script = tmp_path / "locked.py"
     script.write_text(LOCKED)
-    variables = {"MARK": str(mark), "COUNT": str(releases)}
-    with started(script, WITH_A_LOCK, variables) as driver:
+    with started(script, WITH_A_LOCK, {"FOLDER": str(tmp_path)}) as driver:
         out, _ = driver.communicate(timeout=HUNG)
         assert out == "2\n"
-    assert mark.with_name("hooked").exists()
+    assert (tmp_path / "hooked").exists()
 
 
-DRIVER = """
-import sys
-sys.path[:0] = ["tests"]
-from strategies import make_problem
-from core.trainer.result import Hyperparameters
-from core.trainer.softmax import Penalty
-from core.trainer.stack import Stack
-from search.training.executor import StackJob
-from search.training.processes import processes
-from search.training.worker import Worker, counters
-from watching import Watching
-
+DRIVER = f"""{SET_UP}
 if __name__ == "__main__":
-    trials = (Hyperparameters(0.1, 0.0, 8),)
-    jobs = [StackJob(Stack(trials, Penalty.NORM, 0), 10_000_000)] * 4
-    with processes([make_problem(2).data], 2) as executor:
+    jobs = [StackJob(stack, 10_000_000)] * 4
+    with processes([data], 2) as executor:
         for _ in executor.run(jobs, Watching(lambda trained: print(trained, flush=True))):
             pass
 """
@@ -450,21 +454,20 @@ def test_training_seconds_are_those_of_the_last_run(data: TrainingData, pool: Ex
 
 
 def test_training_waits_for_a_slow_recorder(
-    data: TrainingData, open_pool: OpenPool, monkeypatch: pytest.MonkeyPatch
+    pool: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that finished stacks do not fill the memory, and in the same order."""
     monkeypatch.setattr("search.training.executor.ROOM", 0)
     jobs = [job(2, 3, seed=n) for n in range(12)]
     epochs = [0]
     watch = Watching(lambda trained: epochs.__setitem__(0, epochs[0] + trained))
-    with open_pool(data, WORKERS) as executor:
-        stacks = executor.run(jobs, watch)
-        for released, expected in enumerate(jobs):
-            stack = next(stacks)
-            assert stack.trials == expected.stack.trials
-            time.sleep(0.05)
-            assert epochs[0] <= work(jobs[: released + WORKERS + 1])
-        assert next(stacks, None) is None
+    stacks = pool.run(jobs, watch)
+    for released, expected in enumerate(jobs):
+        stack = next(stacks)
+        assert stack.trials == expected.stack.trials
+        time.sleep(0.05)
+        assert epochs[0] <= work(jobs[: released + WORKERS + 1])
+    assert next(stacks, None) is None
 
 
 def test_stacks_are_trained_ahead_while_there_is_room() -> None:
