@@ -15,10 +15,12 @@ from services import Services
 from search.settings import Settings
 from search.study.storage import driver_storage
 
+Opened = Iterator[BaseStorage]
+
 
 class TestJournal(StorageTestCase):
     @pytest.fixture
-    def storage(self, settings: Settings) -> Iterator[BaseStorage]:
+    def storage(self, settings: Settings) -> Opened:
         settings.folder("small").mkdir(parents=True)
         with driver_storage("small", settings) as storage:
             yield storage
@@ -36,21 +38,29 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 class TestSqlite(StorageTestCase):
     @pytest.fixture
-    def storage(self, settings: Settings, made: Path) -> Iterator[BaseStorage]:
+    def storage(self, settings: Settings, made: Path) -> Opened:
         file = settings.home.parent / "optuna.db"
         shutil.copyfile(made, file)
         with driver_storage("small", replace(settings, storage=f"sqlite:///{file}")) as storage:
             yield storage
 
 
+@pytest.fixture(scope="module")
+def opened(postgres: Services, tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    """PostgreSQL, opened once, since opening it takes most of a test's time."""
+    home = tmp_path_factory.mktemp("home")
+    with driver_storage("small", Settings(home, storage=postgres.url("optuna"))) as storage:
+        yield storage
+
+
 @pytest.mark.xdist_group("postgres")
 class TestPostgres(StorageTestCase):
     @pytest.fixture
-    def storage(self, settings: Settings, postgres: Services) -> Iterator[BaseStorage]:
-        with driver_storage("small", replace(settings, storage=postgres.url("optuna"))) as storage:
-            yield storage
-            for study in storage.get_all_studies():
-                storage.delete_study(storage.get_study_id_from_name(study.study_name))
+    def storage(self, opened: BaseStorage) -> Opened:
+        """With no study in it."""
+        yield opened
+        for study in opened.get_all_studies():
+            opened.delete_study(opened.get_study_id_from_name(study.study_name))
 
     @pytest.mark.skip("A copy would need the lease too, and a study has one driver.")
     def test_pickle_storage(self, storage: BaseStorage) -> None: ...
