@@ -209,6 +209,10 @@ def _serve(requests: socket.socket) -> None:
     for module in IMPORTED:
         importlib.import_module(module)
     sqlalchemy.orm.configure_mappers()
+    # MLflow looks once through all packages that are installed, when a model is registered.
+    from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+
+    warn_dependency_requirement_mismatches(["numpy"])
     assert threading.active_count() == 1, threading.enumerate()  # a fork takes one thread along
     gc.collect()
     gc.freeze()
