@@ -72,7 +72,9 @@ def test_retrain_judges_the_best_once(launched: Path) -> None:
     assert report["baseline"]["kind"] == "configuration"
     assert len(concatenate(data.train, data.validation)) == len(train) - len(data.test)
 
-    again = lockstep("retrain", "study.toml", "--trial", "0", "--json", cwd=launched)
+    again = lockstep(
+        "retrain", "study.toml", "--trial", "0", "--seeds", "0", "--json", cwd=launched
+    )
     assert again.json["trial"] == 0
     assert again.json["earlier_test_evaluations"] == 1
     labels = {
@@ -82,12 +84,20 @@ def test_retrain_judges_the_best_once(launched: Path) -> None:
 
 
 def test_the_champion_is_succeeded_only_by_a_model_as_good(tmp_path: Path) -> None:
-    study = str(write_study(tmp_path, small_study({"baseline": None}, batch_size=[16])))
+    study = str(
+        write_study(
+            tmp_path, small_study({"baseline": None}, weight_decay=[0.0, 0.1], batch_size=[16])
+        )
+    )
     assert lockstep("launch", study, cwd=tmp_path).code == 0
     ranking = sorted(optuna_trials(tmp_path / "runs", "small"), key=lambda trial: trial.value or 0)
 
     def retrained(*options: str) -> Any:
-        return lockstep("retrain", study, "--seeds", "0", "--json", *options, cwd=tmp_path).json
+        options = ("--seeds", "0", "--json", *options)
+        finished = lockstep("retrain", study, *options, cwd=tmp_path)
+        assert finished.code == 0, finished.err
+        assert finished.json["baseline"] is None, "the study has none"
+        return finished.json
 
     def champion() -> int:
         store = client(tmp_path / "runs")
@@ -141,15 +151,6 @@ def test_retraining_an_unknown_trial_is_refused(launched: Path) -> None:
     assert "--trial 999" in refused.err
 
 
-def test_study_without_a_baseline(tmp_path: Path) -> None:
-    one: Any = {"learning_rate": [0.1], "weight_decay": [0.0], "batch_size": [16]}
-    path = write_study(tmp_path, small_study({"baseline": None}, **one))
-    assert lockstep("launch", str(path), cwd=tmp_path).code == 0
-    finished = lockstep("retrain", str(path), "--json", cwd=tmp_path)
-    assert finished.code == 0, finished.err
-    assert finished.json["baseline"] is None
-
-
 def test_a_solver_as_baseline(launched: Path) -> None:
     (launched / "solver.toml").write_text(small_study({"baseline": {"solver": "lbfgs"}}))
     finished = lockstep("retrain", "solver.toml", "--seeds", "0", "--json", cwd=launched)
@@ -175,7 +176,7 @@ def test_the_report_is_reproduced(tmp_path: Path, mnist_dir: Path) -> None:
     study = str(Path(__file__).parents[3] / "studies" / "report.toml")
     options = ("--data-dir", str(mnist_dir), "--json")
     assert lockstep("launch", study, *options, cwd=tmp_path).json["trials"]["complete"] == 1
-    report = lockstep("retrain", study, *options, cwd=tmp_path).json
+    report = lockstep("retrain", study, "--seeds", "0", *options, cwd=tmp_path).json
     assert report["test_size"] == 1968
     assert report["test_accuracy"] == pytest.approx(0.9888, abs=0.001)
     assert report["baseline"]["test_errors"] == report["test_errors"]
