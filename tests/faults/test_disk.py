@@ -13,12 +13,8 @@ import pytest
 from command import HUNG, LOCKSTEP, environment, lockstep, start
 from namespaces import namespace, needs_namespaces
 from ready_store import OWN
-from small_study import small_study, write_study
+from small_study import SMALL_TRIALS, write_study
 from stored import configurations, optuna_trials, runs, scores
-
-STUDY = small_study({"space.learning_rate.points": 8})
-TRIALS = 48
-
 
 pytestmark = pytest.mark.xdist_group("disk")  # so that its studies are launched once
 
@@ -26,14 +22,14 @@ pytestmark = pytest.mark.xdist_group("disk")  # so that its studies are launched
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
-    assert lockstep("launch", str(write_study(folder, STUDY)), cwd=folder).code == 0
+    assert lockstep("launch", str(write_study(folder)), cwd=folder).code == 0
     return folder / "runs"
 
 
 def assert_whole(home: Path, undisturbed: Path) -> None:
     """Every configuration once in both places, with the numbers of an undisturbed study."""
     trials = optuna_trials(home, "small")
-    assert len(set(configurations(trials))) == len(trials) == TRIALS
+    assert len(set(configurations(trials))) == len(trials) == SMALL_TRIALS
     assert scores(home, "small") == scores(undisturbed, "small")
     children = runs(home, "small", "trial")
     ids = {trial.user_attrs["mlflow.run_id"] for trial in trials}
@@ -47,26 +43,31 @@ def assert_whole(home: Path, undisturbed: Path) -> None:
 
 @needs_namespaces
 @pytest.mark.parametrize(
-    ("place", "size", "told"),
+    ("place", "size", "variables", "told"),
     [
         # the journal's folder
-        ("small", "36k", ["No space left on device", "runs/small|--home"]),
-        ("artifacts", "500k", ["No space left on device"]),
-        (".", "300k", ["disk is full"]),  # everything: MLflow's database cannot even be made
+        ("small", "20k", {}, ["No space left on device", "runs/small|--home"]),
+        ("artifacts", "300k", {}, ["No space left on device"]),
+        (".", "300k", OWN, ["disk is full"]),  # everything: MLflow's database cannot even be made
     ],
     ids=["journal", "artifacts", "everything"],
 )
 def test_a_full_disk(
-    tmp_path: Path, undisturbed: Path, place: str, size: str, told: list[str]
+    tmp_path: Path,
+    undisturbed: Path,
+    place: str,
+    size: str,
+    variables: dict[str, str],
+    told: list[str],
 ) -> None:
     """One sentence; with more room, the same command goes on where it was, and nothing is lost."""
-    write_study(tmp_path, STUDY)
+    write_study(tmp_path)
     (tmp_path / "runs" / place).mkdir(parents=True)
     with namespace(tmp_path) as inside:
         inside.shell(f"mount -t tmpfs -o size={size} tmpfs runs/{place}")
-        refused = inside.lockstep("launch", "study.toml", variables=OWN)
+        refused = inside.lockstep("launch", "study.toml", variables=variables)
         inside.shell(f"mount -o remount,size=200m runs/{place}")
-        finished = inside.lockstep("launch", "study.toml", variables=OWN)
+        finished = inside.lockstep("launch", "study.toml", variables=variables)
         inside.shell(f"cp -a runs/{place} kept")
     assert finished.code == 0, finished.err
     assert refused.code == 2, refused.err
@@ -82,7 +83,7 @@ def test_a_full_disk(
 def test_files_that_may_not_grow(tmp_path: Path, undisturbed: Path) -> None:
     """A limit on the size of files instead of a full disk: works for every user. It is reached by
     the database at first, and by the journal once the database is there."""
-    path = write_study(tmp_path, STUDY)
+    path = write_study(tmp_path)
     for limit in (100_000, 1_200_000):
         finished = lockstep(
             "launch",
@@ -115,7 +116,7 @@ time.time_ns = lambda: int(1e9 * time_())
 def test_a_clock_that_runs_backwards(tmp_path: Path, undisturbed: Path) -> None:
     """A launch is stopped; when the same command continues, the clock shows an earlier time than
     that of the trials that are done, and runs backwards."""
-    path = write_study(tmp_path, STUDY)
+    path = write_study(tmp_path)
     process = start("launch", str(path), cwd=tmp_path)
     journal = tmp_path / "runs" / "small" / "study.journal"
     while not journal.exists() or journal.read_bytes().count(b"lockstep.result") < 5:
@@ -123,7 +124,7 @@ def test_a_clock_that_runs_backwards(tmp_path: Path, undisturbed: Path) -> None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert 5 <= len(optuna_trials(tmp_path / "runs", "small")) < TRIALS
+    assert 5 <= len(optuna_trials(tmp_path / "runs", "small")) < SMALL_TRIALS
     (tmp_path / "sitecustomize.py").write_text(BACKWARDS)
     later = re.sub(rb"20\d\d-(\d\d-\d\dT)", rb"2099-\1", journal.read_bytes())
     assert later.count(b"2099-") >= 5
