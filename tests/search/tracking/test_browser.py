@@ -6,7 +6,7 @@ import base64
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urljoin, urlsplit
 
@@ -31,6 +31,7 @@ pytestmark = [
 ]
 
 CLASSES = ("3", "6")
+NARROW = (1280, 800)
 AXES = ["log10_learning_rate", "log10_weight_decay", "batch_size", "val_loss"]
 STUDY = small_study(
     description="Threes against sixes, with rates that diverge",
@@ -53,6 +54,7 @@ class Shown:
     links: dict[str, str]
     browser: BrowserContext
     best: list[Run]  # completed trials, best first
+    kept: dict[str, Page] = field(default_factory=dict)  # with which the next test goes on
 
     def open(
         self, link: str, width: int = 1920, height: int = 1080, *, assistant: bool = False
@@ -60,6 +62,14 @@ class Shown:
         page = new_page(self.browser, width, height, assistant=assistant)
         page.goto(self.links[link])
         return page
+
+    def wide(self) -> Page:
+        """The study link in a window in which all of it is in view."""
+        return self.kept.pop("wide", None) or self.open("best trials", height=2400)
+
+    def first_visit(self, link: str) -> Page:
+        """A page beside MLflow's Assistant, in the narrowest window that it may be."""
+        return self.kept.pop(link, None) or self.open(link, *NARROW, assistant=True)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +125,7 @@ def expected_image(shown: Shown, run: Run, c: int) -> npt.NDArray[np.int16]:
 
 
 def test_the_study_link_shows_the_best_runs_weights(shown: Shown) -> None:
-    page = shown.open("best trials", height=2000)
+    page = shown.wide()
     images = page.locator("img.rc-image-img")
     expect(images).to_have_count(len(CLASSES) * len(shown.best))
     headings = page.get_by_role("columnheader")
@@ -145,11 +155,11 @@ def test_the_study_link_shows_the_best_runs_weights(shown: Shown) -> None:
         assert difference(found, pixels(served_bytes)) < 2
         assert difference(found, wanted[run.info.run_id, c]) < 4
         assert image.evaluate("image => image.getBoundingClientRect().width") > 100
-    page.close()
+    shown.kept["wide"] = page
 
 
 def test_the_study_link_shows_coordinates_and_curves(shown: Shown) -> None:
-    page = shown.open("best trials", height=2400)
+    page = shown.wide()
     labels = page.locator(".parcoords .label")
     expect(labels).to_have_text(AXES)
     page.wait_for_function(
@@ -177,7 +187,7 @@ def test_the_study_link_shows_coordinates_and_curves(shown: Shown) -> None:
 
 
 def test_the_best_two_side_by_side(shown: Shown) -> None:
-    page = shown.open("side by side", 1280, 800, assistant=True)  # the narrowest that it may be
+    page = shown.first_visit("side by side")
     expect(close_of_assistant(page)).to_be_visible()
     compared = shown.best[:COMPARED]
     images = page.locator("img.rc-image-img")
@@ -197,7 +207,7 @@ def test_the_best_two_side_by_side(shown: Shown) -> None:
         reach(pair[0])
         for image in pair:
             expect(image).to_be_in_viewport(ratio=0.99)  # both at once
-    page.close()
+    shown.kept["side by side"] = page
 
 
 def content(shown: Shown, page: Page, link: str) -> Iterator[Locator]:
@@ -237,8 +247,8 @@ def content(shown: Shown, page: Page, link: str) -> Iterator[Locator]:
 )
 def test_every_link_is_usable_in_a_small_window(shown: Shown, link: str) -> None:
     """Beside MLflow's Assistant, which opens by itself, and once a person has closed it."""
-    sizes = [(1280, 800), (1440, 900)]
-    page = shown.open(link, *sizes[0], assistant=True)
+    sizes = [NARROW, (1440, 900)]
+    page = shown.first_visit(link)
     close = close_of_assistant(page)
     expect(close).to_be_visible()
     for width, height in sizes:
