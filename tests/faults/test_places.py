@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from namespaces import namespace, needs_namespaces
-from small_study import write_study
+from small_study import small_study, write_study
 
 Refused = Callable[..., str]
 
@@ -133,7 +133,8 @@ def test_a_home_behind_a_link_that_leads_nowhere(tmp_path: Path, refused: Refuse
 @needs_namespaces
 def test_a_full_folder_of_temporary_files(tmp_path: Path) -> None:
     """A launch needs none; where one is needed, it is named, not the home, which has room."""
-    write_study(tmp_path)
+    text = small_study(learning_rate=[0.1, 1.0], weight_decay=[0.0], batch_size=[16])
+    write_study(tmp_path, text)
     (tmp_path / "small").mkdir()
     with namespace(tmp_path) as inside:
         inside.shell("mount -t tmpfs -o size=64k tmpfs small; head -c 60000 /dev/zero > small/full")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from command import HUNG, lockstep, start
 from process_groups import descendants, wait_until
-from small_study import write_study
+from small_study import small_study, write_study
 
 pytestmark = pytest.mark.xdist_group("ui")  # so that its studies are launched once
 
@@ -23,7 +23,8 @@ LINKS = ["best trials", "coordinates", "side by side", "run table", "the study"]
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("launched")
-    assert lockstep("launch", str(write_study(folder)), cwd=folder).code == 0
+    path = write_study(folder, small_study(learning_rate=[0.1, 1.0], weight_decay=[0.0]))
+    assert lockstep("launch", str(path), "--workers", "1", cwd=folder).code == 0
     return folder
 
 
