@@ -123,10 +123,10 @@ class Cut(NamedTuple):
 def cuts(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[list[FinishedTrial], list[Cut]]:
-    """The trials of a study of 7, and what becomes of it when its journal is cut after each of its
+    """The trials of a study of 5, and what becomes of it when its journal is cut after each of its
     lines."""
     settings = Settings(home=tmp_path_factory.mktemp("cut") / "runs", workers=2)
-    spec = small_spec(sampler=request.param, trials=7, cohort=4)
+    spec = small_spec(sampler=request.param, trials=5, cohort=3)
     with open_study(spec, settings, DIGEST) as study:
         drive(study)
         uninterrupted = study.finished()
@@ -147,10 +147,10 @@ def cuts(
 def test_cut_after_every_line(cuts: tuple[list[FinishedTrial], list[Cut]]) -> None:
     """Wherever a driver is killed, the study has exactly its trials in the end."""
     for left, found, states in cuts[1]:
-        assert len(found) == 7
+        assert len(found) == 5
         assert set(map(repr, left)) <= set(map(repr, found))
         assert states[TrialState.RUNNING] == 0
-        assert sum(states.values()) == 7
+        assert sum(states.values()) == 5
 
 
 @pytest.mark.xdist_group("cut")
@@ -215,8 +215,13 @@ def test_the_seed_decides_what_is_sampled(settings: Settings) -> None:
 # -- torn journals -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spec", [small_spec(), sampled("random")], ids=["grid", "random"])
+@pytest.mark.parametrize(
+    "spec",
+    [small_spec(learning_rate=[0.1, 1.0], weight_decay=[0.0]), sampled("random", 5)],
+    ids=["grid", "random"],
+)
 def test_torn_at_every_byte_of_its_last_record(settings: Settings, spec: StudySpec) -> None:
+    """What is left is the same each time, so not each time all that follows is done."""
     with open_study(spec, settings, DIGEST) as study:
         drive(study, 2)
         kept = list(map(repr, study.finished()))
@@ -229,8 +234,11 @@ def test_torn_at_every_byte_of_its_last_record(settings: Settings, spec: StudySp
         journal(settings).write_bytes(content[:end])
         with open_study(spec, settings, DIGEST) as study:
             assert list(map(repr, study.finished())) == kept
-            assert drive(study, 1) == 1
-        assert list(map(repr, load_study(spec, settings).finished())) == found
+            assert journal(settings).read_bytes().startswith(content[:last] + b"{")
+            if goes_on := end % 8 == 0 or not 3 < end - last < len(content) - last - 3:
+                assert drive(study, 1) == 1
+        if goes_on:
+            assert list(map(repr, load_study(spec, settings).finished())) == found
 
 
 def test_torn_while_it_was_made(settings: Settings) -> None:
