@@ -120,7 +120,8 @@ def recorders(settings: Settings, runs: int) -> Iterator[Recorders]:
     runs: how many there are to be written.
     """
     size = settings.recorders or (min(MOST, os.cpu_count() or 1) if runs >= MANY else 1)
-    if size == 1:
+    size = min(size, runs)
+    if size <= 1:
         yield _Driver()
         return
     pool = ChildPool(size, RecorderProcess.start, _DIED)

@@ -183,7 +183,7 @@ def test_an_error_of_mlflow_is_told_as_the_driver_tells_it(
     nowhere = replace(store, tracking_uri="http://127.0.0.1:9", recorders=2)
     tracker.settings = nowhere
     with pytest.raises(LockstepError, match=r"MLflow at http://127\.0\.0\.1:9 failed \(.*kept"):
-        written(tracker, nowhere, splits, trial_runs(spec)[:1])
+        written(tracker, nowhere, splits, trial_runs(spec)[:2])
 
 
 def test_how_many_processes_write(store: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,4 +200,5 @@ def test_how_many_processes_write(store: Settings, monkeypatch: pytest.MonkeyPat
     assert size(store, MANY - 1, 0) == 0
     # Python's server of processes is another one, if it was not there before.
     assert size(store, MANY, MOST) in (MOST, MOST + 1)
-    assert size(replace(store, recorders=2), 1, 2) == 2
+    assert size(replace(store, recorders=2), 2, 2) == 2
+    assert size(replace(store, recorders=2), 1, 0) == 0, "one can be written by the driver"
