@@ -33,7 +33,13 @@ class Launched:
 
     def __init__(self, folder: Path) -> None:
         text = small_study(
-            KEYS, source="iris", bias=True, momentum=0.9, schedule="cosine", penalty="squared"
+            KEYS,
+            source="iris",
+            bias=True,
+            momentum=0.9,
+            schedule="cosine",
+            penalty="squared",
+            batch_size=[16],
         )
         self.spec: StudySpec = load(write_study(folder, text))
         self.settings = Settings(home=folder / "runs", workers=1)
@@ -60,7 +66,7 @@ def test_each_fold_is_scaled_by_what_it_is_trained_on(launched: Launched) -> Non
 def test_a_trial_is_scored_on_what_its_folds_held_out(launched: Launched) -> None:
     """Each fold is trained alone here, and its examples scored; all together are the score."""
     spec = launched.spec
-    for trial in launched.report.trials[::7]:
+    for trial in launched.report.trials[::3]:
         losses, hits = [], []
         for kept, held in launched.data.first.folds:
             (result,) = train(

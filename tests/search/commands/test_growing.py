@@ -276,7 +276,7 @@ def test_random_trials_are_raised_and_so_are_those_that_repeat_them(settings: Se
 
 def test_more_layers(tmp_path: Path) -> None:
     """The files of features that a study had must stay as they were; others may be added."""
-    path = layered_study(tmp_path)
+    path = layered_study(tmp_path, weight_decay=[0.0])
     later = tmp_path / "layers" / f"{LAYERS[0]}.npy"
     later.rename(tmp_path / "later.npy")
     settings = at(tmp_path / "runs")

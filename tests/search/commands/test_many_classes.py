@@ -20,6 +20,7 @@ C, D, EACH = 300, 60, 8
 OPTIONS = {
     "source": "many.npz", "classes": None, "penalty": "squared", "epochs": 4, "bias": True,
     "batch_size": [32], "keep_weights": 3, "learning_rate": [0.1, 0.5, 2.0],
+    "weight_decay": [0.0, 0.25],
 }  # fmt: skip
 
 pytestmark = pytest.mark.xdist_group("many_classes")  # so that its study is launched once

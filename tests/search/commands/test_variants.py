@@ -80,7 +80,7 @@ def test_show_prints_a_study_file_that_continues_it(folder: Path) -> None:
 
 
 def test_without_a_name_the_commands_know_how_it_was_launched(tmp_path: Path) -> None:
-    path = write_study(tmp_path, small_study(batch_size=[16]))
+    path = write_study(tmp_path, small_study(weight_decay=[0.0], batch_size=[16]))
     launched = lockstep("launch", str(path), "--set", "model.epochs=4", cwd=tmp_path)
     assert launched.code == 0, launched.err
     retrained = lockstep("retrain", str(path), "--seeds", "0", "--json", cwd=tmp_path)
