@@ -100,7 +100,15 @@ def test_a_package_that_hides_ours_is_named(tmp_path: Path, what: str) -> None:
     assert "PYTHONPATH" in line
 
 
-def test_what_else_is_exported_changes_nothing(tmp_path: Path) -> None:
+@pytest.fixture
+def compiled(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Where Python keeps what it compiles at another degree of optimisation: all packages, which
+    takes longer than all else, so it is kept for the next time."""
+    cache = getattr(request.config, "cache", None)
+    return tmp_path / "compiled" if cache is None else Path(cache.mkdir("compiled"))
+
+
+def test_what_else_is_exported_changes_nothing(tmp_path: Path, compiled: Path) -> None:
     """A study is launched, retrained and asked in an environment that is full of other work."""
     one = small_study({"baseline": None}, learning_rate=[0.1], weight_decay=[0], batch_size=[16])
     write_study(tmp_path, one)
@@ -108,11 +116,7 @@ def test_what_else_is_exported_changes_nothing(tmp_path: Path) -> None:
         unused.bind(("127.0.0.1", 0))
         proxy = f"http://127.0.0.1:{unused.getsockname()[1]}"
         variables = REDIRECTING | OTHERS | {"http_proxy": proxy, "HTTP_PROXY": proxy}
-        # Files that are compiled at this degree of optimisation are made here, once for both.
-        variables |= {
-            "PYTHONPYCACHEPREFIX": str(tmp_path / "compiled"),
-            "PYTHONDONTWRITEBYTECODE": "",
-        }
+        variables |= {"PYTHONPYCACHEPREFIX": str(compiled), "PYTHONDONTWRITEBYTECODE": ""}
         for command in (("launch", "--workers", "1"), ("retrain", "--seeds", "0")):
             process = start(
                 command[0], "study.toml", *command[1:], cwd=tmp_path, variables=variables, cold=True
