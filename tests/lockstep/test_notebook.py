@@ -2,27 +2,59 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 from command import HUNG, REPOSITORY, environment
 from nbclient import NotebookClient
-from nbformat import NotebookNode
+
+pytestmark = pytest.mark.xdist_group("notebook")  # so that one kernel runs all
 
 NOTEBOOK = REPOSITORY / "studies" / "digits.ipynb"
 
 
-def ran(notebook: NotebookNode, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
-    """Run a notebook in a folder; return the outputs of each of its cells of code."""
-    for name, value in environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("JPY_PARENT_PID", "")
-    monkeypatch.delenv("MPLBACKEND", raising=False)  # The kernel is to choose it.
-    NotebookClient(
-        notebook, timeout=HUNG, kernel_name="python3", resources={"metadata": {"path": folder}}
-    ).execute()
+# An interrupt stops the launch safely, and the next call continues; the plots of the notebook's own
+# are still shown in it.
+INTERRUPTED = [
+    "import os, signal, threading, time\n"
+    "import lockstep\n"
+    "from sklearn.datasets import load_digits\n"
+    "X, y = load_digits(n_class=2, return_X_y=True)\n"
+    "study = lockstep.Study('long', X / 16, y, epochs=1, weight_decay=[0], batch_size=[4],\n"
+    "                       learning_rate=lockstep.log(1e-3, 1, 30))\n"
+    "def interrupt():\n"
+    "    while not os.path.exists('runs/long/study.journal') or b'lockstep.result' not in (\n"
+    "        open('runs/long/study.journal', 'rb').read()):\n"
+    "        time.sleep(0.01)\n"
+    "    os.kill(os.getpid(), signal.SIGINT)\n"
+    "threading.Thread(target=interrupt).start()\n"
+    "try:\n"
+    "    study.launch()\n"
+    "except KeyboardInterrupt as error:\n"
+    "    stopped = str(error)\n",
+    "stopped",
+    "len(study.launch(verbose=False).trials)",
+    "import matplotlib.pyplot\nmatplotlib.get_backend()",
+]
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> list[list[Any]]:
+    """The outputs of each of its cells of code, and then of those of `INTERRUPTED`, from one
+    kernel: starting it and importing everything takes most of the time."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    assert all(not cell.get("outputs") for cell in notebook.cells), "it is kept without outputs"
+    notebook.cells += [nbformat.v4.new_code_cell(each) for each in INTERRUPTED]
+    folder = tmp_path_factory.mktemp("notebook")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name, value in environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("JPY_PARENT_PID", "")
+        monkeypatch.delenv("MPLBACKEND", raising=False)  # The kernel is to choose it.
+        NotebookClient(
+            notebook, timeout=HUNG, kernel_name="python3", resources={"metadata": {"path": folder}}
+        ).execute()
     return [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
 
 
@@ -36,12 +68,8 @@ def printed(outputs: list[Any], name: str) -> str:
     return "".join(each.text for each in outputs if each.get("name") == name)
 
 
-def test_it_goes_from_arrays_to_a_registered_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    assert all(not cell.get("outputs") for cell in notebook.cells), "it is kept without outputs"
-    outputs = ran(notebook, tmp_path, monkeypatch)
+def test_it_goes_from_arrays_to_a_registered_model(outputs: list[list[Any]]) -> None:
+    outputs = outputs[: -len(INTERRUPTED)]
     assert "".join(printed(each, "stderr") for each in outputs) == ""
     launched = next(each for each in outputs if "Study digits-notebook" in printed(each, "stdout"))
     assert "36/36 trials, best val_loss" in printed(launched, "stdout")
@@ -55,34 +83,10 @@ def test_it_goes_from_arrays_to_a_registered_model(
     assert accuracy > 0.9
 
 
-def test_an_interrupted_cell_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel's interrupt stops the launch safely, and the cells that follow are not run; the
-    plots of the notebook's own are still shown in it."""
-    cells = [
-        "import os, signal, threading, time\n"
-        "import lockstep\n"
-        "from sklearn.datasets import load_digits\n"
-        "X, y = load_digits(n_class=2, return_X_y=True)\n"
-        "study = lockstep.Study('long', X / 16, y, epochs=1, weight_decay=[0], batch_size=[4],\n"
-        "                       learning_rate=lockstep.log(1e-3, 1, 40))\n"
-        "def interrupt():\n"
-        "    while not os.path.exists('runs/long/study.journal') or b'lockstep.result' not in (\n"
-        "        open('runs/long/study.journal', 'rb').read()):\n"
-        "        time.sleep(0.01)\n"
-        "    os.kill(os.getpid(), signal.SIGINT)\n"
-        "threading.Thread(target=interrupt).start()\n"
-        "try:\n"
-        "    study.launch()\n"
-        "except KeyboardInterrupt as error:\n"
-        "    stopped = str(error)\n",
-        "stopped",
-        "len(study.launch(verbose=False).trials)",
-        "import matplotlib.pyplot\nmatplotlib.get_backend()",
-    ]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in cells])
-    outputs = ran(notebook, tmp_path, monkeypatch)
-    assert shown(outputs[1], "text/plain") == (
+def test_an_interrupted_cell_goes_on(outputs: list[list[Any]]) -> None:
+    _, stopped, rest, backend = outputs[-len(INTERRUPTED) :]
+    assert shown(stopped, "text/plain") == (
         "'stopped. Finished trials are kept; the same call continues.'"
     )
-    assert shown(outputs[2], "text/plain") == "40"
-    assert "inline" in shown(outputs[3], "text/plain")
+    assert shown(rest, "text/plain") == "30"
+    assert "inline" in shown(backend, "text/plain")
