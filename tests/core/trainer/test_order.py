@@ -59,7 +59,7 @@ def test_batches_of_sorted_classes_are_like_random_ones() -> None:
 
 def test_neighbours_are_cut_apart_elsewhere_in_every_epoch() -> None:
     """Two rows that share a window once do not share it always."""
-    shuffle, n = Shuffle(BLOCK, WINDOW), 100 * WINDOW
+    shuffle, n = Shuffle(BLOCK, WINDOW), 25 * WINDOW
     together = 0
     for epoch in range(40):
         place = np.argsort(shuffle.rows(n, 3, epoch)) // WINDOW

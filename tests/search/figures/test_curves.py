@@ -357,7 +357,7 @@ def test_classes_of_few_pairs_do_not_push_out_those_of_others() -> None:
 
 
 def test_the_matrix_of_very_many_classes_is_never_made() -> None:
-    C = 20_000
+    C = 6_000
     y = np.arange(3 * C) % C
     tracemalloc.start()
     confusion_matrix(y, (y + y % 3) % C, [f"c{c}" for c in range(C)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 
 import numpy as np
@@ -89,6 +90,7 @@ def trials(layers: int, sizes: int = 1) -> list[FinishedTrial]:
     ]
 
 
+@functools.cache
 def width(layers: int, sizes: int = 1) -> int:
     names = [f"layer-{k}" for k in range(layers)]
     return int(decoded(heat_maps(trials(layers, sizes), features=names)).shape[1])

@@ -52,7 +52,7 @@ def test_sobol_is_scrambled_by_the_seed() -> None:
 def test_samplers_learn(settings: Settings, splits: StudyData, sampler: str) -> None:
     """Later cohorts are better than the first, which is drawn at random."""
     spec = small_spec(
-        {"space.learning_rate.low": 1e-6}, epochs=3, sampler=sampler, trials=48, cohort=12
+        {"space.learning_rate.low": 1e-6}, epochs=3, sampler=sampler, trials=36, cohort=12
     )
     report = run_study(spec, splits, settings, Console(as_json=True))
     losses = [trial.val_loss for trial in report.trials]
