@@ -76,14 +76,14 @@ def launched_until_more_is_recorded(
 ) -> Process:
     """Start a launch of the small study in a folder; return once it has recorded so many more
     trials than before, or has ended."""
-    journal = folder / "runs" / "small" / "study.journal"
-    before = _recorded(journal)
+    before = recorded(folder)
     process = start("launch", "study.toml", cwd=folder, new_group=new_group)
-    while process.poll() is None and _recorded(journal) < before + more:
+    while process.poll() is None and recorded(folder) < before + more:
         time.sleep(0.02)
     return process
 
 
-def _recorded(journal: Path) -> int:
-    """Return how many trials a journal has the results of."""
+def recorded(folder: Path) -> int:
+    """Return how many trials of the small study that was launched in a folder are recorded."""
+    journal = folder / "runs" / "small" / "study.journal"
     return journal.read_bytes().count(b"lockstep.result") if journal.exists() else 0

@@ -48,42 +48,32 @@ def log_weight_images(
     weights: those of each trial, (D, C).
     """
     runs = runs_by_id(tracker, [trial.run_id for trial in best])
-    logged = {run_id: run.data.tags for run_id, run in runs.items()}
-    images: dict[str, Mapping[str, str]] = {}  # the tags of those that get images, by run
-    for name, its in pictures.items():
-        own = [k for k, trial in enumerate(best) if trial.hyperparameters.features == name]
-        ids = [best[k].run_id for k in own]
-        images |= _log_images(tracker, ids, its, [weights[k] for k in own], logged)
+    grids = {
+        name: its.grid(
+            [W for trial, W in zip(best, weights, strict=True) if _features(trial) == name]
+        )
+        for name, its in pictures.items()
+    }
+    rows = {name: iter(grid.images) for name, grid in grids.items()}
     for rank, trial in enumerate(best, start=1):
+        its, grid = pictures[_features(trial)], grids[_features(trial)]
+        images = next(rows[_features(trial)])
         colour = view_format.COLOURS[(rank - 1) % len(view_format.COLOURS)]
-        tags = {RANK_TAG: f"{rank:02d}", COLOUR_TAG: colour, **images.get(trial.run_id, {})}
+        tags = {RANK_TAG: f"{rank:02d}", COLOUR_TAG: colour}
+        logged = runs[trial.run_id].data.tags if trial.run_id in runs else {}
+        kind = logged.get(IMAGES_KIND_TAG, Kind.IMAGE)  # The first versions knew no other kind.
+        if IMAGES_TAG not in logged or kind != its.kind:
+            for name, image in zip(grid.names, images, strict=True):
+                tracker.client.log_image(
+                    trial.run_id, image, key=image_key(name), step=0, synchronous=True
+                )
+            tags |= {IMAGES_TAG: repr(grid.scale), IMAGES_KIND_TAG: its.kind.value}
         tracker.log_values(trial.run_id, metrics={}, tags=tags)
 
 
-def _log_images(
-    tracker: Tracker,
-    run_ids: Sequence[str],
-    pictures: WeightPictures,
-    weights: Sequence[Reals],
-    logged: Mapping[str, Mapping[str, str]],
-) -> dict[str, Mapping[str, str]]:
-    """Log weight images, on one scale, of trials that have the same features; return the tags that
-    their runs are to have, by run. A run that has such images already gets none.
-
-    logged: the tags of the runs.
-    """
-    grid = pictures.grid(weights)
-    tags = {IMAGES_TAG: repr(grid.scale), IMAGES_KIND_TAG: pictures.kind.value}
-    written: dict[str, Mapping[str, str]] = {}
-    for run_id, images in zip(run_ids, grid.images, strict=True):
-        before = logged.get(run_id, {})
-        kind = before.get(IMAGES_KIND_TAG, Kind.IMAGE)  # The first versions knew no other kind.
-        if IMAGES_TAG in before and kind == pictures.kind:
-            continue
-        for name, image in zip(grid.names, images, strict=True):
-            tracker.client.log_image(run_id, image, key=image_key(name), step=0, synchronous=True)
-        written[run_id] = tags
-    return written
+def _features(trial: FinishedTrial) -> str:
+    """Return the name of the set of features that a trial was trained on."""
+    return trial.hyperparameters.features
 
 
 def share_table(tracker: Tracker, objective: Objective, *, features: bool = False) -> None:

@@ -6,11 +6,11 @@ import re
 import resource
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
-from command import HUNG, LOCKSTEP, environment, lockstep, start
+from command import HUNG, LOCKSTEP, environment, lockstep
+from driving import launched_until_more_is_recorded
 from namespaces import namespace, needs_namespaces
 from ready_store import OWN
 from small_study import SMALL_TRIALS, write_study
@@ -117,11 +117,9 @@ def test_a_clock_that_runs_backwards(tmp_path: Path, undisturbed: Path) -> None:
     """A launch is stopped; when the same command continues, the clock shows an earlier time than
     that of the trials that are done, and runs backwards."""
     path = write_study(tmp_path)
-    process = start("launch", str(path), cwd=tmp_path)
+    process = launched_until_more_is_recorded(tmp_path, 5)
+    assert process.poll() is None
     journal = tmp_path / "runs" / "small" / "study.journal"
-    while not journal.exists() or journal.read_bytes().count(b"lockstep.result") < 5:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert 5 <= len(optuna_trials(tmp_path / "runs", "small")) < SMALL_TRIALS

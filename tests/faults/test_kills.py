@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import HUNG, LOCKSTEP, Process, environment, lockstep, start
+from driving import recorded
 from kernels import VARIABLE, kernels_taken
 from process_groups import alive_in_group, wait_until, workers_in_group, zombies_of
 from ready_store import OWN
@@ -41,7 +42,7 @@ def launch_and_kill(path: Path, chance: random.Random, store: Mapping[str, str])
     moment = chance.choices(["importing", "soon", "recording"], [0.2, 0.4, 0.4])[0]
     cold = moment == "importing"
     more = chance.randint(1, 4) if moment == "recording" else 0
-    wanted = min(recorded(path) + more, TRIALS)
+    wanted = min(recorded(path.parent) + more, TRIALS)
     seconds = chance.uniform(0.05, {"importing": 0.6, "soon": 0.9, "recording": 0.2}[moment])
     # Two that write runs import for seconds first: seldom where they will not get further.
     two = chance.random() < {"importing": 0.3, "soon": 0.1, "recording": 0.3}[moment]
@@ -54,7 +55,7 @@ def launch_and_kill(path: Path, chance: random.Random, store: Mapping[str, str])
         ends = time.monotonic() + seconds
         while time.monotonic() < ends and driver.poll() is None:
             time.sleep(chance.uniform(0.02, 0.1))
-            if recorded(path) < wanted:
+            if recorded(path.parent) < wanted:
                 ends = time.monotonic() + seconds
             workers = workers_in_group(driver.pid)
             if workers and killed == 0 and chance.random() < 0.4:
@@ -72,12 +73,6 @@ def launch_and_kill(path: Path, chance: random.Random, store: Mapping[str, str])
         for pid in alive_in_group(driver.pid):
             os.kill(pid, signal.SIGKILL)
     return killed
-
-
-def recorded(path: Path) -> int:
-    """How many trials of the study there are in its journal."""
-    journal = path.parent / "runs" / "small" / "study.journal"
-    return journal.read_bytes().count(b"lockstep.result") if journal.exists() else 0
 
 
 def ended(driver: Process) -> str:
