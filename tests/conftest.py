@@ -9,6 +9,7 @@ import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import blank_figures
 import pytest
 import ready_store
 from hypothesis import settings
@@ -31,6 +32,7 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 sys.dont_write_bytecode = False
 
 ready_store.use()
+blank_figures.use()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -83,6 +85,13 @@ def _environment() -> Iterator[None]:
     if os.environ != before:
         os.environ.clear()
         os.environ.update(before)
+
+
+@pytest.fixture(scope="module")
+def painted() -> Iterator[None]:
+    """Paint the figures of this process while a module's tests run, since they look at them."""
+    with blank_figures.painted():
+        yield
 
 
 @pytest.fixture(scope="session")

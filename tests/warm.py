@@ -30,6 +30,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, NamedTuple
 
+import blank_figures
 import ready_store
 import sqlalchemy.orm
 
@@ -286,6 +287,7 @@ def _become(request: Mapping[str, Any], streams: Sequence[int]) -> None:
     os.chdir(request["cwd"])
     sys.argv[:] = request["arguments"]
     ready_store.use()
+    blank_figures.use()
     sys.path[0] = os.path.dirname(sys.argv[0])
 
 
