@@ -28,6 +28,7 @@ from typing import Any, Self, cast
 
 from threadpoolctl import threadpool_limits
 
+from search.garbage import collect_seldom
 from search.main_module import script_left_alone
 from search.shield import ignore_terminal, shielded
 
@@ -130,6 +131,7 @@ _NO_MEMORY = pickle.dumps(_Raised(MemoryError()))  # made now: later there may b
 def served() -> Iterator[None]:
     """Prepare this process, the child, for its parent, and leave the block once that is gone."""
     ignore_terminal()
+    collect_seldom()
     threading.Thread(target=_die_with_parent, daemon=True).start()
     threadpool_limits(1)
     with contextlib.suppress(EOFError, OSError):  # raised if the parent is gone

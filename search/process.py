@@ -10,6 +10,8 @@ import signal
 import sys
 import unicodedata
 
+from search.garbage import collect_seldom
+
 _PLAIN = {
     "→": "->", "←": "<-", "±": "+-", "−": "-", "–": "-", "≤": "<=", "≥": ">=", "×": "x",
     "·": ".", "‖": "||", "λ": "lambda",
@@ -27,6 +29,7 @@ def begin() -> None:
         os.environ["HOME"] = os.sep  # MLflow needs some; container runtimes use this one
     # It would tell on standard error where its cache is, in a home that may not be written.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    collect_seldom()
     open_streams()
 
 

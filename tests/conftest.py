@@ -15,6 +15,7 @@ import ready_store
 from hypothesis import settings
 
 from core.datasets.mnist import DATA_DIR_VARIABLE
+from search.garbage import collect_seldom
 
 # The same examples on every run, and no deadline, since a busy machine is not a failure.
 settings.register_profile("lockstep", derandomize=True, deadline=None, max_examples=50)
@@ -64,12 +65,16 @@ def _begin(item: pytest.Item) -> int:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Collect no garbage among what stays: modules and tests, now and while the tests run."""
+    """Collect no garbage among what stays: modules and tests, now and while the tests run.
+
+    It is looked for as seldom as in a command.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        collect_seldom()
         gc.enable()
 
 

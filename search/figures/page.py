@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from search.figures.style import COMPRESSION
+
 Pixels = npt.NDArray[np.uint8]
 
-COMPRESSION = 4  # zlib's level; higher ones take twice as long and save a few per cent
 WHITE, INK, MUTED, LINE = 255, 40, 110, 205  # grey levels
 
 
