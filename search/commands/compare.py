@@ -23,8 +23,9 @@ from search.console import Console, table
 from search.errors import LockstepError, NothingToShowError
 from search.figures.heat_maps import heat_maps
 from search.figures.layers import layers_figure
-from search.findings.choice import Choice, Standing, study_choice
-from search.findings.scores import ValidationScores, top_accuracies, validation_scores
+from search.findings.choice import Choice, Standing
+from search.findings.evaluation import Evaluation
+from search.findings.scores import ValidationScores, top_accuracies
 from search.findings.sentences import none_completed, note
 from search.settings import Settings
 from search.spec.configuration import features_value, method_names, searched_values, values_of
@@ -37,7 +38,7 @@ from search.tracking.store import load_tracker
 from search.tracking.views import view_urls
 from search.trials.finals import Finals
 from search.trials.finished_trial import FinishedTrial, ranked
-from search.trials.repeats import distinct, exhausted
+from search.trials.repeats import exhausted
 
 HEAT_MAPS = "heat_maps.png"
 SHOWN = 10  # the most trials in the table
@@ -124,21 +125,20 @@ def compare(spec: StudySpec, settings: Settings, console: Console) -> Comparison
     """
     study = load_study(spec, settings)
     finished = study.finished()
-    different = distinct(finished, spec.search.objective)
-    ranking = ranked(different, spec.search.objective)
-    if not ranking:
+    if not ranked(finished, spec.search.objective):
         raise NothingToShowError(none_completed(spec, finished))
     data = data_as_launched(study, settings, console)
     with readable(settings, lambda sentence: console.say(f"note     {sentence}\n")) as places:
         tracker = load_tracker(spec, places, "lockstep compare", study.identity())
-        results = results_of(tracker)
-        scores = validation_scores(ranking, results, data, spec.model)
-        top_5 = top_accuracies(scores.trials[:SHOWN], results, data)
+        found = Evaluation.of(spec, finished, results_of(tracker), data)
+        top_5 = top_accuracies(found.with_weights[:SHOWN], found.results, data)
         urls = view_urls(tracker, settings.ui_address)
-    choice = study_choice(spec, scores)
+    scores, choice = found.scores, found.choice
+    assert scores is not None
+    assert choice is not None
     names = tuple(spec.data.features or ())
     picture = settings.figures(spec.name) / HEAT_MAPS
-    drawn = _written(picture, heat_maps(different, spec.search.objective, names))
+    drawn = _written(picture, heat_maps(found.different, spec.search.objective, names))
     of_layers = settings.figures(spec.name) / LAYERS
     if choice.layers is not None:
         _written(of_layers, layers_figure(choice.layers, names))

@@ -15,16 +15,13 @@ from search.commands.home import readable
 from search.commands.session import results_of
 from search.console import Console
 from search.errors import LockstepError, NothingToShowError
-from search.findings.choice import study_choice
-from search.findings.scores import validation_scores
+from search.findings.evaluation import Evaluation
 from search.findings.sentences import none_completed
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
 from search.study.opening import load_study
 from search.study.search_study import SearchStudy
 from search.tracking.store import load_tracker
-from search.trials.finished_trial import ranked
-from search.trials.repeats import distinct
 
 Row = dict[str, Any]
 
@@ -77,31 +74,17 @@ def export(
 def _found(study: SearchStudy, settings: Settings, console: Console) -> tuple[Found, list[Row]]:
     """Return what the study found, and a row for each trial, the best first."""
     spec, finished = study.spec, study.finished()
-    different = distinct(finished, spec.search.objective)
-    ranking = ranked(different, spec.search.objective)
     data = data_as_launched(study, settings, console)
     with readable(settings, lambda sentence: console.say(f"note     {sentence}\n")) as places:
         tracker = load_tracker(spec, places, "lockstep export", study.identity())
-        results = results_of(tracker)
-        scores = validation_scores(ranking, results, data, spec.model) if ranking else None
-        choice = None if scores is None else study_choice(spec, scores)
-        found = Found(
-            spec=spec,
-            data=data,
-            trials=finished,
-            different=different,
-            ranking=ranking,
-            scores=scores,
-            choice=choice,
-            finals=study.finals(),
-            test_uses=study.test_evaluations(),
-            results=results,
-        ).drawn()
-    standings = {each.trial.number: each.as_json() for each in choice.standings} if choice else {}
-    order = {trial.number: rank for rank, trial in enumerate(ranking, start=1)}
+        evaluation = Evaluation.of(spec, finished, results_of(tracker), data)
+        found = Found(evaluation, study.finals(), study.test_evaluations()).drawn()
+    standings = evaluation.choice.standings if evaluation.choice else ()
+    scored = {each.trial.number: each.as_json() for each in standings}
+    order = {trial.number: rank for rank, trial in enumerate(evaluation.ranking, start=1)}
     ordered = sorted(finished, key=lambda trial: order.get(trial.number, len(finished) + 1))
     rows = [
-        {"rank": order.get(trial.number)} | trial_row(trial, spec) | standings.get(trial.number, {})
+        {"rank": order.get(trial.number)} | trial_row(trial, spec) | scored.get(trial.number, {})
         for trial in ordered
     ]
     return found, rows

@@ -12,20 +12,16 @@ from html import escape
 from importlib.metadata import version
 from typing import Any
 
-from core.datasets.study_data import StudyData
 from search.commands.study_data import described, scaling_in_words
 from search.commands.study_figures import study_figures
 from search.figures.picture_choice import weight_pictures
-from search.findings.choice import Choice
-from search.findings.scores import ValidationScores
+from search.findings.evaluation import Evaluation
 from search.findings.sentences import note
 from search.spec.configuration import configuration
-from search.spec.study_spec import StudySpec
 from search.spec.toml_writer import toml
 from search.spec.understood import understood
 from search.trials.finals import Finals
 from search.trials.finished_trial import FinishedTrial
-from search.trials.results import Results
 
 BEST = 10  # the most trials whose weights are shown one by one
 ROWS = 2000  # the most trials in the page's table; the other formats have all
@@ -52,71 +48,55 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 class Found:
     """What a study found.
 
-    trials: all finished ones. different: one of each configuration. ranking: the completed ones of
-        these, best first.
-    scores, choice: None if none is completed.
+    finals: the results of the finalists, None if there are none.
     test_uses: what is recorded of the uses of the test set.
     figures: the PNG files of the study's figures, by name. best: the captions and PNG files of the
         weights of the best trials. Both are empty until they are `drawn`.
     """
 
-    spec: StudySpec
-    data: StudyData
-    trials: Sequence[FinishedTrial]
-    different: Sequence[FinishedTrial]
-    ranking: Sequence[FinishedTrial]
-    scores: ValidationScores | None
-    choice: Choice | None
+    evaluation: Evaluation
     finals: Finals | None
     test_uses: Sequence[Mapping[str, Any]]
-    results: Results
     figures: Mapping[str, bytes] = field(default_factory=dict)
     best: Sequence[tuple[str, bytes]] = ()
 
     def drawn(self) -> Found:
         """Return it with its pictures, while its results can be read."""
-        lost = {trial.number for trial in self.scores.missing} if self.scores else set()
-        whole = [trial for trial in self.ranking if trial.number not in lost]
-        scored = self.scores.trials if self.scores else []
-        layers = self.choice.layers if self.choice else None
-        figures = study_figures(
-            self.spec, self.different, whole, scored, self.results, self.data, layers
-        )
+        figures = {each.path: each.content for each in study_figures(self.evaluation)}
         best = [
             (self._caption(rank, trial), self._weights(trial))
-            for rank, trial in enumerate(scored[:BEST], start=1)
+            for rank, trial in enumerate(self.evaluation.with_weights[:BEST], start=1)
         ]
-        return replace(self, figures={each.path: each.content for each in figures}, best=best)
+        return replace(self, figures=figures, best=best)
 
     def _weights(self, trial: FinishedTrial) -> bytes:
         """Return a picture of a trial's weights, which it has."""
-        result = self.results.get(trial)
+        result = self.evaluation.results.get(trial)
         assert result is not None
         assert result.weights is not None
-        return weight_pictures(self.data.of(trial.hyperparameters.features).train).one(
-            result.weights
-        )
+        examples = self.evaluation.data.of(trial.hyperparameters.features).train
+        return weight_pictures(examples).one(result.weights)
 
     def _caption(self, rank: int, trial: FinishedTrial) -> str:
         """Return a trial in words."""
         return (
-            f"{rank}. #{trial.number}: {configuration(trial.hyperparameters, self.spec)}: loss "
+            f"{rank}. #{trial.number}: "
+            f"{configuration(trial.hyperparameters, self.evaluation.spec)}: loss "
             f"{trial.val_loss:.5f}, accuracy {100 * trial.val_accuracy:.2f} %"
         )
 
 
 def page(found: Found, rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the page as HTML. rows: one a trial, the best first, with the same keys."""
-    spec = found.spec
+    evaluation, spec = found.evaluation, found.evaluation.spec
+    told = note(spec, evaluation.finished, evaluation.choice, found.finals)
     title = escape(f"{spec.name}: {spec.description}" if spec.description else spec.name)
     parts = [
         f"<h1>{escape(spec.name)}</h1>",
         f"<p>{escape(spec.description)}</p>",
-        _definitions(_about(found)),
+        _definitions(_about(evaluation)),
         "<h2>What was found</h2>",
-        _definitions(
-            [_split(line) for line in note(spec, found.trials, found.choice, found.finals)]
-        ),
+        _definitions([_split(line) for line in told]),
         *_test_set(found.test_uses),
         *(["<h2>Weights of the best trials</h2>", _best(found.best)] if found.best else []),
         "<h2>Figures</h2>",
@@ -137,7 +117,7 @@ def page(found: Found, rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([head, *parts, "</body></html>\n"])
 
 
-def _about(found: Found) -> list[tuple[str, str]]:
+def _about(found: Evaluation) -> list[tuple[str, str]]:
     """Return what was searched on which data, as pairs of a label and a text."""
     spec, search = found.spec, found.spec.search
     how = search.sampler if search.pruner == "none" else f"{search.sampler} and {search.pruner}"
@@ -146,7 +126,7 @@ def _about(found: Found) -> list[tuple[str, str]]:
         ("scaling", scaling_in_words(spec, found.data)),
         (
             "search",
-            f"{len(found.trials):,} trials ({how}) of {spec.model.epochs:,} epochs, chosen by "
+            f"{len(found.finished):,} trials ({how}) of {spec.model.epochs:,} epochs, chosen by "
             f"{search.objective.in_words}",
         ),
     ]

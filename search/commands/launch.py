@@ -180,8 +180,7 @@ def _run(session: Session) -> LaunchReport:
                 f"  note    {lost:,} of {len(there):,} runs are no longer in MLflow: "
                 f"`lockstep sync {session.spec.argument}` writes them again"
             )
-        spec = session.spec
-        share_table(tracker, spec.search.objective, features=spec.data.several)
+        share_table(tracker)
         kept.tidy(tracker, finished.values(), console.say)
         seconds = Seconds()
         if driver is not None:

@@ -14,8 +14,8 @@ from search.commands.session import results_of
 from search.commands.study_data import described, scaling_in_words
 from search.commands.study_figures import study_figures
 from search.figures.picture_choice import weight_pictures
-from search.findings.choice import Choice, study_choice
-from search.findings.scores import validation_scores
+from search.findings.choice import Choice
+from search.findings.evaluation import Evaluation
 from search.findings.sentences import note
 from search.settings import Settings
 from search.spec.study_spec import StudySpec
@@ -28,9 +28,7 @@ from search.tracking.results import present
 from search.tracking.tracker import Artifact, Tracker
 from search.tracking.view_format import COMPARED
 from search.tracking.views import log_weight_images, share_views, view_urls
-from search.trials.finished_trial import FinishedTrial, ranked
-from search.trials.repeats import distinct
-from search.trials.results import Results
+from search.trials.finished_trial import FinishedTrial
 from search.wording import counted
 
 BEST = 10  # the most trials whose weight images are shown together in the UI
@@ -49,41 +47,31 @@ def write_report(
     """
     spec = study.spec
     trials = study.finished()
-    different = distinct(trials, spec.search.objective)
-    ranking = ranked(different, spec.search.objective)
-    results = results_of(tracker)
-    scores = validation_scores(ranking, results, data, spec.model) if ranking else None
-    choice = None if scores is None else study_choice(spec, scores)
-    lost = {trial.number for trial in scores.missing} if scores else set()
+    found = Evaluation.of(spec, trials, results_of(tracker), data)
     metrics = {"trials": float(len(trials))}
-    if ranking:
-        first = ranking[0]
+    for first in found.ranking[:1]:
         metrics |= {"best_val_loss": first.val_loss, "best_val_accuracy": first.val_accuracy}
-    told = note(spec, trials, choice, study.finals())
+    told = note(spec, trials, found.choice, study.finals())
     if kept := KeptWeights(spec, data).described():
         told.append(f"weights  {kept}")
-    scored = scores.trials if scores else []
-    best = present(tracker, scored, BEST)
-    of = (version("lockstep"), spec, trials, sorted(lost), best, told, study.finals())
+    best = present(tracker, found.with_weights, BEST)
+    of = (version("lockstep"), spec, trials, sorted(found.lost), best, told, study.finals())
     digest = hashlib.sha256(repr(of).encode()).hexdigest()
     folder = settings.figures(spec.name)
     if _is_written(tracker, digest, folder):
         tracker.end_run(tracker.parent_run_id, "FINISHED")
-        return choice
-    layers = None if choice is None else choice.layers
-    whole = [trial for trial in ranking if trial.number not in lost]
-    files = list(study_figures(spec, different, whole, scored, results, data, layers))
+        return found.choice
+    files = list(study_figures(found))
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
         (folder / file.path).write_bytes(file.content)
-    _show_best(spec, tracker, data, best, results, len(ranking))
+    _show_best(found, tracker, best)
     tracker.log_study_data(data)
     figures = [Artifact(f"{FIGURES}/{file.path}", file.content) for file in files]
     # The run's parameters are those with which the study began; it may have grown since then.
     as_it_is = Artifact(STUDY_FILE, toml(understood(spec)).encode())
-    text = _markdown(spec, trials, told, tracker, data)
-    tracker.finish(text, [*figures, as_it_is], metrics, digest)
-    return choice
+    tracker.finish(_markdown(found, told, tracker), [*figures, as_it_is], metrics, digest)
+    return found.choice
 
 
 def _is_written(tracker: Tracker, digest: str, folder: Path) -> bool:
@@ -94,35 +82,19 @@ def _is_written(tracker: Tracker, digest: str, folder: Path) -> bool:
     return bool(drawn) and all((folder / Path(each.path).name).is_file() for each in drawn)
 
 
-def _show_best(
-    spec: StudySpec,
-    tracker: Tracker,
-    data: StudyData,
-    best: Sequence[FinishedTrial],
-    results: Results,
-    completed: int,
-) -> None:
-    """Give the best runs weight images, and save the views of the UI that show them.
-
-    completed: the number of completed trials.
-    """
+def _show_best(found: Evaluation, tracker: Tracker, best: Sequence[FinishedTrial]) -> None:
+    """Give the best runs weight images, and save the views of the UI that show them."""
     if not best:
         return
-    found = [result.weights for result in results.of(best) if result is not None]
-    weights = [each for each in found if each is not None]
+    read = [result.weights for result in found.results.of(best) if result is not None]
+    weights = [each for each in read if each is not None]
     pictures = {
-        name: weight_pictures(data.of(name).train)
+        name: weight_pictures(found.data.of(name).train)
         for name in {trial.hyperparameters.features for trial in best}
     }
     log_weight_images(tracker, best, pictures, weights)
-    share_views(
-        tracker,
-        [trial.run_id for trial in best],
-        completed,
-        pictures[best[0].hyperparameters.features],
-        spec.search.objective,
-        features=spec.data.several,
-    )
+    its = pictures[best[0].hyperparameters.features]
+    share_views(tracker, [trial.run_id for trial in best], len(found.ranking), its)
 
 
 def _guided(spec: StudySpec) -> str:
@@ -131,17 +103,14 @@ def _guided(spec: StudySpec) -> str:
     return spec.search.sampler if pruner == "none" else f"{spec.search.sampler} and {pruner}"
 
 
-def _markdown(
-    spec: StudySpec,
-    trials: Sequence[FinishedTrial],
-    found: Sequence[str],
-    tracker: Tracker,
-    data: StudyData,
-) -> str:
+def _markdown(found: Evaluation, told: Sequence[str], tracker: Tracker) -> str:
     """Return the parent run's description in Markdown, with links to the views of the study.
 
     The links are relative, so that they work on any port that the UI is served on.
+
+    told: the sentences on what was found, as a launch prints them.
     """
+    spec, trials, data = found.spec, found.finished, found.data
     # MLflow folds a description after about five lines, so the best trial comes first.
     lines = [f"**{spec.description or spec.name}**", ""]
     searched = (
@@ -150,7 +119,7 @@ def _markdown(
         "validation split"
     )
     about = (f"data     {described(spec, data)}", f"scaling  {scaling_in_words(spec, data)}")
-    for line in (*found, searched, *about):
+    for line in (*told, searched, *about):
         label, _, text = line.partition(" ")
         lines.append(f"- **{label}** {text.strip()}")
     for status, what in (

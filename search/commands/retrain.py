@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from core.datasets.splits import Merged
-from core.datasets.study_data import StudyData
 from core.trainer.result import Hyperparameters
 from search.commands.retrain_report import RetrainReport, uses_in_words
 from search.commands.retrain_run import Chosen, Models, RetrainRun
@@ -17,7 +15,7 @@ from search.commands.session import Session, open_session, results_of
 from search.commands.study_data import load_data
 from search.console import Console, Workload
 from search.errors import LockstepError, NothingToShowError
-from search.findings.choice import study_choice
+from search.findings.evaluation import Evaluation
 from search.findings.scores import validation_scores
 from search.findings.sentences import none_completed, weights_not_kept
 from search.model.fitting import Fit, Fitter, Trained, compared, epochs_by_validation
@@ -36,7 +34,6 @@ from search.tracking.store import load_tracker
 from search.tracking.tracker import Tracker
 from search.trials.finished_trial import FinishedTrial, RungScores, ranked
 from search.trials.outcome import scores_at
-from search.trials.repeats import distinct
 from search.trials.results import Results
 from search.wording import counted
 
@@ -73,29 +70,22 @@ def retrain(
         check_registered_model(tracker.client, spec.name, settings, tracker.identity)
         results = results_of(tracker)
         trial = _choose(session, results, rule, number)
-        known = results.get(trial)
-        if known is not None and not known.by_fold:
-            console.say(
-                f"The weights of trial #{trial.number} are not kept, so it is not known how sure "
-                "its best epoch is: it is trained for all its epochs"
-            )
-        validated, epochs = _validated(spec, results, trial, data)
-        validated = replace(validated, earlier_digests=session.study.earlier_digests)
+        validated, epochs = _validated(session, results, trial)
         features = trial.hyperparameters.features
         merged = data.of(features).merged()
         how = f"--rule {rule}" if number is None else "--trial"
         for line in uses_in_words(session.study.test_evaluations()):
             console.say(line)
+        named = spec.data.named(features)
         console.say(
             f"Training trial #{trial.number} of {spec.name} ({how}) on "
-            + (f"the features {spec.data.named(features)} of " if spec.data.several else "")
+            + (f"the features {named} of " if spec.data.several else "")
             + f"{len(merged.train):,} examples (train + validation) for {counted(epochs, 'epoch')}"
             + (", its best epoch on validation" if epochs != trial.stopped_epoch else "")
             + (f", with {1 + seeds} seeds" if seeds else "")
         )
         models = _models(session, merged, trial, epochs, seeds)
         chosen = Chosen(trial.number, rule if number is None else "given by number", epochs)
-        named = spec.data.named(features)
         candidate = Candidate(models.chosen.result, merged, validated, named)
         return _evaluate(session, tracker, chosen, models, candidate)
 
@@ -173,18 +163,16 @@ def _choose(session: Session, results: Results, rule: Rule, number: int | None) 
         finals = study.finals()
         best = finals.winner.trial if finals else ranking[0].number
         return next(trial for trial in ranking if trial.number == best)
-    different = ranked(distinct(ranking, spec.search.objective), spec.search.objective)
-    scores = validation_scores(different, results, session.data, spec.model)
-    choice = study_choice(spec, scores)
+    choice = Evaluation.of(spec, ranking, results, session.data).choice
+    assert choice is not None
     if choice.not_kept:
         session.console.say(weights_not_kept(choice, spec))
     return choice.one_se.trial
 
 
-def _validated(
-    spec: StudySpec, results: Results, trial: FinishedTrial, data: StudyData
-) -> tuple[Validated, int]:
+def _validated(session: Session, results: Results, trial: FinishedTrial) -> tuple[Validated, int]:
     """Return the validation scores of the trial, and the number of epochs to train for."""
+    spec, data = session.spec, session.data
     epochs = trial.stopped_epoch
     scored = RungScores(epochs, trial.val_loss, trial.val_accuracy, trial.val_balanced_accuracy)
     result = results.get(trial)
@@ -193,6 +181,11 @@ def _validated(
         spread = float(losses.std(ddof=1, dtype=np.float64)) / len(losses) ** 0.5
         epochs = epochs_by_validation(trial, spread)
         scored = scores_at(result.curves, epochs)
+    elif result is not None:
+        session.console.say(
+            f"The weights of trial #{trial.number} are not kept, so it is not known how sure "
+            "its best epoch is: it is trained for all its epochs"
+        )
     validated = Validated(
         trial.number,
         scored.val_loss,
@@ -200,6 +193,7 @@ def _validated(
         scored.val_balanced_accuracy,
         spec.search.objective,
         data.digest,
+        session.study.earlier_digests,
     )
     return validated, epochs
 

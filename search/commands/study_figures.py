@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
-from core.datasets.study_data import StudyData
 from core.trainer.result import Status
 from search.figures.curves import learning_curves
 from search.figures.expected import expected_best_figure
@@ -17,14 +16,13 @@ from search.figures.importances import importances_figure
 from search.figures.layers import layers_figure
 from search.figures.picture_choice import weight_pictures
 from search.figures.pruning import Course, pruning_figure
+from search.findings.evaluation import Evaluation
 from search.findings.expected import expected_search
 from search.findings.importances import importances
 from search.spec.configuration import features_value
 from search.spec.study_spec import StudySpec
 from search.tracking.tracker import Artifact
 from search.trials.finished_trial import FinishedTrial, ranked
-from search.trials.layers import Layers
-from search.trials.results import Results
 
 LAYERS = "layers.png"
 CURVES = 10  # the most trials whose curves can be told apart by colour
@@ -32,56 +30,38 @@ SHEET = 24  # the most trials in the picture of weights from worst to best
 COURSES = 300  # the most completed trials in the picture of pruning, and the most others
 
 
-def study_figures(
-    spec: StudySpec,
-    trials: Sequence[FinishedTrial],
-    ranking: Sequence[FinishedTrial],
-    scored: Sequence[FinishedTrial],
-    results: Results,
-    data: StudyData,
-    layers: Layers | None = None,
-) -> Iterator[Artifact]:
-    """Yield the figures of a study, as PNG files.
-
-    trials: all finished ones. ranking: the completed ones that have their curves, best first.
-    scored: those of them that have their weights.
-    layers: the best of each set of features, None if there is only one.
-    """
-    objective = spec.search.objective
-    yield Artifact("heat_maps.png", heat_maps(trials, objective, tuple(spec.data.features or ())))
-    if layers is not None:
-        yield Artifact(LAYERS, layers_figure(layers, tuple(spec.data.features or ())))
+def study_figures(found: Evaluation) -> Iterator[Artifact]:
+    """Yield the figures of a study, as PNG files."""
+    spec, trials = found.spec, found.different
+    objective, names = spec.search.objective, tuple(spec.data.features or ())
+    yield Artifact("heat_maps.png", heat_maps(trials, objective, names))
+    if found.layers is not None:
+        yield Artifact(LAYERS, layers_figure(found.layers, names))
     yield Artifact("optimisation_history.png", optimisation_history(trials, objective))
-    if found := importances(spec, trials):
-        figure = importances_figure(found.shares, objective, found.trials, found.epoch)
+    if shared := importances(spec, trials):
+        figure = importances_figure(shared.shares, objective, shared.trials, shared.epoch)
         yield Artifact("importances.png", figure)
     if (expected := expected_search(spec, trials)) is not None:
         figure = expected_best_figure(expected, objective)
         yield Artifact("expected_best.png", figure)
     if spec.search.pruner != "none":
-        yield Artifact("pruning.png", _pruning(spec, trials, ranking, results))
-    if ranking:
-        yield Artifact("learning_curves.png", _learning_curves(spec, trials, ranking, results))
-    if scored:
-        sheet = _contact_sheet(spec, scored, len(ranking), results, data)
-        yield Artifact("weights_worst_to_best.png", sheet)
+        yield Artifact("pruning.png", _pruning(found))
+    if found.with_curves:
+        yield Artifact("learning_curves.png", _learning_curves(found))
+    if found.with_weights:
+        yield Artifact("weights_worst_to_best.png", _contact_sheet(found))
 
 
-def _learning_curves(
-    spec: StudySpec,
-    trials: Sequence[FinishedTrial],
-    ranking: Sequence[FinishedTrial],
-    results: Results,
-) -> bytes:
+def _learning_curves(found: Evaluation) -> bytes:
     """Draw the learning curves of the best trials."""
-    # If the best trial has lost its curves, none is marked as the best.
-    best = ranked(trials, spec.search.objective)[0]
+    shown = found.with_curves[:CURVES]
     drawn = {
-        _label(trial, spec): result.curves
-        for trial, result in zip(ranking, results.of(ranking[:CURVES]), strict=False)
+        _label(trial, found.spec): result.curves
+        for trial, result in zip(shown, found.results.of(shown), strict=True)
         if result is not None
     }
-    return learning_curves(drawn, best=_label(best, spec))
+    # If the best trial has lost its curves, none is marked as the best.
+    return learning_curves(drawn, best=_label(found.ranking[0], found.spec))
 
 
 def _label(trial: FinishedTrial, spec: StudySpec) -> str:
@@ -90,13 +70,9 @@ def _label(trial: FinishedTrial, spec: StudySpec) -> str:
     return " ".join([f"#{trial.number}", *features_value(trial.hyperparameters, spec)])
 
 
-def _pruning(
-    spec: StudySpec,
-    trials: Sequence[FinishedTrial],
-    ranking: Sequence[FinishedTrial],
-    results: Results,
-) -> bytes:
+def _pruning(found: Evaluation) -> bytes:
     """Draw the courses of the best completed trials, and of others evenly spaced in rank."""
+    spec, trials = found.spec, found.different
     rest = sorted(
         (trial for trial in trials if trial.status is not Status.COMPLETED),
         key=lambda trial: (-trial.stopped_epoch, trial.val_loss, trial.number),
@@ -105,9 +81,9 @@ def _pruning(
         chosen = np.unique(np.linspace(0, len(rest) - 1, COURSES).round().astype(int))
         rest = [rest[index] for index in chosen]
     best = ranked(trials, spec.search.objective)[:1]
-    shown = [*ranking[:COURSES], *rest]
+    shown = [*found.with_curves[:COURSES], *rest]
     courses = []
-    for trial, result in zip(shown, results.of(shown), strict=True):
+    for trial, result in zip(shown, found.results.of(shown), strict=True):
         if result is not None:
             values = getattr(result.curves, spec.search.objective.value)
             known = np.isfinite(result.curves.val_loss)  # without a loss, accuracy is void
@@ -119,20 +95,13 @@ def _pruning(
     return pruning_figure(drawn, rung_epochs, reached, counts, spec.search.objective)
 
 
-def _contact_sheet(
-    spec: StudySpec,
-    ranking: Sequence[FinishedTrial],
-    completed: int,
-    results: Results,
-    data: StudyData,
-) -> bytes:
-    """Draw weight images from the worst of these trials to the best, evenly spaced in rank.
+def _contact_sheet(found: Evaluation) -> bytes:
+    """Draw weight images from the worst trial to the best, evenly spaced in rank.
 
     Weights of different features do not compare, so all are of those of the best trial.
-
-    completed: how many trials are ranked, with those whose weights are not kept.
     """
-    objective, features = spec.search.objective, ranking[0].hyperparameters.features
+    ranking, completed = found.with_weights, len(found.with_curves)
+    objective, features = found.spec.search.objective, ranking[0].hyperparameters.features
     kept = f"The weights of the best {len(ranking):,} of {completed:,} trials are kept."
     notes = [kept] if len(ranking) < completed else []
     ranking = [each for each in ranking if each.hyperparameters.features == features]
@@ -141,7 +110,7 @@ def _contact_sheet(
     shown = [ranking[rank] for rank in ranks]
     sheet = [
         (result.weights, f"#{trial.number}: {objective.caption(trial.badness(objective))}")
-        for trial, result in zip(shown, results.of(shown), strict=True)
+        for trial, result in zip(shown, found.results.of(shown), strict=True)
         if result is not None and result.weights is not None
     ]
-    return weight_pictures(data.of(features).train).sheet(sheet, notes)
+    return weight_pictures(found.data.of(features).train).sheet(sheet, notes)

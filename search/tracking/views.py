@@ -10,7 +10,6 @@ from typing import Any
 from core.trainer.result import Curves
 from search.figures.colours import Reals
 from search.figures.weight_pictures import Kind, WeightPictures
-from search.spec.objective import Objective
 from search.tracking import links, view_format
 from search.tracking.names import (
     COLOUR_TAG,
@@ -24,6 +23,7 @@ from search.tracking.names import (
 )
 from search.tracking.results import runs_by_id
 from search.tracking.tracker import Tracker
+from search.tracking.view_parts import ImageGrid, Metrics
 from search.trials.finished_trial import FinishedTrial
 
 _NAMES = {  # as the UI's Views menu shows them
@@ -76,44 +76,38 @@ def _features(trial: FinishedTrial) -> str:
     return trial.hyperparameters.features
 
 
-def share_table(tracker: Tracker, objective: Objective, *, features: bool = False) -> None:
-    """Store the preset of the run table, which needs no results.
-
-    features: whether the study has several sets of features.
-    """
-    view = view_format.table_view(tracker.parent_run_id, objective, features=features)
+def share_table(tracker: Tracker) -> None:
+    """Store the preset of the run table, which needs no results."""
+    spec = tracker.spec
+    view = view_format.table_view(
+        tracker.parent_run_id, spec.search.objective, features=spec.data.several
+    )
     _share(tracker, links.TABLE_VIEW, view)
 
 
 def share_views(
-    tracker: Tracker,
-    run_ids: Sequence[str],
-    completed: int,
-    pictures: WeightPictures,
-    objective: Objective,
-    *,
-    features: bool = False,
+    tracker: Tracker, run_ids: Sequence[str], completed: int, pictures: WeightPictures
 ) -> None:
     """Store the presets of the UI's chart view, to which the links of `links.py` lead.
 
     run_ids: the runs of the best trials, best first.
     completed: the number of completed trials.
     pictures: those that are drawn of the weights of the best trial.
-    features: whether the study has several sets of features.
     """
-    others = [
-        *(*Curves.known(), *SUMMARY_METRICS, *SPREAD_METRICS, *FRESH_METRICS),
-        RANKED_METRIC,
-    ]
+    metrics = Metrics(
+        tracker.spec.search.objective,
+        [*Curves.known(), *SUMMARY_METRICS, *SPREAD_METRICS, *FRESH_METRICS, RANKED_METRIC],
+    )
+    several = tracker.spec.data.several
     keys = [image_key(name) for name in pictures.grid_names]
-    images = view_format.ImageGrid(pictures.title, keys)
-    best = view_format.best_view(run_ids, images, objective, others, features=features)
+    images = ImageGrid(pictures.title, keys)
+    best = view_format.best_view(run_ids, images, metrics, features=several)
     _share(tracker, links.BEST_VIEW, best)
     if len(run_ids) >= view_format.COMPARED:
-        side = view_format.side_view(run_ids, images, objective, others)
+        side = view_format.side_view(run_ids, images, metrics)
         _share(tracker, links.SIDE_VIEW, side)
     search = view_format.search_view(
-        tracker.parent_run_id, completed, keys, objective, others, features=features
+        tracker.parent_run_id, completed, keys, metrics, features=several
     )
     _share(tracker, links.SEARCH_VIEW, search)
 

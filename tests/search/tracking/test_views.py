@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from made_up import make_result, make_splits
+from small_study import small_spec
 from stored import preset, preset_runs
 from tracked import log_trial, opened, planned
 
@@ -103,10 +104,11 @@ def shared_view(tracker: Tracker, key: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("objective", list(Objective))
-def test_presets_of_the_chart_view(tracker: Tracker, objective: Objective) -> None:
+def test_presets_of_the_chart_view(settings: Settings, objective: Objective) -> None:
+    tracker = opened(small_spec(objective=objective.value), settings)
     run_ids = [f"{n:032x}" for n in range(10)]
     for _ in range(2):
-        share_views(tracker, run_ids, 700, pictures_of("T-shirt/top", "6"), objective)
+        share_views(tracker, run_ids, 700, pictures_of("T-shirt/top", "6"))
     best = shared_view(tracker, BEST_VIEW)
     assert preset_runs(best) == run_ids
     assert best["orderByKey"] == "tags.`lockstep.rank`"
@@ -141,8 +143,8 @@ def test_the_filters_of_the_presets_find_their_runs(
         result = make_result(trial.hyperparameters, status)
         run_ids.append(log_trial(tracker, trial, Outcome(result), splits))
     best = [run_ids[2], run_ids[0]]
-    share_views(tracker, best, len(best), weight_pictures(splits.train), Objective.LOSS)
-    share_table(tracker, Objective.LOSS)
+    share_views(tracker, best, len(best), weight_pictures(splits.train))
+    share_table(tracker)
     for key, expected in (
         (BEST_VIEW, best),
         (SEARCH_VIEW, best),
@@ -161,12 +163,12 @@ def test_the_filters_of_the_presets_find_their_runs(
 
 def test_only_presets_that_exist_are_linked(tracker: Tracker) -> None:
     """A link to another one would open an error."""
-    share_table(tracker, Objective.LOSS)
+    share_table(tracker)
     assert view_urls(tracker, "http://x") == {}, "a launch has not ended yet"
     run_ids = [f"{n:032x}" for n in range(COMPARED)]
-    share_views(tracker, run_ids[:1], 1, pictures_of("3", "6"), Objective.LOSS)
+    share_views(tracker, run_ids[:1], 1, pictures_of("3", "6"))
     assert set(view_urls(tracker, "http://x")) == {BEST_VIEW, SEARCH_VIEW}, "nothing to compare"
-    share_views(tracker, run_ids, 2, pictures_of("3", "6"), Objective.LOSS)
+    share_views(tracker, run_ids, 2, pictures_of("3", "6"))
     urls = view_urls(tracker, "http://x")
     assert set(urls) == {BEST_VIEW, SEARCH_VIEW, SIDE_VIEW}
     assert urls[SIDE_VIEW] == charts_url("http://x", tracker.experiment_id, SIDE_VIEW)
@@ -176,7 +178,7 @@ def test_presets_of_very_many_classes(tracker: Tracker) -> None:
     """They show some, and fit into a tag."""
     rng = np.random.default_rng(0)
     names = [bytes(rng.integers(97, 123, 30, dtype=np.uint8)).decode() for _ in range(1000)]
-    share_views(tracker, [f"{n:032x}" for n in range(10)], 10, pictures_of(*names), Objective.LOSS)
+    share_views(tracker, [f"{n:032x}" for n in range(10)], 10, pictures_of(*names))
     shown = image_cards(shared_view(tracker, BEST_VIEW))
     assert [card["imageKeys"] for card in shown] == [[image_key(name) for name in names[:12]]]
 
@@ -192,7 +194,7 @@ def test_presets_of_what_is_not_an_image(
     tracker: Tracker, pictures: WeightPictures, title: str, keys: list[str]
 ) -> None:
     run_ids = [f"{n:032x}" for n in range(3)]
-    share_views(tracker, run_ids, 3, pictures, Objective.LOSS)
+    share_views(tracker, run_ids, 3, pictures)
     for key, heading in ((BEST_VIEW, "{}, best first"), (SIDE_VIEW, "{} side by side")):
         view = shared_view(tracker, key)
         assert view["compareRunSections"][0]["name"] == heading.format(title)
