@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from search.commands.compare import Comparison
-    from search.commands.launch import LaunchReport
+    from search.commands.launch_report import LaunchReport
     from search.findings.choice import Choice
     from search.settings import Settings
     from search.spec.study_spec import StudySpec
@@ -99,7 +99,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 def found_by_launch(report: LaunchReport, settings: Settings) -> Found:
     """Return what a launch found."""
-    from search.commands.launch import summary
+    from search.commands.launch_report import summary
     from search.tracking.links import BEST_VIEW, charts_url, run_url, table_url
 
     spec, told, address = report.spec, report.mlflow, settings.ui_address

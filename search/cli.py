@@ -126,12 +126,13 @@ def launch(spec: StudySpec, as_json: bool, yes: bool, **options: Any) -> None:
       lockstep compare digits-50
     """
     from search.commands import launch as action
+    from search.commands.launch_report import summary
 
     console, settings = Console(as_json), Settings(**options)
     if (spec.budget or 0) > ASK_ABOVE and not yes:
         _ask(f"{spec.file}: {spec.budget:,} trials are very many")
     report = action.launch(spec, settings, console)
-    console.say(action.summary(report, spec, settings))
+    console.say(summary(report, spec, settings))
     console.result(report.as_json())
 
 

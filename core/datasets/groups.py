@@ -46,6 +46,36 @@ class Groups(NamedTuple):
         )
 
 
+class _Bins:
+    """Bins that are filled with groups, and how far each is from its target.
+
+    held: how many examples of each class are in each bin.
+    """
+
+    def __init__(self, dataset: Dataset, groups: Groups, targets: Sequence[Array]) -> None:
+        self._groups = groups
+        self._sizes = dataset.counts().tolist()
+        self._wanted = [target.tolist() for target in targets]
+        self._heavy = float(len(dataset)) ** 2
+        self.held = [[0] * len(self._sizes) for _ in targets]
+
+    def cost(self, of_bin: int, group: int, sign: int) -> float:
+        """Return by how much the distance grows if a group is put in (1) or taken out (-1)."""
+        held, wanted, terms = self.held[of_bin], self._wanted[of_bin], []
+        for c, n in zip(self._groups.classes[group], self._groups.counts[group], strict=True):
+            before = held[c]
+            after = before + sign * n
+            off, was = after - wanted[c], before - wanted[c]
+            terms.append((off * off - was * was) / self._sizes[c])
+            terms.append(self._heavy * ((after == 0) - (before == 0)))
+        return fsum(terms)
+
+    def put(self, of_bin: int, group: int, sign: int) -> None:
+        """Put a group in (1), or take it out (-1)."""
+        for c, n in zip(self._groups.classes[group], self._groups.counts[group], strict=True):
+            self.held[of_bin][c] += sign * n
+
+
 def assign(dataset: Dataset, groups: Groups, targets: Sequence[Array], seed: Seed) -> Labels:
     """Return the bin of each row, (N,), such that each group is in one bin.
 
@@ -57,47 +87,29 @@ def assign(dataset: Dataset, groups: Groups, targets: Sequence[Array], seed: See
 
     Raises DataError if a bin lacks a class in the end.
     """
-    B, sizes = len(targets), dataset.counts().tolist()
-    held = [[0] * len(sizes) for _ in range(B)]
-    wanted = [target.tolist() for target in targets]
-    heavy = float(len(dataset)) ** 2
-
-    def cost(of_bin: int, group: int, sign: int) -> float:
-        """Return by how much the distance grows if a group is put in (1) or taken out (-1)."""
-        terms = []
-        for c, n in zip(groups.classes[group], groups.counts[group], strict=True):
-            before = held[of_bin][c]
-            after = before + sign * n
-            off, was = after - wanted[of_bin][c], before - wanted[of_bin][c]
-            terms.append((off * off - was * was) / sizes[c])
-            terms.append(heavy * ((after == 0) - (before == 0)))
-        return fsum(terms)
-
-    def put(of_bin: int, group: int, sign: int) -> None:
-        for c, n in zip(groups.classes[group], groups.counts[group], strict=True):
-            held[of_bin][c] += sign * n
-
+    B, bins = len(targets), _Bins(dataset, groups, targets)
     # NumPy promises that raw bits never change, but not the results of `Generator.permutation`.
     keys = np.random.PCG64(seed).random_raw(len(groups.names))
     totals = np.array([sum(counts) for counts in groups.counts])
     order = np.lexsort((keys, -totals)).tolist()
     places = [0] * len(order)
     for group in order:
-        places[group] = min(range(B), key=lambda b: (cost(b, group, 1), b))
-        put(places[group], group, 1)
+        places[group] = min(range(B), key=lambda b: (bins.cost(b, group, 1), b))
+        bins.put(places[group], group, 1)
     for _ in range(_PASSES):
         moved = False
         for group in order:
             old = places[group]
-            saved = cost(old, group, -1)
-            best = min((b for b in range(B) if b != old), key=lambda b: (cost(b, group, 1), b))
-            if cost(best, group, 1) + saved < -1e-9:
-                put(old, group, -1)
-                put(best, group, 1)
+            saved = bins.cost(old, group, -1)
+            others = (b for b in range(B) if b != old)
+            best = min(others, key=lambda b: (bins.cost(b, group, 1), b))
+            if bins.cost(best, group, 1) + saved < -1e-9:
+                bins.put(old, group, -1)
+                bins.put(best, group, 1)
                 places[group], moved = best, True
         if not moved:
             break
-    _check_classes(dataset, groups, held)
+    _check_classes(dataset, groups, bins.held)
     return np.array(places, dtype=np.intp)[groups.of_row]
 
 

@@ -20,6 +20,7 @@ from core.statistics.proportions import Interval, wilson_interval
 from search.findings.against_best import LEVEL, against_best
 from search.findings.scores import ValidationScores
 from search.spec.objective import Objective
+from search.trials.finished_trial import FinishedTrial
 from search.trials.layers import Layer, Layers
 
 NORMAL = 1.959964  # standard errors on either side of a mean in a 95 % interval
@@ -47,21 +48,23 @@ def layers(
     trials, chosen = Counter(of), dict.fromkeys(of, 0.0)
     for name, share in zip(of, shares, strict=True):
         chosen[name] += share
-    by_name = {
-        of[row]: Layer(
-            name=of[row],
-            place=names.index(of[row]) + 1,
-            trials=trials[of[row]],
-            trial=scores.trials[row].number,
+
+    def layer(k: int, name: str, best: FinishedTrial) -> Layer:
+        """Describe the set of features of row k."""
+        error_rate = _wilson(errors[k])
+        interval = _interval(score.mean[k], score.standard_error[k])
+        return Layer(
+            name=name,
+            place=names.index(name) + 1,
+            trials=trials[name],
+            trial=best.number,
             badness=float(score.mean[k]),
-            interval=_interval(score.mean[k], score.standard_error[k])
-            if objective is not Objective.ACCURACY
-            else _wilson(errors[k]),
+            interval=error_rate if objective is Objective.ACCURACY else interval,
             error_rate=float(accuracy.mean[k]),
-            error_interval=_wilson(errors[k]),
-            val_loss=scores.trials[row].val_loss,
+            error_interval=error_rate,
+            val_loss=best.val_loss,
             loss_error=float(loss.standard_error[k]),
-            val_accuracy=scores.trials[row].val_accuracy,
+            val_accuracy=best.val_accuracy,
             accuracy_error=float(accuracy.standard_error[k]),
             behind=float(found.difference.mean[k]),
             behind_error=float(found.difference.standard_error[k]),
@@ -71,10 +74,10 @@ def layers(
             is_as_accurate=bool(
                 accuracies.p_values[k] > LEVEL or accuracies.difference.mean[k] <= 0
             ),
-            chosen=chosen[of[row]],
+            chosen=chosen[name],
         )
-        for k, row in enumerate(rows)
-    }
+
+    by_name = {of[row]: layer(k, of[row], scores.trials[row]) for k, row in enumerate(rows)}
     return Layers(
         objective=objective,
         examples=S.shape[1],

@@ -103,6 +103,24 @@ class DataSpec(Table):
                 "labels is missing: an .npy file has X alone; name that of the labels, such as "
                 'labels = "y.npy"'
             )
+        self._check_fitting(suffix)
+        if suffix == ".npy":
+            for key in ("labels", "split", "groups"):
+                if (value := getattr(self, key)) and suffix_of(value) != ".npy":
+                    raise ValueError(f"{key} = {value!r}: give the path of an .npy file")
+                self._check_apart(key)
+        named = [self.label, self.split, self.groups, *self.ignore] if suffix != ".npy" else []
+        given = [name for name in named if name is not None]
+        if twice := next((name for name in given if given.count(name) > 1), None):
+            raise ValueError(f"{twice!r} is named for two purposes: give it one")
+        return self
+
+    def _check_fitting(self, suffix: str) -> None:
+        """Raise ValueError if a key is given that the source has no use for.
+
+        suffix: that of the source's files, "" if it is a data set.
+        """
+        is_table = suffix in SUFFIXES
         right = {
             "label": is_table,
             "labels": suffix == ".npy",
@@ -121,16 +139,6 @@ class DataSpec(Table):
                     f"{'source' if self.source else 'features'} is {self.origin!r}; leave {key} "
                     "out"
                 )
-        if suffix == ".npy":
-            for key in ("labels", "split", "groups"):
-                if (value := getattr(self, key)) and suffix_of(value) != ".npy":
-                    raise ValueError(f"{key} = {value!r}: give the path of an .npy file")
-                self._check_apart(key)
-        named = [self.label, self.split, self.groups, *self.ignore] if suffix != ".npy" else []
-        given = [name for name in named if name is not None]
-        if twice := next((name for name in given if given.count(name) > 1), None):
-            raise ValueError(f"{twice!r} is named for two purposes: give it one")
-        return self
 
     def _check_apart(self, key: str) -> None:
         """Raise ValueError if the file of this key is one of the files of features, too."""

@@ -12,7 +12,8 @@ from browser import chromium, installed
 from small_study import SMALL_TRIALS, small_spec
 
 from search.commands.export import export
-from search.commands.launch import LaunchReport, launch
+from search.commands.launch import launch
+from search.commands.launch_report import LaunchReport
 from search.commands.retrain import retrain
 from search.console import Console
 from search.errors import LockstepError, NothingToShowError

@@ -12,7 +12,8 @@ from core.datasets.study_data import StudyData
 from core.trainer import softmax
 from core.trainer.stack import train
 from search.commands.compare import compare
-from search.commands.launch import LaunchReport, run_study
+from search.commands.launch import run_study
+from search.commands.launch_report import LaunchReport
 from search.commands.retrain import retrain
 from search.commands.session import results_of
 from search.commands.study_data import load_data

@@ -26,8 +26,9 @@ from core.trainer.softmax import logits, predictions
 from core.trainer.stack import train
 from search.commands.compare import Comparison, compare
 from search.commands.compare import summary as compare_summary
-from search.commands.launch import LaunchReport, run_study
-from search.commands.launch import summary as launch_summary
+from search.commands.launch import run_study
+from search.commands.launch_report import LaunchReport
+from search.commands.launch_report import summary as launch_summary
 from search.commands.predict import predict
 from search.commands.retrain import retrain
 from search.commands.retrain_report import summary as retrain_summary

@@ -12,7 +12,8 @@ from stored import runs
 from core.trainer.pruning import kept
 from search.commands.compare import compare
 from search.commands.compare import summary as compared
-from search.commands.launch import launch, summary
+from search.commands.launch import launch
+from search.commands.launch_report import summary
 from search.commands.retrain import retrain
 from search.commands.sync import sync
 from search.console import Console

@@ -19,7 +19,8 @@ from small_study import small_study, write_study
 
 from core.datasets.study_data import StudyData
 from search.commands.compare import compare
-from search.commands.launch import LaunchReport, run_study
+from search.commands.launch import run_study
+from search.commands.launch_report import LaunchReport
 from search.commands.predict import predict
 from search.commands.retrain import retrain
 from search.commands.study_data import load_data
