@@ -49,12 +49,13 @@ def start(
     cold: bool = False,
     limits: Mapping[int, int] = warm.NO_LIMITS,
     namespace: int | None = None,
+    warm_children: bool = False,
 ) -> Process:
     """Start the command line.
 
     variables: of the environment, beside the usual ones; new_group: of processes, that can be
     looked through and killed; cold: as a user starts it, with everything still to be imported;
-    limits, namespace: see `warm.start`, none for a cold one.
+    limits, namespace, warm_children: see `warm.start`, none for a cold one.
     """
     everything = environment() | dict(variables or {})
     if cold:
@@ -77,6 +78,7 @@ def start(
         new_group=new_group,
         limits=limits,
         namespace=namespace,
+        warm_children=warm_children,
     )
 
 
@@ -97,7 +99,11 @@ def lockstep(
     limits: Mapping[int, int] = warm.NO_LIMITS,
     namespace: int | None = None,
     timeout: float = HUNG,
+    warm_children: bool = False,
 ) -> Finished:
-    process = start(*arguments, cwd=cwd, variables=variables, limits=limits, namespace=namespace)
+    process = start(
+        *arguments, cwd=cwd, variables=variables, limits=limits, namespace=namespace,
+        warm_children=warm_children,
+    )  # fmt: skip
     out, err = process.communicate(timeout=timeout)
     return Finished(process.returncode, out, err)

@@ -7,24 +7,26 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from standby import KINDS
+
 
 def alive_in_group(group: int) -> dict[int, str]:
-    """Command lines of the processes of a group, zombies left out."""
+    """Names and command lines of the processes of a group, zombies left out."""
     found = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            state, _, pgrp = status.read_text().rsplit(") ", 1)[1].split()[:3]
+            told, rest = status.read_text().rsplit(") ", 1)
+            state, _, pgrp = rest.split()[:3]
             if int(pgrp) == group and state != "Z":
                 line = status.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode()
-                found[int(status.parent.name)] = line
+                found[int(status.parent.name)] = f"{told.partition('(')[2]}: {line}"
     return found
 
 
 def workers_in_group(group: int) -> list[int]:
     """Training processes, and those that write runs, with Python's server of processes."""
-    kinds = ("spawn_main", "forkserver")
     return [
-        pid for pid, line in alive_in_group(group).items() if any(kind in line for kind in kinds)
+        pid for pid, line in alive_in_group(group).items() if any(kind in line for kind in KINDS)
     ]
 
 

@@ -14,7 +14,6 @@ import faulthandler
 import functools
 import gc
 import importlib
-import json
 import os
 import resource
 import runpy
@@ -33,6 +32,7 @@ from typing import IO, Any, NamedTuple
 import blank_figures
 import ready_store
 import sqlalchemy.orm
+import standby
 
 # Read once, when a library is imported: a process that wants others needs another ancestor.
 READ_AT_IMPORT = ("OPENBLAS_", "OMP_", "MKL_", "PYTHON", "MPL", "HOME", "XDG_")
@@ -136,11 +136,13 @@ def start(
     new_group: bool,
     limits: Mapping[int, int] = NO_LIMITS,
     namespace: int | None = None,
+    warm_children: bool = False,
 ) -> Process:
     """Start a console script.
 
     stdout, stderr: file descriptors, or PIPE or DEVNULL. limits: on its resources, as the module
-    `resource` numbers them. namespace: the process whose users and mounts it sees.
+    `resource` numbers them. namespace: the process whose users and mounts it sees. warm_children:
+    what it starts with multiprocessing is forked like itself; see `standby`.
     """
     ours: list[IO[str] | None] = []
     theirs = [os.open(os.devnull, os.O_RDONLY)]
@@ -155,6 +157,7 @@ def start(
         "new_group": new_group,
         "limits": list(limits.items()),
         "namespace": namespace,
+        "warm_children": warm_children,
     }
     read_at_import = {
         name: value
@@ -162,9 +165,7 @@ def start(
         if name.startswith(READ_AT_IMPORT) and name not in (FAULTHANDLER, WRITE_NO_CODE)
     }
     server = _ancestor(tuple(sorted(read_at_import.items()))).requests
-    body = json.dumps(request).encode()
-    socket.send_fds(server, [len(body).to_bytes(4, "big")], theirs)
-    server.sendall(body)
+    standby.send(server, request, theirs)
     for number in theirs:
         os.close(number)
     out, err, status = ours
@@ -228,13 +229,7 @@ def _serve(requests: socket.socket) -> None:
             ended.recv(1 << 16)
             _tell_ended(running)
             continue
-        head, descriptors, *_ = socket.recv_fds(requests, 4, 4)
-        if not head:
-            os._exit(0)
-        body = b""
-        while len(body) < int.from_bytes(head, "big"):
-            body += requests.recv(1 << 16)
-        *streams, status = descriptors
+        request, (*streams, status) = standby.received(requests)
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
@@ -245,7 +240,7 @@ def _serve(requests: socket.socket) -> None:
                 os.close(number)
             os.write(status, f"{os.getpid()}\n".encode())
             os.close(status)
-            _become(json.loads(body), streams)
+            _become(request, streams)
             return
         for number in streams:
             os.close(number)
@@ -289,6 +284,8 @@ def _become(request: Mapping[str, Any], streams: Sequence[int]) -> None:
     ready_store.use()
     blank_figures.use()
     sys.path[0] = os.path.dirname(sys.argv[0])
+    if request["warm_children"]:
+        standby.stand_by()
 
 
 def _enter(process: int) -> None:
@@ -300,24 +297,7 @@ def _enter(process: int) -> None:
         os.close(opened)
 
 
-def _run(script: str) -> None:
-    """Run the script as Python does, and end its process once all is done that is done at exit.
-
-    What its ancestor imported is not freed: that would copy all of it first.
-    """
-    try:
-        runpy.run_path(script, run_name="__main__")
-    except SystemExit as end:
-        if not isinstance(end.code, int):
-            raise
-        threading._shutdown()
-        atexit._run_exitfuncs()
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(end.code)
-
-
 if __name__ == "__main__":
     _serve(socket.socket(fileno=int(sys.argv[1])))  # returns in a command's process
-    _run(sys.argv[0])
+    # As Python runs it.
+    standby.to_the_end(functools.partial(runpy.run_path, sys.argv[0], run_name="__main__"))

@@ -22,6 +22,7 @@ from small_study import small_study, write_study
 from stored import configurations, optuna_trials, runs, scores
 
 KILLS = 25  # of each kind of study: 50 together
+MOST_WORKERS = 3  # in a launch: work that loses its process once more is given up
 KILLS_OF_OTHER_KERNELS = 10  # which change the numbers, and nothing else
 # Batches so small that training takes half a second, for which workers are started, and they can be
 # killed at it.
@@ -49,7 +50,7 @@ def launch_and_kill(path: Path, chance: random.Random, store: Mapping[str, str])
     driver = start(
         "launch", str(path), f"--workers={chance.choice([1, 2])}", f"--recorders={1 + two}",
         cwd=path.parent, variables={"PYTHONFAULTHANDLER": "1", **store},
-        stdout=subprocess.DEVNULL, new_group=True, cold=cold,
+        stdout=subprocess.DEVNULL, new_group=True, cold=cold, warm_children=not cold,
     )  # fmt: skip
     try:
         ends = time.monotonic() + seconds
@@ -58,7 +59,7 @@ def launch_and_kill(path: Path, chance: random.Random, store: Mapping[str, str])
             if recorded(path.parent) < wanted:
                 ends = time.monotonic() + seconds
             workers = workers_in_group(driver.pid)
-            if workers and killed == 0 and chance.random() < 0.4:
+            if workers and killed < MOST_WORKERS and chance.random() < 0.4:
                 os.kill(chance.choice(workers), signal.SIGKILL)
                 killed += 1
         if driver.poll() is None:
@@ -124,13 +125,13 @@ def assert_kills_lose_nothing(
 ) -> None:
     (tmp_path / "expected").mkdir()
     expected = write_study(tmp_path / "expected", text)
-    assert lockstep("launch", str(expected), cwd=expected.parent).code == 0
+    assert lockstep("launch", str(expected), cwd=expected.parent, warm_children=True).code == 0
     path = write_study(tmp_path, text)
     chance = random.Random(len(text))
     kills = 0
     while kills < at_least:
         kills += launch_and_kill(path, chance, store)
-    finished = lockstep("launch", str(path), "--json", cwd=tmp_path)
+    finished = lockstep("launch", str(path), "--json", cwd=tmp_path, warm_children=True)
     assert finished.code == 0, finished.err
     assert finished.json["trials"] == {"complete": TRIALS, "pruned": 0, "failed": 0}
     assert_whole(tmp_path / "runs", expected.parent / "runs")
@@ -141,7 +142,7 @@ def test_a_killed_worker_is_replaced_in_a_launch(tmp_path: Path) -> None:
     """And waited for by the driver: no zombie."""
     path = write_study(tmp_path, STUDY)
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    driver = start("launch", str(path), cwd=tmp_path, **silent, new_group=True)
+    driver = start("launch", str(path), cwd=tmp_path, **silent, new_group=True, warm_children=True)
     try:
         assert wait_until(lambda: len(workers_in_group(driver.pid)) > 0, HUNG)
         time.sleep(0.5)
