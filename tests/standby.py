@@ -1,9 +1,10 @@
 """Fork what a command starts with multiprocessing from memory in which everything is imported.
 
 A training process imports NumPy and SciPy for half a second, and Python's server of processes
-imports MLflow for three. So a process stands by, forked when the command begins and has one thread.
-It forks what is asked for as the command's own child, in its group, with its environment, signals
-and streams. The kernel's name of such a process says what it is: see `process_groups`.
+imports MLflow for three. So some processes stand by: they are forked when the command begins and
+has one thread, as its children and in its group. Each becomes one of those when the command asks
+for it; when all are used, the next is started as ever. The kernel's name of such a process says
+what it is: see `process_groups`.
 """
 
 from __future__ import annotations
@@ -12,49 +13,51 @@ import atexit
 import contextlib
 import ctypes
 import fcntl
-import functools
 import json
 import os
-import platform
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import util
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 KINDS = ("spawn_main", "forkserver")  # what is forked; anything else is started as ever
-_CLONE = {"x86_64": 56, "aarch64": 220}.get(platform.machine())  # the system call's number
-_CLONE_PARENT = 0x8000  # the new process is a child of the caller's parent
+COUNT = 4
 _PR_SET_NAME = 15
 _ABOVE = 500  # the numbers of descriptors on their way to where they belong
-_OF_GROUPS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)  # the one that stands by outlives them
-_libc = ctypes.PyDLL(None, use_errno=True)  # which keeps Python's lock, as `os.fork` does
+_OF_GROUPS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)  # those that stand by outlive them
+
+
+class _Waiting(NamedTuple):
+    """A process that stands by, and where it is told what to become."""
+
+    pid: int
+    requests: socket.socket
 
 
 def stand_by() -> None:
-    """Let a process stand by for this one, where the system has what it takes."""
-    if _CLONE is None:
-        return
-    ours, theirs = socket.socketpair()
-    if os.fork() == 0:
-        ours.close()
-        try:
-            _serve(theirs)
-        except Exception:  # noqa: BLE001 - as where nobody catches it
-            sys.excepthook(*sys.exc_info())
-        finally:
-            os._exit(1)
-    theirs.close()
+    """Let processes stand by for this one."""
+    waiting: list[_Waiting] = []
+    for _ in range(COUNT):
+        ours, theirs = socket.socketpair()
+        if (pid := os.fork()) == 0:
+            for each in (ours, *(other.requests for other in waiting)):
+                each.close()  # else its end would not be seen
+            _wait(theirs)
+        theirs.close()
+        waiting.append(_Waiting(pid, ours))
     started, lock = util.spawnv_passfds, threading.Lock()
 
-    def forked(path: bytes, args: Sequence[Any], descriptors: Sequence[int]) -> int:
+    def start(path: bytes, args: Sequence[Any], descriptors: Sequence[int]) -> int:
         told = [os.fsdecode(each) for each in args]
         code = told.index("-c") + 1
         kind = next((kind for kind in KINDS if kind in told[code]), None)
-        if kind is None:
-            return started(path, args, descriptors)
+        with lock:
+            next_one = waiting.pop() if kind is not None and waiting else None
+        if next_one is None:
+            return int(started(path, args, descriptors))
         numbers = [0, 1, 2, *descriptors]
         request = {
             "kind": kind,
@@ -65,13 +68,11 @@ def stand_by() -> None:
             "ignored": [n for n in _OF_GROUPS if signal.getsignal(n) is signal.SIG_IGN],
             "numbers": numbers,
         }
-        with lock:
-            send(ours, request, numbers)
-            pid = ours.recv(4)
-        assert pid, "no process stands by any more"
-        return int.from_bytes(pid, "big")
+        with next_one.requests as requests:
+            send(requests, request, numbers)
+        return next_one.pid
 
-    util.spawnv_passfds = forked
+    util.spawnv_passfds = start
 
 
 def send(to: socket.socket, request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
@@ -110,38 +111,25 @@ def to_the_end(run: Callable[[], object]) -> None:
         os._exit(end.code)
 
 
-def _serve(requests: socket.socket) -> None:
-    """Fork a process for each request, until the command has ended."""
-    for number in _OF_GROUPS:
-        signal.signal(number, signal.SIG_IGN)
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in range(3):  # whoever reads what the command writes shall not wait for this one
-        os.dup2(nowhere, stream)
-    os.close(nowhere)
-    _be_named("standby")
-    while True:
+def _wait(requests: socket.socket) -> NoReturn:
+    """Stand by until the command says what this process becomes, or has ended; become it."""
+    try:
+        for number in _OF_GROUPS:
+            signal.signal(number, signal.SIG_IGN)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):  # whoever reads what the command writes shall not wait for this one
+            os.dup2(nowhere, stream)
+        os.close(nowhere)
+        _be_named("standby")
         request, descriptors = received(requests)
-        pid = _sibling()
-        if pid == 0:
-            requests.close()
-            _become(request, descriptors)
-            to_the_end(functools.partial(exec, request["code"], {"__name__": "__main__"}))
-            os._exit(0)
-        for number in descriptors:
-            os.close(number)
-        requests.sendall(pid.to_bytes(4, "big"))
-
-
-def _sibling() -> int:
-    """Fork as `os.fork` does, but a child of this process's parent."""
-    ctypes.pythonapi.PyOS_BeforeFork()
-    pid: int = _libc.syscall(_CLONE, _CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
-    if pid == 0:
-        ctypes.pythonapi.PyOS_AfterFork_Child()
-    else:
-        ctypes.pythonapi.PyOS_AfterFork_Parent()
-        assert pid > 0, os.strerror(ctypes.get_errno())
-    return pid
+        requests.close()
+        _become(request, descriptors)
+        to_the_end(lambda: exec(request["code"], {"__name__": "__main__"}))
+        os._exit(0)
+    except Exception:  # noqa: BLE001 - as where nobody catches it
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(1)
 
 
 def _become(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
@@ -164,4 +152,5 @@ def _become(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
 
 
 def _be_named(name: str) -> None:
-    _libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
+    """Have the kernel call this process so."""
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
