@@ -22,7 +22,7 @@ from search.training.stacks import stacks
 from search.trials.finished_trial import FinishedTrial
 
 DIGEST = "0123abcd"
-TRIALS, COHORT = 30, 8  # of the sampled studies: the last cohort is not a full one
+TRIALS, COHORT = 22, 8  # of the sampled studies: the last cohort is not a full one
 SAMPLERS = ["random", "qmc", "tpe", "cmaes"]
 
 

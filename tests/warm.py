@@ -50,14 +50,18 @@ IMPORTED = (
     "matplotlib.backends.backend_agg", "matplotlib.font_manager", "alembic.command",
     # What these import when they are used:
     "search.commands.doctor", "search.commands.compare_studies", "alembic.config",
-    "email.policy", "git", "matplotlib.figure", "matplotlib.image", "matplotlib.projections",
+    "email.policy", "git", "IPython.display", "logging.config", "matplotlib.figure",
+    "matplotlib.image", "matplotlib.projections",
     "mlflow.models.display_utils", "mlflow.pyfunc.scoring_server",
+    "mlflow.pyfunc.utils.environment",
     "mlflow.store.model_registry.sqlalchemy_workspace_store",
     "mlflow.store.tracking.sqlalchemy_workspace_store",
-    "mlflow.tracing.processor.base_mlflow", "multiprocessing.sharedctypes",
+    "mlflow.tracing.processor.base_mlflow", "mlflow.tracing.processor.otel",
+    "multiprocessing.sharedctypes",
     "opentelemetry.sdk.metrics", "PIL.BmpImagePlugin", "PIL.GifImagePlugin",
-    "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "PIL.WebPImagePlugin", "pyarrow.pandas_compat",
-    "sklearn.datasets.data", "sqlalchemy.dialects.sqlite",
+    "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "PIL.PpmImagePlugin", "PIL.WebPImagePlugin",
+    "pyarrow.pandas_compat", "search.spec.named_study", "sklearn.datasets.data",
+    "sklearn.datasets.descr", "sqlalchemy.dialects.sqlite",
 )  # fmt: skip
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from optuna.storages import BaseStorage
+from optuna.storages._rdb.models import BaseModel, StudyModel, VersionInfoModel
 from optuna.testing.pytest_storages import StorageTestCase
 from services import Services
+from sqlalchemy import create_engine
 
 from search.settings import Settings
 from search.study.storage import driver_storage
@@ -26,41 +26,64 @@ class TestJournal(StorageTestCase):
             yield storage
 
 
+class Database:
+    """An open database, which several tests use one after the other: opening one takes most of a
+    test's time, and so does having Optuna delete what the test has left."""
+
+    def __init__(self, storage: BaseStorage, url: str) -> None:
+        self.storage = storage
+        self._engine = create_engine(url)
+
+    def clear(self) -> None:
+        """Remove all studies, and before them all that refers to one."""
+        with self._engine.begin() as connection:
+            for table in reversed(BaseModel.metadata.sorted_tables):
+                if table.name not in (StudyModel.__tablename__, VersionInfoModel.__tablename__):
+                    connection.execute(table.delete())
+        for study in self.storage.get_all_studies():
+            self.storage.delete_study(self.storage.get_study_id_from_name(study.study_name))
+
+    def dispose(self) -> None:
+        self._engine.dispose()
+
+
+@contextlib.contextmanager
+def database(settings: Settings) -> Iterator[Database]:
+    url = settings.storage
+    assert url is not None
+    with driver_storage("small", settings) as storage:
+        opened = Database(storage, url)
+        yield opened
+        opened.dispose()
+
+
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite file with no study, to be copied, since making one takes most of a test's time."""
-    folder = tmp_path_factory.mktemp("made")
-    settings = Settings(home=folder / "runs", storage=f"sqlite:///{folder}/optuna.db")
-    with driver_storage("small", settings):
-        pass
-    return folder / "optuna.db"
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    folder = tmp_path_factory.mktemp("sqlite")
+    with database(Settings(folder / "runs", storage=f"sqlite:///{folder}/optuna.db")) as opened:
+        yield opened
 
 
 class TestSqlite(StorageTestCase):
     @pytest.fixture
-    def storage(self, settings: Settings, made: Path) -> Opened:
-        file = settings.home.parent / "optuna.db"
-        shutil.copyfile(made, file)
-        with driver_storage("small", replace(settings, storage=f"sqlite:///{file}")) as storage:
-            yield storage
+    def storage(self, sqlite: Database) -> Opened:
+        yield sqlite.storage
+        sqlite.clear()
 
 
 @pytest.fixture(scope="module")
-def opened(postgres: Services, tmp_path_factory: pytest.TempPathFactory) -> Opened:
-    """PostgreSQL, opened once, since opening it takes most of a test's time."""
+def postgresql(postgres: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     home = tmp_path_factory.mktemp("home")
-    with driver_storage("small", Settings(home, storage=postgres.url("optuna"))) as storage:
-        yield storage
+    with database(Settings(home, storage=postgres.url("optuna"))) as opened:
+        yield opened
 
 
 @pytest.mark.xdist_group("postgres")
 class TestPostgres(StorageTestCase):
     @pytest.fixture
-    def storage(self, opened: BaseStorage) -> Opened:
-        """With no study in it."""
-        yield opened
-        for study in opened.get_all_studies():
-            opened.delete_study(opened.get_study_id_from_name(study.study_name))
+    def storage(self, postgresql: Database) -> Opened:
+        yield postgresql.storage
+        postgresql.clear()
 
     @pytest.mark.skip("A copy would need the lease too, and a study has one driver.")
     def test_pickle_storage(self, storage: BaseStorage) -> None: ...
