@@ -25,10 +25,14 @@ from search.study.widened import AsDrawnNow, has_widened
 from search.training.stacks import stacks
 
 RANGE = {"low": 1e-3, "high": 1.0, "log": True, "points": 4}
-FIRST = Options(learning_rate=RANGE, weight_decay=[0.0, 0.1], batch_size=[16])
+FIRST = Options(
+    learning_rate={"low": 0.01, "high": 1.0, "log": True, "points": 2},
+    weight_decay=[0.0, 0.1],
+    batch_size=[16],
+)
 # In front, behind and between; a value becomes a list; a range becomes a list.
 THEN = Options(
-    learning_rate={"low": 1e-4, "high": 10.0, "log": True, "points": 6},
+    learning_rate={"low": 1e-4, "high": 100.0, "log": True, "points": 4},
     weight_decay=[0.05, 0.0, 0.1],
     batch_size=[8, 16],
     bias=[True, False],
@@ -41,7 +45,7 @@ LAST: Options = {
     "schedule": ["constant", "cosine"],
 }
 SPECS = [small_spec(**each) for each in (FIRST, THEN, LAST)]
-SIZES = [8, 72, 480]
+SIZES = [4, 48, 360]
 
 
 @pytest.fixture(params=["journal", "sqlite"])
@@ -56,7 +60,7 @@ def assert_grows(settings: Settings) -> None:
     for spec, size in zip(SPECS[:2], SIZES, strict=False):
         while True:
             with open_study(spec, settings, DIGEST) as study:
-                recorded = drive(study, 25)
+                recorded = drive(study, 20)
                 found = sequence(study.finished())
             assert found[: len(before)] == before, "numbers stand"
             before = found
@@ -84,15 +88,15 @@ def test_it_grows_again_before_it_is_finished(anywhere: Settings) -> None:
     with open_study(SPECS[2], anywhere, DIGEST) as study:
         cohorts = study.cohorts()
         found = sequence(study.finished())
-    assert [len(cohort) for cohort in cohorts] == [8, 64, 408]
+    assert [len(cohort) for cohort in cohorts] == [4, 44, 312]
     numbered = [(trial.number, trial.hyperparameters) for each in cohorts for trial in each]
-    assert [number for number, _ in numbered] == list(range(480))
+    assert [number for number, _ in numbered] == list(range(360))
     assert found == numbered[:24]
-    assert [tried for _, tried in numbered[:8]] == grid(SPECS[0])
-    assert {tried for _, tried in numbered[:72]} == set(grid(SPECS[1]))
+    assert [tried for _, tried in numbered[:4]] == grid(SPECS[0])
+    assert {tried for _, tried in numbered[:48]} == set(grid(SPECS[1]))
     assert {tried for _, tried in numbered} == set(grid(SPECS[2]))
     cut = {number for stack in stacks(cohorts[1]) for number in [t.number for t in stack]}
-    assert cut == set(range(8, 72)), "no stack has trials of two generations"
+    assert cut == set(range(4, 48)), "no stack has trials of two generations"
 
 
 def test_with_a_pruner_each_generation_is_compared_as_a_whole(anywhere: Settings) -> None:
@@ -102,15 +106,15 @@ def test_with_a_pruner_each_generation_is_compared_as_a_whole(anywhere: Settings
         drive(study)
     with open_study(then, anywhere, DIGEST) as study:
         cohort = study.next_cohort()
-        assert [trial.number for trial in cohort] == list(range(8, 72))
-        assert set(study.schedule(cohort).brackets) == set(range(8, 72))
-        drive(study, 30)
+        assert [trial.number for trial in cohort] == list(range(4, 48))
+        assert set(study.schedule(cohort).brackets) == set(range(4, 48))
+        drive(study, 20)
     with open_study(then, anywhere, DIGEST) as study:
         assert study.next_cohort() == cohort
         drive(study)
         assert study.next_cohort() == []
         assert {tried for _, tried in sequence(study.finished())} == set(grid(then))
-    assert len(stored(anywhere)) == 72
+    assert len(stored(anywhere)) == 48
 
 
 def test_what_a_list_did_not_have_is_stored_beside(anywhere: Settings) -> None:
@@ -133,7 +137,7 @@ def test_a_mistake_can_be_undone_as_long_as_nothing_was_trained(anywhere: Settin
         drive(study)
     for spec in (SPECS[1], SPECS[2], SPECS[0], SPECS[1]):
         with open_study(spec, anywhere, DIGEST) as study:
-            assert len(study.finished()) == 8
+            assert len(study.finished()) == 4
     with open_study(SPECS[1], anywhere, DIGEST) as study:
         drive(study, 1)
     with (
@@ -141,7 +145,7 @@ def test_a_mistake_can_be_undone_as_long_as_nothing_was_trained(anywhere: Settin
         open_study(SPECS[0], anywhere, DIGEST),
     ):
         pass
-    assert len(load_study(SPECS[1], anywhere).finished()) == 9
+    assert len(load_study(SPECS[1], anywhere).finished()) == 5
 
 
 Table = dict[str, Any]
