@@ -13,6 +13,7 @@ import blank_figures
 import pytest
 import ready_store
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
 
 from core.datasets.mnist import DATA_DIR_VARIABLE
 from search.garbage import collect_seldom
@@ -90,6 +91,14 @@ def _environment() -> Iterator[None]:
     if os.environ != before:
         os.environ.clear()
         os.environ.update(before)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_blas_thread() -> Iterator[None]:
+    """Let BLAS use one thread in this process: the cores are busy with other tests, and threads
+    that wait for each other take a quarter of the time of all that is computed here."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import lockstep
 from core.datasets.dataset import Dataset
@@ -99,19 +99,20 @@ def test_class_weights() -> None:
 
 
 def test_in_pipelines_and_searches_also_in_threads() -> None:
-    before = {each["filepath"]: each["num_threads"] for each in threadpool_info()}
-    pipeline = make_pipeline(StandardScaler(), LockstepClassifier(epochs=20, scale="none"))
-    assert cross_val_score(pipeline, X, y, cv=3).mean() > 0.9
-    grid = {"lockstepclassifier__learning_rate": [1e-4, 0.1]}
-    with parallel_config(backend="threading"):
-        found = GridSearchCV(pipeline, grid, cv=3, n_jobs=2).fit(X, y)
-    assert found.best_params_ == {"lockstepclassifier__learning_rate": 0.1}
-    with ThreadPoolExecutor(4) as pool:
-        fits = list(pool.map(lambda k: LockstepClassifier(epochs=20).fit(X, y).coef_, range(8)))
-    for each in fits:
-        np.testing.assert_array_equal(each, fits[0])
-    after = {each["filepath"]: each["num_threads"] for each in threadpool_info()}
-    assert {path: after[path] for path in before} == before
+    with threadpool_limits(2):
+        before = {each["filepath"]: each["num_threads"] for each in threadpool_info()}
+        pipeline = make_pipeline(StandardScaler(), LockstepClassifier(epochs=20, scale="none"))
+        assert cross_val_score(pipeline, X, y, cv=3).mean() > 0.9
+        grid = {"lockstepclassifier__learning_rate": [1e-4, 0.1]}
+        with parallel_config(backend="threading"):
+            found = GridSearchCV(pipeline, grid, cv=3, n_jobs=2).fit(X, y)
+        assert found.best_params_ == {"lockstepclassifier__learning_rate": 0.1}
+        with ThreadPoolExecutor(4) as pool:
+            fits = list(pool.map(lambda k: LockstepClassifier(epochs=20).fit(X, y).coef_, range(8)))
+        for each in fits:
+            np.testing.assert_array_equal(each, fits[0])
+        after = {each["filepath"]: each["num_threads"] for each in threadpool_info()}
+        assert {path: after[path] for path in before} == before
 
 
 def test_it_can_be_cloned_and_pickled() -> None:
