@@ -255,14 +255,15 @@ def test_a_table_that_would_fill_memory_is_refused_first(tmp_path: Path) -> None
         read(path, label="c0")
 
 
-def test_a_hundred_thousand_columns(tmp_path: Path) -> None:
-    n = 100_000
+def test_tens_of_thousands_of_columns(tmp_path: Path) -> None:
+    """Time that grows with their square would be seen: it would be a minute for 100,000."""
+    n = 30_000
     header = ",".join(f"c{i}" for i in range(n))
     rows = "".join("1," * n + "xy"[i % 2] + "\n" for i in range(6))
     path = table(tmp_path, f"{header},class\n{rows}")
     start = time.process_time()
     assert read(path).train.X.shape == (6, n)
-    assert time.process_time() - start < 60
+    assert time.process_time() - start < 6
     few = table(tmp_path, ",".join(f"c{i}" for i in range(5_000)) + "\n" + "1," * 4_999 + "1\n")
     with pytest.raises(DataError, match=r"its columns are c0, .* more") as caught:
         read(few, label="klass")

@@ -216,7 +216,7 @@ def test_killed_while_it_grows(grown: Grown, folder: Path, tmp_path: Path) -> No
     write_study(tmp_path, small_study(**AFTER))
     chance = random.Random(1)
     kills = 0
-    while kills < 8:
+    while kills < 4:
         process = launched_until_more_is_recorded(tmp_path)
         if process.poll() is not None:
             break

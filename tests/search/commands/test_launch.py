@@ -13,8 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import HUNG, Finished, lockstep, start
-from small_study import SMALL_TRIALS, small_study, write_study
+from small_study import SMALL_TRIALS, small_spec, small_study, write_study
 from stored import client, configurations, optuna_trials, runs, scores
+
+from search.commands.launch import launch
+from search.console import Console
+from search.settings import Settings
 
 LONGER = small_study(epochs=100)
 
@@ -196,10 +200,9 @@ def test_samplers_ask_a_cohort_at_a_time(
     tmp_path: Path, sampler: str, trials: int, cohort: int
 ) -> None:
     """Those that learn from what was recorded have more trials than they draw at random."""
-    text = small_study(sampler=sampler, trials=trials, cohort=cohort)
-    finished = lockstep("launch", str(write_study(tmp_path, text)), "--json", cwd=tmp_path)
-    assert finished.code == 0, finished.err
-    assert finished.json["trials"]["complete"] == trials
+    spec = small_spec(sampler=sampler, trials=trials, cohort=cohort)
+    report = launch(spec, Settings(home=tmp_path / "runs", workers=1), Console(as_json=True))
+    assert report.as_json()["trials"]["complete"] == trials
     assert {trial.state.name for trial in optuna_trials(tmp_path / "runs", "small")} == {"COMPLETE"}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from search.commands.predict import predict
 from search.commands.retrain import retrain
 from search.commands.retrain_report import summary as retrain_summary
 from search.commands.study_data import load_data
+from search.commands.sync import sync
 from search.console import Console
 from search.errors import LockstepError
 from search.settings import Settings
@@ -238,9 +238,9 @@ def test_a_study_goes_on_and_a_changed_one_is_refused(launched: Launched) -> Non
 
 SEARCHES: dict[str, dict[str, Any]] = {
     "tpe": {"sampler": "tpe", "trials": 12, "cohort": 4},  # more than it draws at random
-    "random": {"sampler": "random", "trials": 6, "cohort": 3},
-    "qmc": {"sampler": "qmc", "trials": 6, "cohort": 3},
-    "cmaes": {"sampler": "cmaes", "trials": 8, "cohort": 4},
+    "random": {"sampler": "random", "trials": 4, "cohort": 2},
+    "qmc": {"sampler": "qmc", "trials": 4, "cohort": 2},
+    "cmaes": {"sampler": "cmaes", "trials": 6, "cohort": 3},
     "gp": {"sampler": "gp", "trials": 12, "cohort": 6},
     "pruned, replicates and finalists": {
         "pruner": "halving", "reduction": 2, "min_epochs": 1, "replicates": 2, "finalists": 2,
@@ -342,52 +342,53 @@ def test_no_table_of_layers_if_all_trials_of_all_but_one_diverged(tmp_path: Path
     assert "no trial could be compared: layer-2, layer-10, layer-11" in text
 
 
-KILLED: dict[str, dict[str, Any]] = {
-    "grid": {"learning_rate": [0.01, 0.03, 0.1]},
-    "tpe and hyperband": {
-        "sampler": "tpe", "trials": 18, "cohort": 6, "pruner": "hyperband", "min_epochs": 2,
-        "epochs": 18, "replicates": 2, "finalists": 2,
-    },
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("options", KILLED.values(), ids=KILLED)
-def test_killed_and_continued_to_the_same_bits(tmp_path: Path, options: dict[str, Any]) -> None:
-    folders = [tmp_path / name for name in ("undisturbed", "killed")]
-    for folder in folders:
-        folder.mkdir()
-        layered_study(folder, {}, **options)
-    undisturbed, killed = folders
-    expected = lockstep("launch", "study.toml", "--json", cwd=undisturbed)
-    assert expected.code == 0, expected.err
-    kills = Counter[int]()
-    for _ in range(3):
-        process = launched_until_more_is_recorded(killed)
+def assert_killed_and_continued_to_the_same_bits(
+    undisturbed: Launched, folder: Path, **options: object
+) -> None:
+    """Launch the same study in another folder, in processes, of which two are killed."""
+    folder.mkdir()
+    layered_study(folder, {"baseline": BASELINE}, **options)
+    for _ in range(2):
+        process = launched_until_more_is_recorded(folder)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        kills[process.returncode] += 1
-    assert kills[-signal.SIGKILL] > 1
-    continued = lockstep("launch", "study.toml", "--json", cwd=killed)
+        assert process.returncode == -signal.SIGKILL
+    continued = lockstep("launch", "study.toml", "--json", cwd=folder)
     assert continued.code == 0, continued.err
-    assert scores(killed / "runs", "small") == scores(undisturbed / "runs", "small")
+    assert scores(folder / "runs", "small") == scores(undisturbed.settings.home, "small")
+    expected = json.loads(json.dumps(undisturbed.report.as_json()))
     for key in ("trials", "best", "choice", "finals", "epochs"):
-        assert continued.json[key] == expected.json[key]
-    names = [sorted(run.info.run_name for run in runs(folder / "runs", "small", "trial"))
-             for folder in folders]  # fmt: skip
+        assert continued.json[key] == expected[key]
+    names = [sorted(run.info.run_name for run in runs(home, "small", "trial"))
+             for home in (folder / "runs", undisturbed.settings.home)]  # fmt: skip
     assert names[0] == names[1]
-    pictures = [(folder / "runs/small/figures/layers.png").read_bytes() for folder in folders]
+    pictures = [(each / "runs/small/figures/layers.png").read_bytes()
+                for each in (folder, undisturbed.folder)]  # fmt: skip
     assert pictures[0] == pictures[1]
+
+
+def test_a_grid_is_killed_and_continued(launched: Launched, tmp_path: Path) -> None:
+    assert_killed_and_continued_to_the_same_bits(launched, tmp_path / "killed")
+
+
+def test_a_pruned_search_is_killed_and_continued(tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "sampler": "tpe", "trials": 18, "cohort": 6, "pruner": "hyperband", "min_epochs": 2,
+        "epochs": 18, "replicates": 2, "finalists": 2,
+    }  # fmt: skip
+    (tmp_path / "undisturbed").mkdir()
+    undisturbed = Launched(tmp_path / "undisturbed", {"baseline": BASELINE}, **options)
+    assert_killed_and_continued_to_the_same_bits(undisturbed, tmp_path / "killed", **options)
 
 
 def test_runs_that_mlflow_lost_are_written_again(launched: Launched, tmp_path: Path) -> None:
     """By `sync`, to the same numbers; the home is moved with the study before."""
     shutil.copytree(launched.folder, tmp_path, dirs_exist_ok=True)
-    layered_study(tmp_path, {"baseline": BASELINE})
+    spec = load(layered_study(tmp_path, {"baseline": BASELINE}))
     home = tmp_path / "runs"
     store = client(home)
     before = {run.info.run_name: run.data.metrics for run in runs(home, "small", "trial")}
     for run in runs(home, "small", "trial")[:3]:
         store.delete_run(run.info.run_id)
-    finished = lockstep("sync", "study.toml", cwd=tmp_path)
-    assert finished.code == 0, finished.err
+    assert sync(spec, Settings(home=home, workers=1), QUIET).written == 3
     assert {r.info.run_name: r.data.metrics for r in runs(home, "small", "trial")} == before

@@ -31,7 +31,11 @@ pytestmark = pytest.mark.xdist_group("predict")  # so that one study is launched
 def retrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("retrained")
     study = str(write_study(folder, small_study(**FEW)))
+    (folder / "x.npz").touch()
+    assert lockstep("predict", study, "x.npz", cwd=folder).code == 2
     assert lockstep("launch", study, cwd=folder).code == 0
+    refused = lockstep("predict", study, "x.npz", cwd=folder)
+    (folder / "refused.txt").write_text(f"{refused.code} {refused.err}")
     assert lockstep("retrain", study, "--seeds", "0", cwd=folder).code == 0
     return folder
 
@@ -187,14 +191,10 @@ def test_one_bad_input_and_nothing_is_predicted(retrained: Path, digits: Splits)
     )
 
 
-def test_a_study_that_was_never_retrained(tmp_path: Path) -> None:
-    study = str(write_study(tmp_path, small_study(**FEW)))
-    (tmp_path / "x.npz").touch()
-    assert lockstep("predict", study, "x.npz", cwd=tmp_path).code == 2
-    assert lockstep("launch", study, cwd=tmp_path).code == 0
-    refused = lockstep("predict", study, "x.npz", cwd=tmp_path)
-    assert refused.code == 2
-    assert f"run `lockstep retrain {study}` first" in refused.err
+def test_a_study_that_was_not_yet_retrained(retrained: Path) -> None:
+    refused = (retrained / "refused.txt").read_text()
+    assert refused.startswith("2 ")
+    assert f"run `lockstep retrain {retrained / 'study.toml'}` first" in refused
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ from stored import client, optuna_trials, runs
 from core.datasets.dataset import concatenate
 from core.datasets.splits import prepare
 from core.trainer.result import Hyperparameters, Status
+from search.commands.launch import launch
+from search.commands.retrain import retrain
+from search.console import Console
 from search.model.fitting import epochs_by_validation
+from search.settings import Settings
+from search.spec.study_file import load as load_spec
 from search.trials.finished_trial import FinishedTrial
 
 pytestmark = pytest.mark.xdist_group("retrain")  # so that its studies are launched once
@@ -84,30 +90,26 @@ def test_retrain_judges_the_best_once(launched: Path) -> None:
 
 
 def test_the_champion_is_succeeded_only_by_a_model_as_good(tmp_path: Path) -> None:
-    study = str(
-        write_study(
-            tmp_path, small_study({"baseline": None}, weight_decay=[0.0, 0.1], batch_size=[16])
-        )
-    )
-    assert lockstep("launch", study, cwd=tmp_path).code == 0
+    text = small_study({"baseline": None}, weight_decay=[0.0, 0.1], batch_size=[16])
+    spec = load_spec(write_study(tmp_path, text))
+    settings, console = Settings(home=tmp_path / "runs", workers=1), Console(as_json=True)
+    launch(spec, settings, console)
     ranking = sorted(optuna_trials(tmp_path / "runs", "small"), key=lambda trial: trial.value or 0)
 
-    def retrained(*options: str) -> Any:
-        options = ("--seeds", "0", "--json", *options)
-        finished = lockstep("retrain", study, *options, cwd=tmp_path)
-        assert finished.code == 0, finished.err
-        assert finished.json["baseline"] is None, "the study has none"
-        return finished.json
+    def retrained(number: int | None = None) -> Any:
+        report = retrain(spec, settings, console, number=number, seeds=0).as_json()
+        assert report["baseline"] is None, "the study has none"
+        return json.loads(json.dumps(report))
 
     def champion() -> int:
         store = client(tmp_path / "runs")
         return int(store.get_model_version_by_alias("small", "champion").version)
 
     middling, worst = ranking[5], ranking[-1]
-    first = retrained("--trial", str(middling.number))
+    first = retrained(middling.number)
     assert first["champion"]
     assert champion() == 1
-    second = retrained("--trial", str(worst.number))
+    second = retrained(worst.number)
     assert not second["champion"]
     assert "version 1 stays champion, as it is better on validation" in second["champion_reason"]
     assert champion() == 1
