@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from math import ceil
@@ -108,10 +109,13 @@ def fitted(text: str, width: int, size: int) -> str:
     """Return as much of the text as fits into ``width`` pixels."""
     if _length(text, size) <= width:
         return text
-    return max(
-        (f"{text[:end].rstrip()}..." for end in range(len(text))),
-        key=lambda cut: (font(size).getlength(cut) <= width, len(cut)),
-    )
+
+    def cut(end: int) -> str:
+        return f"{text[:end].rstrip()}..."
+
+    # More of the text is never narrower.
+    more = bisect_right(range(len(text)), width, key=lambda end: font(size).getlength(cut(end)))
+    return cut(max(more - 1, 0))
 
 
 def wrapped(text: str, width: int, size: int) -> list[str]:

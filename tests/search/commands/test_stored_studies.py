@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import threadpoolctl
-from command import REPOSITORY, lockstep
+from command import REPOSITORY
 from optuna.trial import FrozenTrial
 from stored import optuna_trials
+
+from search.commands.launch import launch
+from search.console import Console
+from search.settings import Settings
+from search.spec.study_file import load
 
 STORED = REPOSITORY / "tests" / "stored_studies"
 WRITTEN_WITH = ("2.4.6", "SkylakeX")  # NumPy, and OpenBLAS's kernels
@@ -48,12 +52,9 @@ def test_a_stored_study_is_continued(tmp_path: Path, study: str, share: float) -
         journal.write_text("".join(lines[: round(part * len(lines))]))
     expected = results(optuna_trials(tmp_path / "whole", name))
     before = [trial for trial in optuna_trials(tmp_path / "cut", name) if trial.state.is_finished()]
-    shutil.copy(STORED / f"{study}.toml", tmp_path)
 
-    finished = lockstep(
-        "launch", f"{study}.toml", "--home", "cut", "--workers", "1", "--json", cwd=tmp_path
-    )
-    assert finished.code == 0, finished.err
+    spec = load(STORED / f"{study}.toml")
+    launch(spec, Settings(home=tmp_path / "cut", workers=1), Console(as_json=True))
     after = optuna_trials(tmp_path / "cut", name)
     assert all(trial.state.is_finished() for trial in after)
     assert after[: len(before)] == before or study == "halving"
