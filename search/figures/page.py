@@ -114,7 +114,9 @@ def fitted(text: str, width: int, size: int) -> str:
         return f"{text[:end].rstrip()}..."
 
     # More of the text is never narrower.
-    more = bisect_right(range(len(text)), width, key=lambda end: font(size).getlength(cut(end)))
+    more = bisect_right(
+        range(len(text)), float(width), key=lambda end: font(size).getlength(cut(end))
+    )
     return cut(max(more - 1, 0))
 
 
