@@ -72,12 +72,14 @@ def sequence(trials: list[FinishedTrial]) -> list[tuple[int, Hyperparameters]]:
 
 
 def launched_until_more_is_recorded(
-    folder: Path, more: int = 1, new_group: bool = False
+    folder: Path, more: int = 1, new_group: bool = False, warm_children: bool = False
 ) -> Process:
     """Start a launch of the small study in a folder; return once it has recorded so many more
     trials than before, or has ended."""
     before = recorded(folder)
-    process = start("launch", "study.toml", cwd=folder, new_group=new_group)
+    process = start(
+        "launch", "study.toml", cwd=folder, new_group=new_group, warm_children=warm_children
+    )
     while process.poll() is None and recorded(folder) < before + more:
         time.sleep(0.02)
     return process

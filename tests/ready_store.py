@@ -39,12 +39,15 @@ def use() -> None:
 
 def _copy(settings: Settings) -> None:
     if not settings.mlflow_file.exists():
-        settings.home.mkdir(parents=True, exist_ok=True)
         copy_to(settings.mlflow_file)
 
 
 def copy_to(file: Path) -> None:
-    """Copy the database to a file, which is there when it is whole."""
+    """Copy the database to a file, which is there when it is whole.
+
+    Also for a process that is started cold where it would make its own, if that shows nothing.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
     folder = os.environ[VARIABLE]
     made = Settings(home=Path(folder))
     with FileLock(f"{folder}/tests.lock"):

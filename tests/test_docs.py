@@ -69,7 +69,7 @@ def _masked(text: str) -> list[str]:
 def test_the_output_shown_is_what_is_printed(tmp_path: Path) -> None:
     (shown,) = [text for kind, text in BLOCKS if kind == "text" and text.startswith("Study")]
     shutil.copytree(REPOSITORY / "studies", tmp_path / "studies")
-    finished = lockstep("launch", "studies/digits-3v6.toml", cwd=tmp_path)
+    finished = lockstep("launch", "studies/digits-3v6.toml", cwd=tmp_path, warm_children=True)
     assert finished.code == 0, finished.err
     printed = [line for line in _masked(finished.out) if not re.match(r"\d+/\d+ trials", line)]
     expected = [line for line in _masked(shown) if not re.match(r"\d+/\d+ trials", line)]

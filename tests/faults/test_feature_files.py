@@ -52,7 +52,7 @@ def write(folder: Path, epochs: int = 2, **arrays: npt.NDArray[Any]) -> None:
 
 
 def launched(folder: Path) -> Finished:
-    return lockstep("launch", "study.toml", "--json", cwd=folder)
+    return lockstep("launch", "study.toml", "--json", cwd=folder, warm_children=True)
 
 
 def one_sentence(finished: Finished) -> str:
@@ -137,8 +137,9 @@ def test_a_file_that_changes_during_a_launch(
     kept = (tmp_path / "c.npy").read_bytes()
     journal = tmp_path / "lockstep-home" / "layers" / "study.journal"
     process = start(
-        "launch", "study.toml", "--home", "lockstep-home", "--workers", "1", cwd=tmp_path
-    )
+        "launch", "study.toml", "--home", "lockstep-home", "--workers", "1",
+        cwd=tmp_path, warm_children=True,
+    )  # fmt: skip
     deadline = time.monotonic() + HUNG
     while "lockstep.result" not in (journal.read_text() if journal.exists() else ""):
         assert process.poll() is None

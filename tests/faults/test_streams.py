@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 from command import HUNG, LOCKSTEP, environment, lockstep, start
-from small_study import SMALL_TRIALS, small_study, write_study
+from ready_store import copy_to
+from small_study import FEW, SMALL_TRIALS, small_study, write_study
 from stored import optuna_trials, runs
 
 from search.commands.interrupts import stop_requests
@@ -45,7 +46,7 @@ def python(code: str, redirected: str = "") -> subprocess.CompletedProcess[str]:
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study that was launched without any standard stream."""
     folder = tmp_path_factory.mktemp("launched")
-    write_study(folder)
+    write_study(folder, small_study(**FEW))
     command = f"exec {LOCKSTEP} launch study.toml --json >&- 2>&- <&-"
     done = subprocess.run(
         ["sh", "-c", command], cwd=folder, env=environment(), timeout=HUNG, check=False
@@ -57,7 +58,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_launch_without_standard_streams(launched: Path) -> None:
     """Nothing that was printed got into its files."""
     home = launched / "runs"
-    assert len(optuna_trials(home, "small")) == SMALL_TRIALS
+    assert len(optuna_trials(home, "small")) == 2
     for line in (home / "small" / "study.journal").read_text().splitlines():
         assert isinstance(json.loads(line), dict)
     assert runs(home, "small", "study")[0].info.status == "FINISHED"
@@ -117,7 +118,7 @@ def test_a_short_command_that_nobody_reads_ends_quietly(
 def test_a_reader_that_goes_away_stops_a_launch(tmp_path: Path) -> None:
     """As `| head -4` does: what is trained is recorded, the study's run ended, and it is said."""
     write_study(tmp_path, small_study(epochs=100))
-    process = start("launch", "study.toml", "--workers", "1", cwd=tmp_path)
+    process = start("launch", "study.toml", "--workers", "1", cwd=tmp_path, warm_children=True)
     assert process.stdout is not None
     while not process.stdout.readline().startswith("  search"):
         assert process.poll() is None
@@ -156,6 +157,7 @@ def test_a_terminal_that_is_closed_stops_a_launch(tmp_path: Path) -> None:
     """The kernel sends SIGHUP to all processes of the terminal, and what is printed is lost."""
     # So many trials that the launch cannot be over before it is told, however busy the machine is.
     write_study(tmp_path, small_study(sampler="random", trials=4_000, cohort=4))
+    copy_to(tmp_path / "runs" / "mlflow.db")
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(tmp_path)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from command import HUNG, REPOSITORY, environment, python_script
+from ready_store import copy_to
 
 _DATA = """
 import lockstep
@@ -94,6 +95,8 @@ def test_a_script_without_a_guard_and_with_threads(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(_SCRIPT)
     (tmp_path / "lockstep").mkdir()  # which is no package, and hides none
+    for database in ("mine.db", "theirs.db"):
+        copy_to(tmp_path / database)
     run = subprocess.run(
         [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", str(script)],
         cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=HUNG, check=False,

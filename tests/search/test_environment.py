@@ -11,6 +11,7 @@ import mlflow
 import pytest
 import requests
 from command import HUNG, lockstep, start
+from ready_store import copy_to
 from small_study import small_study, write_study
 from stored import client
 
@@ -112,6 +113,7 @@ def test_what_else_is_exported_changes_nothing(tmp_path: Path, compiled: Path) -
     """A study is launched, retrained and asked in an environment that is full of other work."""
     one = small_study({"baseline": None}, learning_rate=[0.1], weight_decay=[0], batch_size=[16])
     write_study(tmp_path, one)
+    copy_to(tmp_path / "runs" / "mlflow.db")
     with socket.socket() as unused:  # that nobody listens on, though it is taken
         unused.bind(("127.0.0.1", 0))
         proxy = f"http://127.0.0.1:{unused.getsockname()[1]}"

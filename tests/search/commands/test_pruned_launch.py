@@ -142,18 +142,18 @@ def test_killed_in_the_middle_of_rungs(tmp_path: Path, text: str) -> None:
         folder.mkdir()
         write_study(folder, text)
     undisturbed, killed = folders
-    expected = lockstep("launch", "study.toml", "--json", cwd=undisturbed)
+    expected = lockstep("launch", "study.toml", "--json", cwd=undisturbed, warm_children=True)
     assert expected.code == 0, expected.err
     rng = random.Random(1)
     kills = Counter[int]()
     for _ in range(4):
-        process = launched_until_more_is_recorded(killed)
+        process = launched_until_more_is_recorded(killed, warm_children=True)
         time.sleep(rng.uniform(0.0, 0.3))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         kills[process.returncode] += 1
     assert kills[-signal.SIGKILL] > 1
-    continued = lockstep("launch", "study.toml", "--json", cwd=killed)
+    continued = lockstep("launch", "study.toml", "--json", cwd=killed, warm_children=True)
     assert continued.code == 0, continued.err
     assert recorded(killed / "runs") == recorded(undisturbed / "runs")
     for key in ("trials", "best", "finals", "epochs"):
