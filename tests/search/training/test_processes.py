@@ -243,7 +243,7 @@ def test_leaving_the_block_stops_the_work(data: TrainingData, open_pool: OpenPoo
     assert workers() == before
 
 
-LONG_JOBS = [job(9, 600), job(4, 600, 16), job(6, 400, 4), job(2, 100, 8)]
+LONG_JOBS = [job(9, 300), job(4, 300, 16), job(6, 200, 4), job(2, 50, 8)]
 
 
 @pytest.fixture(scope="module")

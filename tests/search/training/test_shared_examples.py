@@ -27,6 +27,8 @@ from search.errors import LockstepError
 from search.settings import Settings
 from search.training import dask_executor, executor
 from search.training.choose import open_executor
+from search.training.dask_cluster import connected
+from search.training.dask_executor import DaskExecutor
 from search.training.executor import Examples, StackJob, run_job
 from search.training.processes import processes
 from search.training.shared_folds import SharedFolds, received
@@ -94,14 +96,15 @@ def test_workers_that_do_not_see_the_file_are_sent_its_rows(
     data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dask_executor, "sees", blind)
-    with open_executor([data], Settings(cluster="local", workers=2), print) as pool:
+    with connected(Settings(cluster="local", workers=1), print) as client:
+        pool = DaskExecutor([data], client, "local")
         check(list(pool.run(jobs(), Watching())), data)
         monkeypatch.setattr(dask_executor, "SENT_BYTES", 100)
-    with (
-        open_executor([data], Settings(cluster="local", workers=2), print) as pool,
-        pytest.raises(LockstepError, match=r"does not see .*X\.npy .* put the files where all"),
-    ):
-        list(pool.run(jobs(), Watching()))
+        another = DaskExecutor([data], client, "local")
+        with pytest.raises(
+            LockstepError, match=r"does not see .*X\.npy .* put the files where all"
+        ):
+            list(another.run(jobs(), Watching()))
 
 
 def blind(files: list[object]) -> list[bool]:
