@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import ctypes
 import faulthandler
+import fcntl
 import functools
 import gc
 import importlib
@@ -22,6 +23,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
@@ -141,12 +143,14 @@ def start(
     limits: Mapping[int, int] = NO_LIMITS,
     namespace: int | None = None,
     warm_children: bool = False,
+    terminal: bool = False,
 ) -> Process:
     """Start a console script.
 
     stdout, stderr: file descriptors, or PIPE or DEVNULL. limits: on its resources, as the module
     `resource` numbers them. namespace: the process whose users and mounts it sees. warm_children:
-    what it starts with multiprocessing is forked like itself; see `standby`.
+    what it starts with multiprocessing is forked like itself; see `standby`. terminal: standard
+    output is the terminal of its new group.
     """
     ours: list[IO[str] | None] = []
     theirs = [os.open(os.devnull, os.O_RDONLY)]
@@ -162,6 +166,7 @@ def start(
         "limits": list(limits.items()),
         "namespace": namespace,
         "warm_children": warm_children,
+        "terminal": terminal,
     }
     read_at_import = {
         name: value
@@ -270,6 +275,8 @@ def _become(request: Mapping[str, Any], streams: Sequence[int]) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    if request["terminal"]:
+        fcntl.ioctl(1, termios.TIOCSCTTY, 0)
     sys.stdin = sys.__stdin__ = os.fdopen(0, closefd=False)
     sys.stdout = sys.__stdout__ = os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.__stderr__ = os.fdopen(2, "w", 1, errors="backslashreplace", closefd=False)

@@ -13,8 +13,11 @@ from command import HUNG, LOCKSTEP, environment, lockstep
 from driving import launched_until_more_is_recorded
 from namespaces import namespace, needs_namespaces
 from ready_store import OWN
-from small_study import SMALL_TRIALS, write_study
+from small_study import small_study, write_study
 from stored import configurations, optuna_trials, runs, scores
+
+TRIALS = 12
+STUDY = small_study(batch_size=[16])
 
 pytestmark = pytest.mark.xdist_group("disk")  # so that its studies are launched once
 
@@ -22,14 +25,14 @@ pytestmark = pytest.mark.xdist_group("disk")  # so that its studies are launched
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
-    assert lockstep("launch", str(write_study(folder)), cwd=folder).code == 0
+    assert lockstep("launch", str(write_study(folder, STUDY)), cwd=folder).code == 0
     return folder / "runs"
 
 
 def assert_whole(home: Path, undisturbed: Path) -> None:
     """Every configuration once in both places, with the numbers of an undisturbed study."""
     trials = optuna_trials(home, "small")
-    assert len(set(configurations(trials))) == len(trials) == SMALL_TRIALS
+    assert len(set(configurations(trials))) == len(trials) == TRIALS
     assert scores(home, "small") == scores(undisturbed, "small")
     children = runs(home, "small", "trial")
     ids = {trial.user_attrs["mlflow.run_id"] for trial in trials}
@@ -46,8 +49,8 @@ def assert_whole(home: Path, undisturbed: Path) -> None:
     ("place", "size", "variables", "told"),
     [
         # the journal's folder
-        ("small", "20k", {}, ["No space left on device", "runs/small|--home"]),
-        ("artifacts", "300k", {}, ["No space left on device"]),
+        ("small", "12k", {}, ["No space left on device", "runs/small|--home"]),
+        ("artifacts", "150k", {}, ["No space left on device"]),
         (".", "300k", OWN, ["disk is full"]),  # everything: MLflow's database cannot even be made
     ],
     ids=["journal", "artifacts", "everything"],
@@ -61,7 +64,7 @@ def test_a_full_disk(
     told: list[str],
 ) -> None:
     """One sentence; with more room, the same command goes on where it was, and nothing is lost."""
-    write_study(tmp_path)
+    write_study(tmp_path, STUDY)
     (tmp_path / "runs" / place).mkdir(parents=True)
     with namespace(tmp_path) as inside:
         inside.shell(f"mount -t tmpfs -o size={size} tmpfs runs/{place}")
@@ -83,7 +86,7 @@ def test_a_full_disk(
 def test_files_that_may_not_grow(tmp_path: Path, undisturbed: Path) -> None:
     """A limit on the size of files instead of a full disk: works for every user. It is reached by
     the database at first, and by the journal once the database is there."""
-    path = write_study(tmp_path)
+    path = write_study(tmp_path, STUDY)
     for limit in (100_000, 1_200_000):
         finished = lockstep(
             "launch",
@@ -116,13 +119,13 @@ time.time_ns = lambda: int(1e9 * time_())
 def test_a_clock_that_runs_backwards(tmp_path: Path, undisturbed: Path) -> None:
     """A launch is stopped; when the same command continues, the clock shows an earlier time than
     that of the trials that are done, and runs backwards."""
-    path = write_study(tmp_path)
+    path = write_study(tmp_path, STUDY)
     process = launched_until_more_is_recorded(tmp_path, 5)
     assert process.poll() is None
     journal = tmp_path / "runs" / "small" / "study.journal"
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert 5 <= len(optuna_trials(tmp_path / "runs", "small")) < SMALL_TRIALS
+    assert 5 <= len(optuna_trials(tmp_path / "runs", "small")) < TRIALS
     (tmp_path / "sitecustomize.py").write_text(BACKWARDS)
     later = re.sub(rb"20\d\d-(\d\d-\d\dT)", rb"2099-\1", journal.read_bytes())
     assert later.count(b"2099-") >= 5

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import warm
 from command import HUNG, LOCKSTEP, environment, lockstep, start
-from ready_store import copy_to
 from small_study import FEW, SMALL_TRIALS, small_study, write_study
 from stored import optuna_trials, runs
 
@@ -157,11 +157,12 @@ def test_a_terminal_that_is_closed_stops_a_launch(tmp_path: Path) -> None:
     """The kernel sends SIGHUP to all processes of the terminal, and what is printed is lost."""
     # So many trials that the launch cannot be over before it is told, however busy the machine is.
     write_study(tmp_path, small_study(sampler="random", trials=4_000, cohort=4))
-    copy_to(tmp_path / "runs" / "mlflow.db")
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(tmp_path)
-        os.execve(LOCKSTEP, [str(LOCKSTEP), "launch", "study.toml"], environment())
+    terminal, its_end = pty.openpty()
+    process = warm.start(
+        LOCKSTEP, ["launch", "study.toml"], cwd=tmp_path, environment=environment(),
+        stdout=its_end, stderr=its_end, new_group=True, terminal=True,
+    )  # fmt: skip
+    os.close(its_end)
     journal = tmp_path / "runs" / "small" / "study.journal"
     os.set_blocking(terminal, False)
     shown = b""
@@ -173,7 +174,7 @@ def test_a_terminal_that_is_closed_stops_a_launch(tmp_path: Path) -> None:
             time.sleep(0.02)
         assert time.monotonic() < deadline, shown
     os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130, shown
+    assert process.wait(timeout=HUNG) == 130, shown
     assert b"Traceback" not in shown
     (parent,) = runs(tmp_path / "runs", "small", "study")
     assert parent.info.status == "KILLED"

@@ -130,7 +130,7 @@ def interrupt():
     os.kill(os.getpid(), NUMBER)
 if HANDLER == "own":
     signal.signal(NUMBER, lambda number, frame: print("handled"))
-long = study("long", epochs=1, learning_rate=lockstep.log(1e-3, 1, 30))
+long = study("long", epochs=1, learning_rate=lockstep.log(1e-3, 1, 15))
 threading.Thread(target=interrupt, daemon=True).start()
 try:
     found = long.launch(verbose=False)
@@ -149,15 +149,15 @@ def test_ctrl_c_stops_safely_and_the_same_call_continues(tmp_path: Path, handler
     script.write_text(_INTERRUPTED)
     first = python_script(script, "2", handler, cwd=tmp_path)
     if handler == "own":
-        assert first.out == "handled\nreturned 30\n", first.err
+        assert first.out == "handled\nreturned 15\n", first.err
         return
     said, _, finished = first.out.strip().partition("; the same call continues.; ")
     assert said == "interrupted: stopped. Finished trials are kept", first.err
-    assert 1 <= int(finished) < 30
+    assert 1 <= int(finished) < 15
     runs = list((tmp_path / "runs" / "artifacts").rglob("result.npz"))
     assert len(runs) == int(finished)
     rest = python_script(script, "2", "own", cwd=tmp_path)
-    assert rest.out.splitlines()[-1] == "returned 30", rest.err
+    assert rest.out.splitlines()[-1] == "returned 15", rest.err
 
 
 def test_another_signal_ends_the_program_as_it_would_have(tmp_path: Path) -> None:
