@@ -30,12 +30,15 @@ def use() -> None:
 
 @contextmanager
 def painted() -> Iterator[None]:
-    """Paint the figures of this process, in a block whose figures somebody looks at."""
+    """Paint the figures of this process and of the commands that it starts, in a block whose
+    figures somebody looks at."""
     before, FigureCanvasAgg.print_png = FigureCanvasAgg.print_png, _paint
+    os.environ |= PAINTED
     try:
         yield
     finally:
         FigureCanvasAgg.print_png = before
+        os.environ.pop(VARIABLE, None)
 
 
 def _leave_blank(canvas: FigureCanvasAgg, stream: io.BytesIO, **_: Any) -> None:

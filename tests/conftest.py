@@ -103,7 +103,7 @@ def _one_blas_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def painted() -> Iterator[None]:
-    """Paint the figures of this process while a module's tests run, since they look at them."""
+    """Paint figures while a module's tests run, since they look at them."""
     with blank_figures.painted():
         yield
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from blank_figures import painted
 from sklearn.metrics import balanced_accuracy_score, log_loss
 from small_study import small_study, write_study
 
@@ -65,7 +66,8 @@ class Unlike:
 
 @pytest.fixture(scope="module", params=PARTS.values(), ids=PARTS)
 def unlike(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Unlike:
-    return Unlike(tmp_path_factory.mktemp("unlike"), request.param)
+    with painted():
+        return Unlike(tmp_path_factory.mktemp("unlike"), request.param)
 
 
 def test_the_score_is_scikit_learns(unlike: Unlike) -> None:

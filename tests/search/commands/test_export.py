@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from blank_figures import painted
 from browser import chromium, installed
 from small_study import SMALL_TRIALS, small_spec
 
@@ -34,7 +35,8 @@ pytestmark = pytest.mark.xdist_group("export")  # one study for all
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, LaunchReport]:
     settings = Settings(home=tmp_path_factory.mktemp("export") / "runs", workers=2)
-    return settings, launch(SPEC, settings, Console())
+    with painted():
+        return settings, launch(SPEC, settings, Console())
 
 
 def test_the_tables_have_every_trial(launched: tuple[Settings, LaunchReport]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from blank_figures import painted
 from small_study import small_study, write_study
 
 from core.datasets.study_data import StudyData
@@ -50,7 +51,8 @@ class Launched:
 
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Launched:
-    return Launched(tmp_path_factory.mktemp("folds"))
+    with painted():
+        return Launched(tmp_path_factory.mktemp("folds"))
 
 
 def test_each_fold_is_scaled_by_what_it_is_trained_on(launched: Launched) -> None:

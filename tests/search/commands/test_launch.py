@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from blank_figures import PAINTED
 from command import HUNG, Finished, lockstep, start
+from PIL import Image
 from small_study import SMALL_TRIALS, small_spec, small_study, write_study
 from stored import client, configurations, optuna_trials, runs, scores
 
@@ -30,7 +32,7 @@ pytestmark = pytest.mark.xdist_group("launch")  # so that its studies are launch
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a launched study in it."""
     folder = tmp_path_factory.mktemp("launched")
-    finished = lockstep("launch", str(write_study(folder)), "--json", cwd=folder)
+    finished = lockstep("launch", str(write_study(folder)), "--json", cwd=folder, variables=PAINTED)
     assert finished.code == 0, finished.err
     (folder / "launch.json").write_text(finished.out)
     (folder / "launch.txt").write_text(finished.err)
@@ -43,7 +45,7 @@ def test_what_to_type_next_can_be_typed(launched: Path) -> None:
     typed = re.findall(r"lockstep ((?:compare|retrain) .*?)  ", text)
     assert [command.split()[0] for command in typed] == ["compare", "retrain"]
     for command in typed:
-        finished = lockstep(*shlex.split(command), cwd=launched)
+        finished = lockstep(*shlex.split(command), cwd=launched, variables=PAINTED)
         assert finished.code == 0, finished.err
 
 
@@ -102,6 +104,9 @@ def test_runs_have_curves_images_and_datasets(launched: Path) -> None:
         "weights_worst_to_best",
     )  # fmt: skip
     assert figures == {f"figures/{name}.png" for name in names}
+    for each in (launched / "runs" / "small" / "figures").iterdir():
+        with Image.open(each) as picture:
+            assert len(set(picture.convert("L").tobytes())) > 50, "it is drawn"
     images = 0
     for run in runs(launched / "runs", "small", "trial"):
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
@@ -119,14 +124,14 @@ def test_launching_again_changes_nothing(launched: Path) -> None:
     before = scores(launched / "runs", "small")
     figures = launched / "runs" / "small" / "figures"
     drawn = {each.name: each.stat().st_mtime_ns for each in figures.iterdir()}
-    again = lockstep("launch", "study.toml", "--json", cwd=launched)
+    again = lockstep("launch", "study.toml", "--json", cwd=launched, variables=PAINTED)
     assert again.code == 0
     assert {each.name: each.stat().st_mtime_ns for each in figures.iterdir()} == drawn
     (parent,) = runs(launched / "runs", "small", "study")
     assert parent.info.status == "FINISHED"
     content = (figures / "heat_maps.png").read_bytes()
     (figures / "heat_maps.png").unlink()
-    assert lockstep("launch", "study.toml", cwd=launched).code == 0
+    assert lockstep("launch", "study.toml", cwd=launched, variables=PAINTED).code == 0
     assert (figures / "heat_maps.png").read_bytes() == content
     assert scores(launched / "runs", "small") == before
     assert again.json["seconds"]["training"] == 0
@@ -157,7 +162,8 @@ def test_diverged_trials_fail_and_spare_the_others(tmp_path: Path) -> None:
         weight_decay={"low": 1e-6, "high": 10.0, "log": True, "points": 3},
         batch_size=[16],
     )
-    finished = lockstep("launch", str(write_study(tmp_path, text)), "--json", cwd=tmp_path)
+    path = write_study(tmp_path, text)
+    finished = lockstep("launch", str(path), "--json", cwd=tmp_path, variables=PAINTED)
     assert finished.code == 0, finished.err
     failed = [
         trial
@@ -212,10 +218,13 @@ def test_a_feature_matrix_of_three_classes(tmp_path: Path) -> None:
     X = rng.normal(size=(180, 5)) + 3 * np.eye(5)[np.repeat([0, 1, 2], 60)]
     np.savez(tmp_path / "features.npz", X=X, y=y)
     text = small_study(source="features.npz", classes=None, weight_decay=[0.0], batch_size=[16])
-    finished = lockstep("launch", str(write_study(tmp_path, text)), "--json", cwd=tmp_path)
+    path = write_study(tmp_path, text)
+    finished = lockstep("launch", str(path), "--json", cwd=tmp_path, variables=PAINTED)
     assert finished.code == 0, finished.err
     assert finished.json["best"]["val_accuracy"] > 0.9
-    retrained = lockstep("retrain", "study.toml", "--seeds", "0", "--json", cwd=tmp_path)
+    retrained = lockstep(
+        "retrain", "study.toml", "--seeds", "0", "--json", cwd=tmp_path, variables=PAINTED
+    )
     assert retrained.code == 0, retrained.err
     assert retrained.json["test_accuracy"] > 0.8
 

@@ -11,6 +11,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import pytest
+from blank_figures import PAINTED, painted
 from command import lockstep
 from driving import launched_until_more_is_recorded
 from layered import BEST, LAYERS, SIZES, TIED, layered_study
@@ -58,12 +59,14 @@ class Launched:
         self.report: LaunchReport = run_study(self.spec, self.data, self.settings, QUIET)
 
     def compared(self) -> Comparison:
-        return compare(self.spec, self.settings, QUIET)
+        with painted():  # it draws what a launch drew
+            return compare(self.spec, self.settings, QUIET)
 
 
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Launched:
-    return Launched(tmp_path_factory.mktemp("layers"), {"baseline": BASELINE})
+    with painted():
+        return Launched(tmp_path_factory.mktemp("layers"), {"baseline": BASELINE})
 
 
 def test_every_layer_is_trained_on_its_own_features(launched: Launched) -> None:
@@ -353,7 +356,7 @@ def assert_killed_and_continued_to_the_same_bits(
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
-    continued = lockstep("launch", "study.toml", "--json", cwd=folder)
+    continued = lockstep("launch", "study.toml", "--json", cwd=folder, variables=PAINTED)
     assert continued.code == 0, continued.err
     assert scores(folder / "runs", "small") == scores(undisturbed.settings.home, "small")
     expected = json.loads(json.dumps(undisturbed.report.as_json()))
@@ -377,7 +380,8 @@ def test_a_pruned_search_is_killed_and_continued(tmp_path: Path) -> None:
         "epochs": 18, "replicates": 2, "finalists": 2,
     }  # fmt: skip
     (tmp_path / "undisturbed").mkdir()
-    undisturbed = Launched(tmp_path / "undisturbed", {"baseline": BASELINE}, **options)
+    with painted():
+        undisturbed = Launched(tmp_path / "undisturbed", {"baseline": BASELINE}, **options)
     assert_killed_and_continued_to_the_same_bits(undisturbed, tmp_path / "killed", **options)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from blank_figures import PAINTED
 from command import Finished, lockstep
 from sklearn.metrics import top_k_accuracy_score
 from small_study import small_spec, small_study, write_study
@@ -42,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, *arguments: str) -> Finished:
-    finished = lockstep(*arguments, cwd=folder)
+    finished = lockstep(*arguments, cwd=folder, variables=PAINTED)
     assert finished.code == 0, finished.err
     return finished
 

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from blank_figures import PAINTED
 from command import lockstep
 from driving import launched_until_more_is_recorded
 from small_study import small_study, write_study
@@ -39,7 +40,8 @@ pytestmark = pytest.mark.xdist_group("pruned_launch")  # so that its studies are
 @pytest.fixture(scope="module")
 def halved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("halved")
-    finished = lockstep("launch", str(write_study(folder, PRUNED)), "--json", cwd=folder)
+    path = write_study(folder, PRUNED)
+    finished = lockstep("launch", str(path), "--json", cwd=folder, variables=PAINTED)
     assert finished.code == 0, finished.err
     assert finished.json["trials"] == {"complete": 3, "pruned": 21, "failed": 0}
     assert finished.json["epochs"] == 16 * 2 + 5 * 6 + 3 * 18
@@ -167,7 +169,8 @@ def test_killed_in_the_middle_of_rungs(tmp_path: Path, text: str) -> None:
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("everything")
-    finished = lockstep("launch", str(write_study(folder, EVERYTHING)), "--json", cwd=folder)
+    path = write_study(folder, EVERYTHING)
+    finished = lockstep("launch", str(path), "--json", cwd=folder, variables=PAINTED)
     assert finished.code == 0, finished.err
     (folder / "launch.json").write_text(finished.out)
     (folder / "launch.txt").write_text(finished.err)

@@ -9,6 +9,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import pytest
+from blank_figures import PAINTED
 from command import lockstep
 from loading import load
 from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
@@ -37,7 +38,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_retrain_judges_the_best_once(launched: Path) -> None:
-    finished = lockstep("retrain", "study.toml", "--json", cwd=launched)
+    finished = lockstep("retrain", "study.toml", "--json", cwd=launched, variables=PAINTED)
     assert finished.code == 0, finished.err
     report = finished.json
     best = min(optuna_trials(launched / "runs", "small"), key=lambda trial: trial.value or 0)

@@ -10,6 +10,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from blank_figures import PAINTED
 from command import lockstep
 from PIL import Image
 from served import rows_of, served
@@ -44,7 +45,7 @@ def retrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tables")
     FRAME.to_csv(folder / "my.csv", index=False)
     write_study(folder, study(categorical="one-hot", groups="who"))
-    launched = lockstep("launch", "study.toml", cwd=folder)
+    launched = lockstep("launch", "study.toml", cwd=folder, variables=PAINTED)
     assert launched.code == 0, launched.err
     assert "my.csv, classes low, mid, top: " in launched.out
     assert "  scaling standardised (mean 0, standard deviation 1 on the training part)" in (
@@ -55,7 +56,9 @@ def retrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(retrained: Path) -> Any:
-    finished = lockstep("retrain", "study.toml", "--seeds", "0", "--json", cwd=retrained)
+    finished = lockstep(
+        "retrain", "study.toml", "--seeds", "0", "--json", cwd=retrained, variables=PAINTED
+    )
     assert finished.code == 0, finished.err
     return finished.json
 
