@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import warm
 import yaml
 from command import HUNG
 
@@ -102,7 +103,7 @@ class Services:
         for secret in self.file["secrets"]:
             (folder / "secrets" / secret).write_text(PASSWORD)
         self.ports = {port: str(free_port()) for port in PORTS}
-        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.running: dict[str, subprocess.Popen[bytes] | warm.Process] = {}
         self.restarted: set[str] = set()
 
     def here(self, text: str, ports: dict[str, str] | None = None) -> str:
@@ -114,11 +115,15 @@ class Services:
         return re.sub(rf"\b({'|'.join(PORTS)})\b", lambda match: self.ports[match.group()], text)
 
     def command(self, service: str) -> list[str]:
+        """Return what the service runs, by its entry point where it has one."""
         described = self.file["services"][service]
-        words = [*described.get("entrypoint", []), *described["command"]]
+        return self._words(service, [*described.get("entrypoint", []), *described["command"]])
+
+    def _words(self, service: str, words: list[str]) -> list[str]:
+        """Return words of the service's, for this machine; the first is a program."""
         if service in self.restarted:  # one process is enough then, and starts sooner
             words = [word.replace("--workers=2", "--workers=1") for word in words]
-        for secret in described.get("secrets", []):
+        for secret in self.file["services"][service].get("secrets", []):
             if isinstance(secret, dict):
                 words = [
                     word.replace(
@@ -148,7 +153,7 @@ class Services:
         else:
             if service in BEFORE and service not in self.restarted:
                 self._run_once(BEFORE[service])
-            self._spawn(name, self.command(service), env=self.environment(service))
+            self._fork(name, service)
         if service != "worker":
             self.wait_healthy(service)
         if service == "postgres" and service not in self.restarted:
@@ -181,6 +186,25 @@ class Services:
             self.running[name] = subprocess.Popen(
                 command, stdout=log, stderr=log, start_new_session=True, **options
             )
+
+    def _fork(self, name: str, service: str) -> None:
+        """Start a service of Python's, which is forked with what it imports.
+
+        Its entry point is run as it is, to say with which variables it would start the service.
+        """
+        described, environment = self.file["services"][service], self.environment(service)
+        if "entrypoint" in described:
+            told = self._words(service, [*described["entrypoint"], "env", "--null"])
+            lines = subprocess.run(
+                told, env=environment, check=True, capture_output=True, text=True, timeout=HUNG
+            ).stdout
+            environment = dict(line.split("=", 1) for line in lines.split("\0") if line)
+        program, *arguments = self._words(service, described["command"])
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.running[name] = warm.start(
+                Path(program), arguments, cwd=Path.cwd(), environment=environment,
+                stdout=log.fileno(), stderr=log.fileno(), new_group=True, servers=True,
+            )  # fmt: skip
 
     def _start_postgres(self) -> None:
         data, socket_folder = self.folder / "postgres", self.folder / "socket"

@@ -99,7 +99,8 @@ def assert_whole(up: Services, study: str, expected: dict[object, object]) -> No
 def local(tmp_path_factory: pytest.TempPathFactory) -> dict[object, object]:
     """What a launch without cluster and servers records."""
     folder = tmp_path_factory.mktemp("local")
-    finished = lockstep("launch", str(write_study(folder, small_study(**LONGER))), cwd=folder)
+    path = write_study(folder, small_study(**LONGER))
+    finished = lockstep("launch", str(path), cwd=folder, warm_children=True)
     assert finished.code == 0, finished.err
     return dict(scores(folder / "runs", "small"))
 
@@ -140,7 +141,7 @@ def started(up: Services, command: list[str], cwd: Path) -> warm.Process:
     program, *arguments = command
     return warm.start(
         Path(program), arguments, cwd=cwd, environment=up.environment("lockstep"),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, new_group=False,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, new_group=False, servers=True,
     )  # fmt: skip
 
 
@@ -243,7 +244,9 @@ def assert_through_all_services(up: Services, tmp_path: Path, study: str, *data:
     finished = run(up, [*driver(up, str(path), *data, home=tmp_path / "runs"), "--json"], tmp_path)
     assert finished.code == 0, finished.err
     home = tmp_path / "local"
-    local = lockstep("launch", str(path), *data, "--home", str(home), cwd=tmp_path)
+    local = lockstep(
+        "launch", str(path), *data, "--home", str(home), cwd=tmp_path, warm_children=True
+    )
     assert local.code == 0, local.err
     expected = dict(scores(home, study))
     assert finished.json["trials"]["complete"] == len(expected) >= 4

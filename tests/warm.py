@@ -65,6 +65,12 @@ IMPORTED = (
     "pyarrow.pandas_compat", "search.spec.named_study", "sklearn.datasets.data",
     "sklearn.datasets.descr", "sqlalchemy.dialects.sqlite",
 )  # fmt: skip
+# What servers and their clients import, once a command says that it is one.
+SERVERS = (
+    "distributed.cli.dask_scheduler", "distributed.cli.dask_worker", "mlflow.cli",
+    "optuna_dashboard._cli", "psycopg", "search.training.dask_cluster",
+    "search.training.dask_executor", "sqlalchemy.dialects.postgresql.psycopg",
+)  # fmt: skip
 
 
 class Process:
@@ -144,13 +150,14 @@ def start(
     namespace: int | None = None,
     warm_children: bool = False,
     terminal: bool = False,
+    servers: bool = False,
 ) -> Process:
     """Start a console script.
 
     stdout, stderr: file descriptors, or PIPE or DEVNULL. limits: on its resources, as the module
     `resource` numbers them. namespace: the process whose users and mounts it sees. warm_children:
     what it starts with multiprocessing is forked like itself; see `standby`. terminal: standard
-    output is the terminal of its new group.
+    output is the terminal of its new group. servers: it is a server, or asks some.
     """
     ours: list[IO[str] | None] = []
     theirs = [os.open(os.devnull, os.O_RDONLY)]
@@ -167,6 +174,7 @@ def start(
         "namespace": namespace,
         "warm_children": warm_children,
         "terminal": terminal,
+        "servers": servers,
     }
     read_at_import = {
         name: value
@@ -239,6 +247,10 @@ def _serve(requests: socket.socket) -> None:
             _tell_ended(running)
             continue
         request, (*streams, status) = standby.received(requests)
+        if request["servers"]:
+            with warnings.catch_warnings(action="ignore"):
+                for module in SERVERS:
+                    importlib.import_module(module)
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
@@ -247,6 +259,8 @@ def _serve(requests: socket.socket) -> None:
                 opened.close()
             for number in running.values():
                 os.close(number)
+            if request["new_group"]:
+                os.setsid()
             os.write(status, f"{os.getpid()}\n".encode())
             os.close(status)
             _become(request, streams)
@@ -270,8 +284,6 @@ def _tell_ended(running: dict[int, int]) -> None:
 
 def _become(request: Mapping[str, Any], streams: Sequence[int]) -> None:
     """Take on the command's streams, folder, environment and arguments."""
-    if request["new_group"]:
-        os.setsid()
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -295,6 +307,8 @@ def _become(request: Mapping[str, Any], streams: Sequence[int]) -> None:
     ready_store.use()
     blank_figures.use()
     sys.path[0] = os.path.dirname(sys.argv[0])
+    if request["servers"]:
+        importlib.import_module("dask.config").refresh()  # from this process's variables
     if request["warm_children"]:
         standby.stand_by()
 
