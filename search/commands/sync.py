@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from core.trainer.result import TrainingResult
+from search.blas import one_blas_thread
 from search.commands.kept_weights import KeptWeights
 from search.commands.report import write_report
 from search.commands.session import Session, open_session
@@ -146,7 +146,7 @@ def _write(
         session.console.progress(Workload(len(finished), None, "runs"), len(whole)) as progress,
         recorders(session.settings, len(missing.lost)) as processes,
         session.training(progress) as training,
-        threadpool_limits(1),  # The training needs the other cores.
+        one_blas_thread(),  # The training needs the other cores.
     ):
         queue = RunQueue(processes.opened(tracker, features_of(session.data)))
 
