@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
 import subprocess
 import sys
 import time
@@ -14,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import HUNG, environment, lockstep, start
+from listening import LOOPBACK, listening
 from loading import load
 from small_study import small_study, write_study
 
@@ -114,53 +112,21 @@ def test_a_crash_shows_no_password(
             assert secret not in text
 
 
-def listening(group: int) -> set[str]:
-    """Addresses, in hexadecimal as the kernel has them, on which a process group listens."""
-    inodes = set()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            if int(stat.read_text().rsplit(") ", 1)[1].split()[2]) == group:
-                for descriptor in stat.with_name("fd").iterdir():
-                    with contextlib.suppress(OSError):
-                        inodes |= set(re.findall(r"socket:\[(\d+)\]", os.readlink(descriptor)))
-    found = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and fields[9] in inodes:
-                found.add(fields[1].split(":")[0])
-    return found
-
-
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="asks Linux who listens")
 def test_only_this_machine_is_listened_to(tmp_path: Path) -> None:
-    """A Dask cluster of the launch's own, and the UI."""
+    """By a Dask cluster of the launch's own; `test_ui.py` looks at the UI."""
     path = write_study(tmp_path, small_study(batch_size=[16]))
-    assert lockstep("launch", str(path), cwd=tmp_path).code == 0
-    (tmp_path / "other").mkdir()
-    for command in (
-        ["launch", str(path), "--cluster", "local", "--home", "other"],
-        ["ui", str(path), "--no-browser"],
-    ):
-        process = start(*command, cwd=tmp_path, new_group=True)
-        try:
-            seen: set[str] = set()
-            ends = time.monotonic() + HUNG
-            while process.poll() is None and time.monotonic() < ends:
-                for group in [process.pid, *servers_of(process.pid)]:
-                    found = listening(group)
-                    if found and not seen:
-                        ends = time.monotonic() + 3  # for those that come later
-                    seen |= found
-                time.sleep(0.2)
-            assert seen == {"0100007F"}, "127.0.0.1"
-        finally:
-            process.terminate()
-            process.communicate(timeout=HUNG)
-
-
-def servers_of(pid: int) -> list[int]:
-    """Children that lead a group of their own, as the UI's server does."""
-    with contextlib.suppress(OSError):
-        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
+    process = start("launch", str(path), "--cluster", "local", cwd=tmp_path, new_group=True)
+    try:
+        seen: set[str] = set()
+        ends = time.monotonic() + HUNG
+        while process.poll() is None and time.monotonic() < ends:
+            found = listening(process.pid)
+            if found and not seen:
+                ends = time.monotonic() + 3  # for those that come later
+            seen |= found
+            time.sleep(0.2)
+        assert seen == {LOOPBACK}
+    finally:
+        process.terminate()
+        process.communicate(timeout=HUNG)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from command import HUNG, lockstep, start
+from listening import LOOPBACK, listening
 from process_groups import descendants, wait_until
 from small_study import small_study, write_study
 
@@ -61,6 +63,8 @@ def test_serves_and_stops(launched: Path, number: signal.Signals) -> None:
     assert "small" in names
     ours |= descendants(process.pid)
     assert len(ours) >= 3, "the command, the server and its worker"
+    groups = {os.getpgid(pid) for pid in ours}
+    assert set().union(*map(listening, groups)) == {LOOPBACK}, "this machine alone reaches it"
     process.send_signal(number)
     out, err = process.communicate(timeout=HUNG)
     assert process.returncode == 0, (out, err)
