@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 
 # Python's own figures, 700, 10 and 10, make it look through all that MLflow, Optuna and SQLAlchemy
-# have imported again and again: a seventh of a launch of small trials. Hardly anything is garbage
-# of the kind that it finds, and the most memory that a launch needs stays the same.
+# have imported again and again: a tenth of a launch of small trials. Hardly anything is garbage of
+# the kind that it finds, and the most memory that a launch needs stays the same.
 _NEW_OBJECTS, _TIMES_YOUNG, _TIMES_OLDER = 50_000, 20, 100
 
 

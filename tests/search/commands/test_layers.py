@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -348,14 +349,16 @@ def test_no_table_of_layers_if_all_trials_of_all_but_one_diverged(tmp_path: Path
 def assert_killed_and_continued_to_the_same_bits(
     undisturbed: Launched, folder: Path, **options: object
 ) -> None:
-    """Launch the same study in another folder, in processes, of which two are killed."""
+    """Launch the same study in another folder, in processes, of which two or three are killed."""
     folder.mkdir()
     layered_study(folder, {"baseline": BASELINE}, **options)
-    for _ in range(2):
+    kills = Counter[int]()
+    for _ in range(3):
         process = launched_until_more_is_recorded(folder)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        assert process.returncode == -signal.SIGKILL
+        kills[process.returncode] += 1
+    assert kills[-signal.SIGKILL] > 1
     continued = lockstep("launch", "study.toml", "--json", cwd=folder, variables=PAINTED)
     assert continued.code == 0, continued.err
     assert scores(folder / "runs", "small") == scores(undisturbed.settings.home, "small")
