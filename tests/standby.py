@@ -38,7 +38,9 @@ class _Waiting(NamedTuple):
 
 
 def stand_by() -> None:
-    """Let processes stand by for this one."""
+    """Let processes stand by for this one, where the kernel can name them."""
+    if sys.platform != "linux":
+        return
     waiting: list[_Waiting] = []
     for _ in range(COUNT):
         ours, theirs = socket.socketpair()
