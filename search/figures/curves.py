@@ -19,6 +19,7 @@ from search.figures.style import (
     UNITS,
     VERMILION,
     Values,
+    cap_accuracies,
     mark,
     need,
     png,
@@ -73,6 +74,7 @@ def learning_curves(curves_by_label: Mapping[str, Curves], *, best: str) -> byte
     if np.isfinite(accuracies).any():
         floor = float(np.nanmin(accuracies))
         panels[1].set_ylim(bottom=floor - max(0.08 * (100 - floor), 0.1))
+        cap_accuracies(panels[1])
     marks = [
         mark(f"{label} (best)" if label == best else label, color=shades[label], lw=widths[label])
         for label in chosen

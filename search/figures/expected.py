@@ -13,12 +13,14 @@ from core.statistics.expected_best import expected_best
 from search.figures.style import (
     BLUE,
     VERMILION,
+    cap_accuracies,
     png,
     scale_losses,
     style,
 )
 from search.spec.objective import Objective
 from search.trials.expected_search import ExpectedSearch
+from search.wording import counted
 
 
 @style()
@@ -46,10 +48,12 @@ def expected_best_figure(expected: ExpectedSearch, objective: Objective) -> byte
     if needed is not None and needed <= N:
         at = objective.on_axis(expected_best(scores, [needed]).mean)[0]
         ax.plot(needed, at, "D", ms=8, mfc=VERMILION, mec="white", zorder=4,
-                label=f"{needed:,} trials: {expected.near}")  # fmt: skip
+                label=f"{counted(needed, 'trial')}: {expected.near}")  # fmt: skip
     ax.set_xscale("log")
     if objective.is_loss:
         scale_losses(ax, np.concatenate([found.mean, found.low]))
+    else:
+        cap_accuracies(ax)
     ax.set(xlabel=f"trials ({expected.resampled})", ylabel=f"best {objective.axis_label}")
     each = expected.epochs_per_trial
     upper = ax.secondary_xaxis("top", functions=(lambda n: n * each, lambda e: e / each))

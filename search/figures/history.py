@@ -14,6 +14,7 @@ from search.figures.style import (
     MUTED,
     VERMILION,
     Values,
+    cap_accuracies,
     need,
     png,
     scale_losses,
@@ -69,6 +70,8 @@ def optimisation_history(
     ax.xaxis.get_major_locator().set_params(integer=True)
     if is_loss:
         scale_losses(ax, badness[inside])
+    else:
+        cap_accuracies(ax)
     if diverged.all():
         ax.set_yticks([])
     figure.legend(loc="outside right upper")

@@ -12,6 +12,7 @@ from search.figures.style import (
     BLUE,
     MUTED,
     VERMILION,
+    cap_accuracies,
     cut,
     mark,
     need,
@@ -104,6 +105,8 @@ def _draw(ax: Any, layers: Layers, score: Objective) -> None:
         rates = [rate for rate in _RATES if low.min() <= rate <= high.max()]
         ax.set_yticks(rates, labels=[f"{100 * (1 - rate):.6g}" for rate in rates])
         ax.minorticks_off()
+    else:
+        cap_accuracies(ax)
     ax.set_ylabel(score.axis_label)
 
 

@@ -85,6 +85,13 @@ def scale_losses(ax: Any, losses: Values, *, always: bool = False) -> None:
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
 
 
+def cap_accuracies(ax: Any) -> None:
+    """Let a y axis of accuracies in per cent end just above 100, since none is higher."""
+    low, high = ax.get_ylim()
+    if high > 100:
+        ax.set_ylim(top=100 + 0.05 * max(100 - low, 0.1))
+
+
 def mark(label: str, **style: Any) -> Any:
     """Return a line without data, as an entry of a legend."""
     from matplotlib.lines import Line2D
