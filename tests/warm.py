@@ -250,7 +250,8 @@ def _serve(requests: socket.socket) -> None:
         if request["servers"]:
             with warnings.catch_warnings(action="ignore"):
                 for module in SERVERS:
-                    importlib.import_module(module)
+                    with contextlib.suppress(ModuleNotFoundError):  # some are optional
+                        importlib.import_module(module)
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
@@ -307,8 +308,8 @@ def _become(request: Mapping[str, Any], streams: Sequence[int]) -> None:
     ready_store.use()
     blank_figures.use()
     sys.path[0] = os.path.dirname(sys.argv[0])
-    if request["servers"]:
-        importlib.import_module("dask.config").refresh()  # from this process's variables
+    if dask := sys.modules.get("dask"):
+        dask.config.refresh()  # from this process's variables
     if request["warm_children"]:
         standby.stand_by()
 

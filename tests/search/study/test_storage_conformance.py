@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 from optuna.storages import BaseStorage
-from optuna.storages._rdb.models import BaseModel, StudyModel, VersionInfoModel
 from optuna.testing.pytest_storages import StorageTestCase
 from services import Services
-from sqlalchemy import create_engine
+from sqlalchemy import MetaData, create_engine
 
 from search.settings import Settings
 from search.study.storage import driver_storage
@@ -33,12 +32,14 @@ class Database:
     def __init__(self, storage: BaseStorage, url: str) -> None:
         self.storage = storage
         self._engine = create_engine(url)
+        self._tables = MetaData()
+        self._tables.reflect(self._engine)
 
     def clear(self) -> None:
         """Remove all studies, and before them all that refers to one."""
         with self._engine.begin() as connection:
-            for table in reversed(BaseModel.metadata.sorted_tables):
-                if table.name not in (StudyModel.__tablename__, VersionInfoModel.__tablename__):
+            for table in reversed(self._tables.sorted_tables):
+                if table.name.startswith(("study_", "trial")):
                     connection.execute(table.delete())
         for study in self.storage.get_all_studies():
             self.storage.delete_study(self.storage.get_study_id_from_name(study.study_name))
