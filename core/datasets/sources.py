@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from core.datasets.columns import read_columns
 from core.datasets.dataset import DataError, Dataset
 from core.datasets.embedded import TABLES, read_digits, read_embedded_table
 from core.datasets.file_rows import FileRows
+from core.datasets.loaded import Loaded
 from core.datasets.mnist import OPENML_NAMES, read_mnist_like
 from core.datasets.raw import Part, Raw
 from core.datasets.source import Source, suffix_of
@@ -31,19 +31,6 @@ Array = npt.NDArray[Any]
 
 _KNOWN = ("digits", *TABLES, *OPENML_NAMES)
 _FILES = (".npz", ".npy", *SUFFIXES)
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """The examples of a source; a part that it has not is None.
-
-    groups: the groups of the examples in ``train``, (N,) integers or strings, if there are any.
-    """
-
-    train: Dataset
-    validation: Dataset | None
-    test: Dataset | None
-    groups: Array | None
 
 
 def load_source(

@@ -17,6 +17,7 @@ from core.datasets.dataset import DataError, Dataset, Labels, Seed, check_alike,
 from core.datasets.file_rows import FileRows
 from core.datasets.folds import folds
 from core.datasets.groups import Groups, assign
+from core.datasets.loaded import Loaded
 from core.datasets.scaled import scaled, scaling_of
 from core.datasets.scaling import UNSCALED, Scale, Scaling
 
@@ -119,29 +120,27 @@ class Merged:
 
 
 def prepare(
-    train: Dataset,
-    test: Dataset | None,
+    loaded: Loaded,
     *,
     validation_fraction: float,
     seed: int,
     test_fraction: float = 0.2,
-    validation: Dataset | None = None,
-    groups: Array | None = None,
     n_folds: int | None = None,
 ) -> Splits:
     """Split off a validation part and a test part, unless the source has them.
 
     With ``n_folds``, all examples but those of the test part are divided into folds instead.
 
-    If ``test`` is None, ``test_fraction`` of the examples are held out as the test part first.
+    If there is no test part, ``test_fraction`` of the examples are held out as that first.
     ``validation_fraction`` is a fraction of the train part that is left. Both splits are
-    stratified, and depend only on the data, the fractions, the groups and ``seed``.
+    stratified, and depend only on the data, the fractions, the groups and ``seed``. No group is
+    divided.
 
-    groups: (N,) the groups of the examples in ``train``; none is divided.
-
-    Raises DataError as `stratified_split` and `assign` do, if a given part is empty, or if its
-    classes, features or image shape differ from those of ``train``.
+    Raises DataError as `stratified_split` and `assign` do, if a part of the source is empty, or if
+    its classes, features or image shape differ from those of the train part.
     """
+    train, validation, test = loaded.train, loaded.validation, loaded.test
+    groups = loaded.groups
     if test is None:
         # The two splits need different random streams. With one stream for both, rows that the
         # first split keeps could get the same keys in the second one and be kept again.

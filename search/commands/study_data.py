@@ -73,10 +73,7 @@ def _divided(
     if source.split is not None and loaded.test is None:
         tell(f"{source.split} names no test rows: a fifth of the examples are held out as the test")
     data = prepare(
-        loaded.train,
-        loaded.test,
-        validation=loaded.validation,
-        groups=loaded.groups,
+        loaded,
         validation_fraction=spec.data.validation_fraction,
         seed=spec.data.seed,
         n_folds=spec.data.folds,

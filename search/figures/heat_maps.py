@@ -61,25 +61,23 @@ def heat_maps(
     legend_rows = 1 if columns > 3 else max(len(marks), 1)
     height = rows * (width * plane.aspect + 0.3) + 0.19 * legend_rows + 1.0
     figure = Figure(figsize=(max(columns * width + 1.6, 6.0), height))
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for index, (ax, panel) in enumerate(zip(axes, panels, strict=False)):
+    every = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in every[len(panels) :]:
+        ax.remove()
+    axes = every[: len(panels)]
+    for index, (ax, panel) in enumerate(zip(axes, panels, strict=True)):
         _draw_trials(ax, panel.points, plane, colours, objective)
         ax.set_title(panel.title)
-        ax.set(box_aspect=plane.aspect, xlim=plane.x.limits, ylim=plane.y.limits)
-        is_lowest, is_leftmost = index + columns >= len(panels), index % columns == 0
-        plane.x.label(ax.set_xticks, is_lowest, rotation=90)
-        plane.y.label(ax.set_yticks, is_leftmost)
-    for ax in axes[len(panels) :]:
-        ax.remove()
+        plane.frame(ax, is_lowest=index + columns >= len(panels), is_leftmost=index % columns == 0)
     figure.supxlabel("learning rate", fontsize=9.5, color=INK)
     figure.supylabel("weight decay", fontsize=9.5, color=INK)
 
     for best in ranked(points, objective)[:1]:
-        for ax, panel in zip(axes, panels, strict=False):
+        for ax, panel in zip(axes, panels, strict=True):
             if best in panel.points:
                 ax.plot(*plane.at(best), ms=15, zorder=5, clip_on=False, **STAR)
     if not all(isnan(point.badness(objective)) for point in points):
-        _add_colour_bar(figure, axes[: len(panels)], colours, objective)
+        _add_colour_bar(figure, axes, colours, objective)
     across = len(marks) if legend_rows == 1 else 1
     figure.legend(handles=marks, loc="outside upper left", ncols=across)
     return png(figure)
@@ -138,6 +136,12 @@ class _Plane(NamedTuple):
         """Return the position of a trial."""
         tried = point.hyperparameters
         return self.x.at[tried.learning_rate], self.y.at[tried.weight_decay]
+
+    def frame(self, ax: Any, *, is_lowest: bool, is_leftmost: bool) -> None:
+        """Give a panel its shape and axes, which are labelled at the edges of the figure only."""
+        ax.set(box_aspect=self.aspect, xlim=self.x.limits, ylim=self.y.limits)
+        self.x.label(ax.set_xticks, is_lowest, rotation=90)
+        self.y.label(ax.set_yticks, is_leftmost)
 
     @property
     def aspect(self) -> float:

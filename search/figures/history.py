@@ -7,6 +7,7 @@ from math import inf
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from core.trainer.result import Status
 from search.figures.style import (
@@ -58,14 +59,9 @@ def optimisation_history(
         best = (np.minimum if is_loss else np.maximum).accumulate(shown[done])
         ax.step([*number[done], number[-1]], [*best, best[-1]], where="post", color=VERMILION,
                 lw=1.8, label="best so far")  # fmt: skip
-    for mask, marker, label in (
-        (beyond, "^" if is_loss else "v", f"{'above' if is_loss else 'below'} the axis"),
-        (diverged, "x", "diverged"),
-    ):
-        if mask.any():  # they are drawn along the edge where the worst would be
-            edge = np.full(mask.sum(), 0.97 if is_loss else 0.03)
-            ax.plot(number[mask], edge, marker, ms=5, color=MUTED, label=f"{label} ({mask.sum()})",
-                    transform=ax.get_xaxis_transform())  # fmt: skip
+    word = "above" if is_loss else "below"
+    _draw_at_edge(ax, number[beyond], "^" if is_loss else "v", f"{word} the axis", is_loss)
+    _draw_at_edge(ax, number[diverged], "x", "diverged", is_loss)
     ax.margins(y=0.12)
     ax.xaxis.get_major_locator().set_params(integer=True)
     if is_loss:
@@ -76,6 +72,17 @@ def optimisation_history(
         ax.set_yticks([])
     figure.legend(loc="outside right upper")
     return png(figure)
+
+
+def _draw_at_edge(
+    ax: Any, numbers: npt.NDArray[np.intp], marker: str, label: str, is_loss: bool
+) -> None:
+    """Draw trials that have no place on the axis along the edge where the worst would be."""
+    if numbers.size:
+        edge = np.full(numbers.size, 0.97 if is_loss else 0.03)
+        label = f"{label} ({numbers.size})"
+        along = ax.get_xaxis_transform()
+        ax.plot(numbers, edge, marker, ms=5, color=MUTED, label=label, transform=along)
 
 
 def _upper_fence(values: Values) -> float:

@@ -134,29 +134,17 @@ def register_model(
 
     client, identity = tracker.client, tracker.identity
     claim_registered_model(client, name, tracker.settings, identity)
-    result, scaling = candidate.result, candidate.data.scaling
     examples = candidate.data.raw
-    names = examples.class_names
     with tempfile.TemporaryDirectory() as folder, quiet():
         arrays = Path(folder, "model.npz")
-        np.savez(
-            arrays,
-            W=result.weights,
-            b=result.bias,
-            class_names=np.array(names),
-            feature_names=np.array(examples.feature_names or (), dtype=str),
-            features=np.array("" if candidate.features is None else str(candidate.features)),
-            scale=np.array(scaling.scale.value),
-            mean=scaling.mean,
-            deviation=scaling.deviation,
-        )
+        _save(candidate, arrays)
         mlflow.set_tracking_uri(tracker.uri)  # models are logged through the global client
         with mlflow.start_run(run_id=run_id, nested=True):  # within a run of the caller's, too
             info = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(_CODE),
                 artifacts={"model": str(arrays)},
-                signature=_signature(names),
+                signature=_signature(examples.class_names),
                 input_example=_example(examples),
                 pip_requirements=[f"{p}=={version(p)}" for p in ("mlflow", "numpy", "pandas")],
                 registered_model_name=name,
@@ -171,6 +159,22 @@ def register_model(
     if is_champion:
         client.set_registered_model_alias(name, CHAMPION, number)
     return RegisteredModel(name, int(number), is_champion, reason)
+
+
+def _save(candidate: Candidate, file: Path) -> None:
+    """Write the arrays of a model to an .npz file."""
+    result, scaling, examples = candidate.result, candidate.data.scaling, candidate.data.raw
+    np.savez(
+        file,
+        W=result.weights,
+        b=result.bias,
+        class_names=np.array(examples.class_names),
+        feature_names=np.array(examples.feature_names or (), dtype=str),
+        features=np.array("" if candidate.features is None else str(candidate.features)),
+        scale=np.array(scaling.scale.value),
+        mean=scaling.mean,
+        deviation=scaling.deviation,
+    )
 
 
 def _signature(names: tuple[str, ...]) -> Any:

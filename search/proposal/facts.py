@@ -10,10 +10,11 @@ import numpy as np
 
 from core.datasets.curvature import largest_curvature
 from core.datasets.dataset import Dataset, ImageShape
+from core.datasets.loaded import Loaded
 from core.datasets.remarks import remarks
 from core.datasets.scaled import automatic
 from core.datasets.scaling import Scale
-from core.datasets.sources import Loaded, load_source
+from core.datasets.sources import load_source
 from core.datasets.splits import Splits, prepare
 from core.datasets.survey import bytes_in_files, surveyed
 from search.errors import LockstepError
@@ -122,21 +123,11 @@ def _divided(loaded: Loaded) -> tuple[Splits, int | None]:
     Where there are few rows, one held-out part would say too little.
     """
     if loaded.validation is None:
-        halves = prepare(loaded.train, loaded.test, validation_fraction=0.5, seed=0, n_folds=2)
+        halves = prepare(loaded, validation_fraction=0.5, seed=0, n_folds=2)
         if len(halves.train) < MOST_ROWS_FOR_FOLDS:
             folds = min(FOLDS, int(halves.train.counts().min()))
-            return (
-                prepare(loaded.train, loaded.test, validation_fraction=0.5, seed=0, n_folds=folds),
-                folds,
-            )
-    parts = prepare(
-        loaded.train,
-        loaded.test,
-        validation=loaded.validation,
-        validation_fraction=VALIDATION_FRACTION,
-        seed=0,
-    )
-    return parts, None
+            return prepare(loaded, validation_fraction=0.5, seed=0, n_folds=folds), folds
+    return prepare(loaded, validation_fraction=VALIDATION_FRACTION, seed=0), None
 
 
 def _curvature(train: Dataset) -> float:

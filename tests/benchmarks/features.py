@@ -60,6 +60,7 @@ def write_features(path: Path, rows: int, features: int, classes: int, *, by_cla
 def _training(path: Path, order: str = "exact", fraction: float = HELD_OUT / ROWS) -> object:
     """The examples as a launch has them."""
     from core.datasets.dataset import Dataset
+    from core.datasets.loaded import Loaded
     from core.datasets.npz import map_npy
     from core.datasets.scaling import Scale
     from core.datasets.splits import prepare
@@ -72,7 +73,9 @@ def _training(path: Path, order: str = "exact", fraction: float = HELD_OUT / ROW
     y = np.load(path.with_name("labels.npy"))
     names = tuple(map(str, range(int(y.max()) + 1)))
     whole = Dataset.of(rows, y, names)
-    parts = prepare(whole, whole.take(np.arange(10)), validation_fraction=fraction, seed=0)
+    parts = prepare(
+        Loaded(whole, test=whole.take(np.arange(10))), validation_fraction=fraction, seed=0
+    )
     scaled = surveyed(parts, lambda advanced: None).scaled(Scale.STANDARD)
     return TrainingData.of(scaled.train, scaled.validation, bias=True, order=Order(order))
 

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pytest
 
 from core.datasets.dataset import DataError
+from core.datasets.loaded import Loaded
 from core.datasets.source import Source
-from core.datasets.sources import Loaded, load_source
+from core.datasets.sources import load_source
 
 X = np.array([[0.0, 2.0], [1.5, -3.0], [0.5, 1.0], [0.0, 0.0]])
 Y = np.array(["b", "a", "b", "a"])

@@ -8,6 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from core.datasets.dataset import DataError, Dataset, concatenate
+from core.datasets.loaded import Loaded
 from core.datasets.splits import prepare, stratified_split
 
 
@@ -141,7 +142,7 @@ def test_test_and_validation_splits_are_independent() -> None:
     dataset = dataset_of([10, 10])
     first_row = 0
     for seed in range(2000):
-        splits = prepare(dataset, None, validation_fraction=0.25, seed=seed, test_fraction=0.2)
+        splits = prepare(Loaded(dataset), validation_fraction=0.25, seed=seed, test_fraction=0.2)
         first_row += 0 in rows_of(splits.validation)
     # 0.8 x 0.25; Binomial(2000, 0.2) has standard deviation 17.9; 5 of them.
     assert abs(first_row - 400) < 90
@@ -165,14 +166,14 @@ def test_impossible_splits_are_refused(counts: list[int], fraction: float, messa
 
 def test_prepare_keeps_an_official_test_part() -> None:
     train, test = dataset_of([40, 60]), dataset_of([4, 6], seed=1)
-    splits = prepare(train, test, validation_fraction=0.2, seed=3)
+    splits = prepare(Loaded(train, test=test), validation_fraction=0.2, seed=3)
     assert splits.test is test
     assert (splits.train, splits.validation) == stratified_split(train, 0.2, 3)
     assert splits.validation.counts().tolist() == [8, 12]
 
 
 def test_prepare_makes_a_test_part() -> None:
-    splits = prepare(dataset_of([40, 60]), None, validation_fraction=0.25, seed=3)
+    splits = prepare(Loaded(dataset_of([40, 60])), validation_fraction=0.25, seed=3)
     parts = (splits.train, splits.validation, splits.test)
     assert [len(part) for part in parts] == [60, 20, 20]
     assert sorted(row for part in parts for row in rows_of(part)) == list(range(100))
@@ -181,21 +182,23 @@ def test_prepare_makes_a_test_part() -> None:
 def test_prepare_digest_depends_on_every_part() -> None:
     train, test = dataset_of([40, 60]), dataset_of([4, 6], seed=1)
     digests = {
-        prepare(train, test, validation_fraction=0.2, seed=3).digest,
-        prepare(train, test, validation_fraction=0.2, seed=4).digest,
-        prepare(train, test, validation_fraction=0.3, seed=3).digest,
-        prepare(train, test.take(np.arange(9)), validation_fraction=0.2, seed=3).digest,
+        prepare(Loaded(train, test=test), validation_fraction=0.2, seed=3).digest,
+        prepare(Loaded(train, test=test), validation_fraction=0.2, seed=4).digest,
+        prepare(Loaded(train, test=test), validation_fraction=0.3, seed=3).digest,
+        prepare(
+            Loaded(train, test=test.take(np.arange(9))), validation_fraction=0.2, seed=3
+        ).digest,
     }
     assert len(digests) == 4
-    assert prepare(train, test, validation_fraction=0.2, seed=3).digest in digests
+    assert prepare(Loaded(train, test=test), validation_fraction=0.2, seed=3).digest in digests
 
 
 def test_prepare_refuses_an_unlike_or_empty_test_part() -> None:
     train = dataset_of([5, 5])
     with pytest.raises(DataError, match="different classes"):
-        prepare(train, dataset_of([5, 5, 5]), validation_fraction=0.2, seed=0)
+        prepare(Loaded(train, test=dataset_of([5, 5, 5])), validation_fraction=0.2, seed=0)
     with pytest.raises(DataError, match="no example"):
-        prepare(train, train.take(np.arange(0)), validation_fraction=0.2, seed=0)
+        prepare(Loaded(train, test=train.take(np.arange(0))), validation_fraction=0.2, seed=0)
 
 
 def test_concatenate() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from core.datasets.dataset import DataError, Dataset
 from core.datasets.folds import folds
+from core.datasets.loaded import Loaded
 from core.datasets.splits import prepare
 
 Array = npt.NDArray[Any]
@@ -146,7 +147,8 @@ def test_no_group_is_in_two_parts(
     y = np.repeat(np.tile([0, 1], n_groups), sizes)
     groups = np.repeat(np.repeat(np.arange(n_groups), 2), sizes)
     names = np.array([f"patient {group}" for group in groups])
-    found = prepare(dataset_of(y), None, validation_fraction=fraction, seed=seed, groups=names)
+    loaded = Loaded(dataset_of(y), groups=names)
+    found = prepare(loaded, validation_fraction=fraction, seed=seed)
     parts = (found.train, found.validation, found.test)
     rows = [part.X[:, 0].astype(int) for part in parts]
     assert sorted(np.concatenate(rows).tolist()) == list(range(len(y)))
@@ -156,7 +158,7 @@ def test_no_group_is_in_two_parts(
     assert not of_group[1] & of_group[2]
     assert all(part.counts().min() >= 1 for part in parts)
     assert abs(len(found.test) - 0.2 * len(y)) <= 2 * 10
-    again = prepare(dataset_of(y), None, validation_fraction=fraction, seed=seed, groups=names)
+    again = prepare(loaded, validation_fraction=fraction, seed=seed)
     assert again == found
 
 
@@ -164,19 +166,19 @@ def test_a_class_in_one_group_is_refused() -> None:
     y = np.array([0, 1] * 20 + [2] * 10)
     groups = np.array([f"g{i % 8}" for i in range(40)] + ["only"] * 10)
     with pytest.raises(DataError, match=r"class 'class 2': it is in 1 of 9 groups \('only'\)"):
-        prepare(dataset_of(y), None, validation_fraction=0.2, seed=0, groups=groups)
+        prepare(Loaded(dataset_of(y), groups=groups), validation_fraction=0.2, seed=0)
 
 
 def test_parts_of_the_user_s_own_are_kept() -> None:
     y = np.arange(40) % 2
     train, validation, test = (dataset_of(y + 0) for _ in range(3))
-    found = prepare(train, test, validation_fraction=0.2, seed=0, validation=validation)
+    found = prepare(Loaded(train, validation, test), validation_fraction=0.2, seed=0)
     assert found.train is train
     assert found.validation is validation
     assert found.test is test
     empty = validation.take(np.arange(0))
     with pytest.raises(DataError, match="The validation part has no example"):
-        prepare(train, test, validation_fraction=0.2, seed=0, validation=empty)
+        prepare(Loaded(train, empty, test), validation_fraction=0.2, seed=0)
 
 
 def test_many_groups_are_divided_quickly() -> None:

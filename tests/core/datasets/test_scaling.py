@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from core.datasets.dataset import DataError, Dataset
+from core.datasets.loaded import Loaded
 from core.datasets.scaled import automatic, scaled, scaling_of
 from core.datasets.scaling import Scale
 from core.datasets.splits import Splits, prepare
@@ -22,7 +23,7 @@ def dataset_of(X: np.ndarray, names: tuple[str, ...] | None = None) -> Dataset:
 
 def splits(n: int = 60, D: int = 5) -> Splits:
     X = rng.normal(3, np.geomspace(1e-3, 1e6, D), (n, D))
-    return prepare(dataset_of(X), None, validation_fraction=0.25, seed=0)
+    return prepare(Loaded(dataset_of(X)), validation_fraction=0.25, seed=0)
 
 
 def test_standard_has_mean_0_and_deviation_1_on_the_training_part() -> None:

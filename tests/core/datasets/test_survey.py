@@ -21,6 +21,7 @@ from core.datasets.column_statistics import ColumnStatistics, merged
 from core.datasets.dataset import DataError, Dataset
 from core.datasets.file_rows import FileRows
 from core.datasets.halves import as_float32
+from core.datasets.loaded import Loaded
 from core.datasets.npz import map_npy, map_npz
 from core.datasets.scaled import scaled, scaling_of
 from core.datasets.scaling import Scale, Scaling
@@ -104,7 +105,7 @@ def test_merged_statistics_are_those_of_all_rows(sizes: list[int], seed: int) ->
 def divided(X: npt.NDArray[Any] | FileRows, **how: Any) -> Splits:
     y = labels(len(X))
     given = {"validation_fraction": 0.25, "seed": 3} | how
-    return prepare(Dataset.of(X, y, NAMES), None, **given)
+    return prepare(Loaded(Dataset.of(X, y, NAMES)), **given)
 
 
 @pytest.mark.parametrize("how", [{}, {"n_folds": 3}], ids=["one part", "folds"])
@@ -165,7 +166,7 @@ def test_rows_of_other_classes_are_not_checked(tmp_path: Path) -> None:
     y = labels(len(X)) // 2  # classes 0, 0, 1
     whole = Dataset.of(mapped(saved(tmp_path, X)), y, NAMES[:2])
     kept = whole.take(np.arange(len(X)) != 2)
-    surveyed(prepare(kept, None, validation_fraction=0.25, seed=0), lambda _: None)
+    surveyed(prepare(Loaded(kept), validation_fraction=0.25, seed=0), lambda _: None)
 
 
 def shorten(path: Path) -> None:

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from core.datasets.dataset import DataError
+from core.datasets.loaded import Loaded
 from core.datasets.source import Source
-from core.datasets.sources import Loaded, load_source
+from core.datasets.sources import load_source
 from core.datasets.tables import read_table
 
 TEXT = """height,width,colour,site,class

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from core.datasets.dataset import DataError, Dataset
+from core.datasets.loaded import Loaded
 from core.datasets.npz import map_npy
 from core.datasets.scaling import Scale
 from core.datasets.splits import prepare
@@ -32,7 +33,7 @@ def in_file(folder: Path, n_classes: int) -> TrainingData:
     rows = map_npy(folder / "X.npy", always=True)
     assert rows is not None
     whole = Dataset.of(rows, y, tuple(map(str, range(n_classes))))
-    parts = surveyed(prepare(whole, None, validation_fraction=0.2, seed=0), lambda _: None)
+    parts = surveyed(prepare(Loaded(whole), validation_fraction=0.2, seed=0), lambda _: None)
     scaled = parts.scaled(Scale.STANDARD)
     return TrainingData.of(scaled.train, scaled.validation, bias=True)
 

@@ -19,6 +19,7 @@ from PIL import Image
 from served import Ask, rows_of
 from small_study import FEW, small_study, write_study
 
+from core.datasets.loaded import Loaded
 from core.datasets.splits import Splits, prepare
 from core.trainer import softmax
 from search.errors import LockstepError
@@ -43,7 +44,7 @@ def retrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def digits() -> Splits:
     train, test = load("digits", [3, 6], None, print)
-    return prepare(train, test, validation_fraction=0.25, seed=0)
+    return prepare(Loaded(train, test=test), validation_fraction=0.25, seed=0)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from small_study import small_study, write_study
 from stored import client, optuna_trials, runs
 
 from core.datasets.dataset import concatenate
+from core.datasets.loaded import Loaded
 from core.datasets.splits import prepare
 from core.trainer.result import Hyperparameters, Status
 from search.commands.launch import launch
@@ -56,7 +57,7 @@ def test_retrain_judges_the_best_once(launched: Path) -> None:
     model = store.get_model_version_by_alias("small", "champion")
     assert report["model_uri"] == f"models:/small/{model.version}"
     train, test = load("digits", [3, 6], None, print)
-    data = prepare(train, test, validation_fraction=0.25, seed=0)
+    data = prepare(Loaded(train, test=test), validation_fraction=0.25, seed=0)
     mlflow.set_tracking_uri(f"sqlite:///{(launched / 'runs').resolve()}/mlflow.db")
     served = mlflow.pyfunc.load_model("models:/small@champion")
     predicted = served.predict(data.test.X)

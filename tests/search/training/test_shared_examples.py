@@ -15,6 +15,7 @@ from watching import Watching
 
 from core.datasets.dataset import Dataset
 from core.datasets.file_rows import FileRows
+from core.datasets.loaded import Loaded
 from core.datasets.npz import map_npy
 from core.datasets.scaling import Scale
 from core.datasets.splits import prepare
@@ -53,7 +54,7 @@ def data(path: Path) -> TrainingData:
     rows = map_npy(path, always=True)
     assert rows is not None
     whole = Dataset.of(rows, np.arange(LARGE) % 3, ("a", "b", "c"))
-    parts = surveyed(prepare(whole, None, validation_fraction=0.2, seed=0), lambda _: None)
+    parts = surveyed(prepare(Loaded(whole), validation_fraction=0.2, seed=0), lambda _: None)
     scaled = parts.scaled(Scale.STANDARD)
     return TrainingData.of(scaled.train, scaled.validation, bias=True)
 
