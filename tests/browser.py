@@ -81,7 +81,9 @@ def served(study: str, *options: str, cwd: Path) -> Iterator[dict[str, str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    process = start("ui", study, "--no-browser", "--port", port, *options, cwd=cwd)
+    process = start(
+        "ui", study, "--no-browser", "--port", port, *options, cwd=cwd, warm_server=True
+    )
     assert process.stdout is not None
     links = {}
     try:

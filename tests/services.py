@@ -204,6 +204,7 @@ class Services:
             self.running[name] = warm.start(
                 Path(program), arguments, cwd=Path.cwd(), environment=environment,
                 stdout=log.fileno(), stderr=log.fileno(), new_group=True, servers=True,
+                warm_server=service == "mlflow",
             )  # fmt: skip
 
     def _start_postgres(self) -> None:
