@@ -31,7 +31,9 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("number", "warm_server"), [(signal.SIGINT, False), (signal.SIGHUP, True)], ids=["2", "1"]
+    ("number", "warm_server"),
+    [(signal.SIGINT, False), (signal.SIGHUP, True)],
+    ids=["SIGINT", "SIGHUP"],
 )
 def test_serves_and_stops(launched: Path, number: signal.Signals, warm_server: bool) -> None:
     """The first server is MLflow's as a user has it: everything is still to be imported."""
