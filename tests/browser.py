@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,19 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+@contextlib.contextmanager
+def profile() -> Iterator[BrowserContext]:
+    """A fresh profile on the disk, where a browser keeps what it compiled for the next page."""
+    with tempfile.TemporaryDirectory(prefix="lockstep-") as folder, sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            folder, executable_path=installed(), args=_FLAGS.split()
+        )
+        try:
+            yield context
+        finally:
+            context.close()
 
 
 def new_page(
@@ -81,7 +95,9 @@ def served(study: str, *options: str, cwd: Path) -> Iterator[dict[str, str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    process = start("ui", study, "--no-browser", "--port", port, *options, cwd=cwd)
+    process = start(
+        "ui", study, "--no-browser", "--port", port, *options, cwd=cwd, warm_server=True
+    )
     assert process.stdout is not None
     links = {}
     try:

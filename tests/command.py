@@ -50,12 +50,13 @@ def start(
     limits: Mapping[int, int] = warm.NO_LIMITS,
     namespace: int | None = None,
     warm_children: bool = False,
+    warm_server: bool = False,
 ) -> Process:
     """Start the command line.
 
     variables: of the environment, beside the usual ones; new_group: of processes, that can be
     looked through and killed; cold: as a user starts it, with everything still to be imported;
-    limits, namespace, warm_children: see `warm.start`, none for a cold one.
+    limits, namespace, warm_children, warm_server: see `warm.start`, none for a cold one.
     """
     everything = environment() | dict(variables or {})
     if cold:
@@ -79,6 +80,7 @@ def start(
         limits=limits,
         namespace=namespace,
         warm_children=warm_children,
+        warm_server=warm_server,
     )
 
 

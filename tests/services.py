@@ -152,18 +152,19 @@ class Services:
             self._start_postgres()
         else:
             if service in BEFORE and service not in self.restarted:
-                self._run_once(BEFORE[service])
+                self._fork(BEFORE[service], BEFORE[service])
+                ended = self.running.pop(BEFORE[service]).wait(timeout=HUNG)
+                assert ended == 0, self.log(BEFORE[service])
             self._fork(name, service)
         if service != "worker":
             self.wait_healthy(service)
         if service == "postgres" and service not in self.restarted:
-            self._run_once("roles")
+            self._set_roles()
 
-    def _run_once(self, service: str) -> None:
-        """A service that ends."""
+    def _set_roles(self) -> None:
         done = subprocess.run(
-            self.command(service), capture_output=True, text=True, timeout=HUNG,
-            env=self.environment(service) | self.as_superuser,
+            self.command("roles"), capture_output=True, text=True, timeout=HUNG,
+            env=self.environment("roles") | self.as_superuser,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
 
@@ -200,10 +201,15 @@ class Services:
             ).stdout
             environment = dict(line.split("=", 1) for line in lines.split("\0") if line)
         program, *arguments = self._words(service, described["command"])
+        if arguments[0] == "-c":  # a script is forked
+            program = str(self.folder / f"{name}.py")
+            Path(program).write_text(arguments[1])
+            arguments = arguments[2:]
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = warm.start(
                 Path(program), arguments, cwd=Path.cwd(), environment=environment,
                 stdout=log.fileno(), stderr=log.fileno(), new_group=True, servers=True,
+                warm_server=service == "mlflow",
             )  # fmt: skip
 
     def _start_postgres(self) -> None:

@@ -75,8 +75,8 @@ IMPORTED = (
 # What servers and their clients import, once a command says that it is one.
 SERVERS = (
     "distributed.cli.dask_scheduler", "distributed.cli.dask_worker", "mlflow.cli",
-    "optuna_dashboard._cli", "psycopg", "search.training.dask_cluster",
-    "search.training.dask_executor", "sqlalchemy.dialects.postgresql.psycopg",
+    "mlflow.server.fastapi_app", "optuna_dashboard._cli", "psycopg", "search.training.dask_cluster",
+    "search.training.dask_executor", "sqlalchemy.dialects.postgresql.psycopg", "uvicorn.main",
 )  # fmt: skip
 
 
@@ -158,13 +158,15 @@ def start(
     warm_children: bool = False,
     terminal: bool = False,
     servers: bool = False,
+    warm_server: bool = False,
 ) -> Process:
     """Start a console script.
 
     stdout, stderr: file descriptors, or PIPE or DEVNULL. limits: on its resources, as the module
     `resource` numbers them. namespace: the process whose users and mounts it sees. warm_children:
     what it starts with multiprocessing is forked like itself; see `standby`. terminal: standard
-    output is the terminal of its new group. servers: it is a server, or asks some.
+    output is the terminal of its new group. servers: it is a server, or asks some. warm_server:
+    it starts MLflow's server, which is forked, too.
     """
     ours: list[IO[str] | None] = []
     theirs = [os.open(os.devnull, os.O_RDONLY)]
@@ -181,7 +183,8 @@ def start(
         "namespace": namespace,
         "warm_children": warm_children,
         "terminal": terminal,
-        "servers": servers,
+        "servers": servers or warm_server,
+        "warm_server": warm_server,
     }
     read_at_import = {
         name: value
@@ -346,6 +349,8 @@ def _become(request: Mapping[str, Any], streams: Sequence[int]) -> None:
         dask.config.refresh()  # from this process's variables
     if request["warm_children"]:
         standby.stand_by()
+    if request["warm_server"]:
+        standby.stand_by(1)
 
 
 def _enter(process: int) -> None:

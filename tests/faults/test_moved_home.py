@@ -213,7 +213,7 @@ def test_the_ui_of_a_home_that_can_only_be_read(copied: Path) -> None:
         inside.shell(_READ_ONLY)
         process = start(
             "ui", "study.toml", "--no-browser", cwd=copied, variables={"TMPDIR": str(temporary)},
-            namespace=inside.process,
+            namespace=inside.process, warm_server=True,
         )  # fmt: skip
         assert process.stdout is not None
         said = ""

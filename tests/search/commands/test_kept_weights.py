@@ -228,6 +228,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
         # As in docker-compose.yml: it starts eight processes for jobs otherwise.
         environment=environment() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, new_group=True,
+        warm_server=True,
     )  # fmt: skip
     address = f"http://127.0.0.1:{port}"
     try:

@@ -30,15 +30,21 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_serves_and_stops(launched: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "warm_server"),
+    [(signal.SIGINT, False), (signal.SIGHUP, True)],
+    ids=["SIGINT", "SIGHUP"],
+)
+def test_serves_and_stops(launched: Path, number: signal.Signals, warm_server: bool) -> None:
+    """The first server is MLflow's as a user has it: everything is still to be imported."""
     with socket.socket() as taken:  # the wanted port is in use: another one is chosen and named
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         process = start(
-            "ui", "study.toml", "--no-browser", "--port", str(port), cwd=launched, variables=PROXY
-        )
+            "ui", "study.toml", "--no-browser", "--port", str(port), cwd=launched, variables=PROXY,
+            warm_server=warm_server,
+        )  # fmt: skip
         ours = {process.pid}
         assert process.stdout is not None
         lines = []

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from command import HUNG, environment, lockstep
 from small_study import small_study, write_study
 from stored import runs
@@ -51,12 +52,11 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_dashboard_shows_states_rungs_and_links(launched: Path) -> None:
     port = free_port(0)
     journal = str(launched / "runs" / "small" / "study.journal")
-    server = subprocess.Popen(
-        [str(DASHBOARD), journal, "--port", str(port), "--server", "wsgiref"],
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    server = warm.start(
+        DASHBOARD, [journal, "--port", str(port), "--server", "wsgiref"], cwd=launched,
+        environment=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        new_group=False, servers=True,
+    )  # fmt: skip
     try:
         address = f"http://127.0.0.1:{port}/api/studies"
         deadline = time.monotonic() + HUNG

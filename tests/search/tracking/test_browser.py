@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from blank_figures import PAINTED
-from browser import chromium, close_of_assistant, installed, new_page, reach, served
+from browser import close_of_assistant, installed, new_page, profile, reach, served
 from command import lockstep
 from mlflow.entities import Run
 from PIL import Image
@@ -33,6 +33,7 @@ pytestmark = [
 
 CLASSES = ("3", "6")
 NARROW = (1280, 800)
+IN_FULL = ("best trials", "run table")  # looked at in a larger window, too
 AXES = ["log10_learning_rate", "log10_weight_decay", "batch_size", "val_loss"]
 STUDY = small_study(
     description="Threes against sixes, with rates that diverge",
@@ -64,9 +65,12 @@ class Shown:
         page.goto(self.links[link])
         return page
 
-    def wide(self) -> Page:
-        """The study link in a window in which all of it is in view."""
-        return self.kept.pop("wide", None) or self.open("best trials", height=2400)
+    def in_full(self, link: str, width: int, height: int) -> Page:
+        """A page without the Assistant, in a window in which all of it is in view."""
+        page = self.kept.pop(link, None) or self.open(link, width, height)
+        page.set_viewport_size({"width": width, "height": height})
+        page.bring_to_front()
+        return page
 
     def first_visit(self, link: str) -> Page:
         """A page beside MLflow's Assistant, in the narrowest window that it may be."""
@@ -87,9 +91,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     assert 2 <= len(best) <= 10
     with (
         served("study.toml", cwd=folder) as links,
-        chromium() as browser,
+        profile() as browser,
     ):
-        yield Shown(home, links, browser.new_context(), best)
+        yield Shown(home, links, browser, best)
 
 
 def artifact(shown: Shown, run: Run, path: str) -> bytes:
@@ -126,68 +130,6 @@ def expected_image(shown: Shown, run: Run, c: int) -> npt.NDArray[np.int16]:
         weights = result["W"]
     drawn = Image.fromarray(class_image(weights[:, c], (8, 8), float(run.data.tags[IMAGES_TAG])))
     return np.asarray(drawn.resize((256, 256))).astype(np.int16)
-
-
-def test_the_study_link_shows_the_best_runs_weights(shown: Shown) -> None:
-    page = shown.wide()
-    images = page.locator("img.rc-image-img")
-    expect(images).to_have_count(len(CLASSES) * len(shown.best))
-    headings = page.get_by_role("columnheader")
-    expect(headings).to_have_count(1 + len(shown.best))
-    for heading, run in zip(headings.all()[1:], shown.best, strict=True):
-        expect(heading).to_contain_text(run.info.run_name)
-        for name in ("learning_rate", "weight_decay", "batch_size"):
-            expect(heading).to_contain_text(f"{name}={run.data.params[name]}")
-    wanted = {
-        (run.info.run_id, c): expected_image(shown, run, c)
-        for run in shown.best
-        for c in range(len(CLASSES))
-    }
-    for place, image in enumerate(images.all()):
-        c, column = divmod(place, len(shown.best))
-        run = shown.best[column]
-        source = image.get_attribute("src") or ""
-        query = parse_qs(urlsplit(source).query)
-        assert query["run_uuid"] == [run.info.run_id], "columns are the best runs, best first"
-        (path,) = query["path"]
-        assert f"weights~{CLASSES[c]}" in path, "rows are the classes"
-        served_bytes = page.request.get(urljoin(page.url, source)).body()
-        assert served_bytes == artifact(shown, run, path)
-        found = painted(image)
-        assert found.shape == (256, 256, 3)
-        assert np.ptp(found) > 50, "an image, not a blank"
-        assert difference(found, pixels(served_bytes)) < 2
-        assert difference(found, wanted[run.info.run_id, c]) < 4
-        assert image.evaluate("image => image.getBoundingClientRect().width") > 100
-    shown.kept["wide"] = page
-
-
-def test_the_study_link_shows_coordinates_and_curves(shown: Shown) -> None:
-    page = shown.wide()
-    labels = page.locator(".parcoords .label")
-    expect(labels).to_have_text(AXES)
-    page.wait_for_function(
-        """() => [...document.querySelectorAll('.parcoords canvas')].some(canvas =>
-            canvas.width && canvas.getContext('2d').getImageData(
-                0, 0, canvas.width, canvas.height).data.some(value => value))"""
-    )
-    plots = page.locator(".js-plotly-plot")
-    expect(plots).to_have_count(2)
-    page.wait_for_function(
-        """n => [...document.querySelectorAll('.js-plotly-plot')].every(plot =>
-            new Set(plot.data.map(trace => trace.uuid)).size === n)""",
-        arg=len(shown.best),
-    )
-    drawn = page.evaluate(
-        """() => [...document.querySelectorAll('.js-plotly-plot')].flatMap(plot =>
-            plot.data.map(trace => [trace.metricKey, trace.uuid, Array.from(trace.y)]))"""
-    )
-    assert {metric for metric, _, _ in drawn} == {"val_loss", "val_accuracy"}
-    store = client(shown.home)
-    for metric, run_id, values in drawn:
-        history = store.get_metric_history(run_id.split("-")[0], metric)
-        assert values == pytest.approx([point.value for point in history]), run_id
-    page.close()
 
 
 def test_the_best_two_side_by_side(shown: Shown) -> None:
@@ -289,12 +231,79 @@ def test_every_link_is_usable_in_a_small_window(shown: Shown, link: str) -> None
         page.set_viewport_size({"width": width, "height": height})
         for part in content(shown, page, link):
             reach(part)
+    if link in IN_FULL:
+        shown.kept[link] = page
+    else:
+        page.close()
+
+
+def test_the_study_link_shows_the_best_runs_weights(shown: Shown) -> None:
+    page = shown.in_full("best trials", 1920, 2400)
+    images = page.locator("img.rc-image-img")
+    expect(images).to_have_count(len(CLASSES) * len(shown.best))
+    headings = page.get_by_role("columnheader")
+    expect(headings).to_have_count(1 + len(shown.best))
+    for heading, run in zip(headings.all()[1:], shown.best, strict=True):
+        expect(heading).to_contain_text(run.info.run_name)
+        for name in ("learning_rate", "weight_decay", "batch_size"):
+            expect(heading).to_contain_text(f"{name}={run.data.params[name]}")
+    wanted = {
+        (run.info.run_id, c): expected_image(shown, run, c)
+        for run in shown.best
+        for c in range(len(CLASSES))
+    }
+    for place, image in enumerate(images.all()):
+        c, column = divmod(place, len(shown.best))
+        run = shown.best[column]
+        source = image.get_attribute("src") or ""
+        query = parse_qs(urlsplit(source).query)
+        assert query["run_uuid"] == [run.info.run_id], "columns are the best runs, best first"
+        (path,) = query["path"]
+        assert f"weights~{CLASSES[c]}" in path, "rows are the classes"
+        served_bytes = page.request.get(urljoin(page.url, source)).body()
+        assert served_bytes == artifact(shown, run, path)
+        found = painted(image)
+        assert found.shape == (256, 256, 3)
+        assert np.ptp(found) > 50, "an image, not a blank"
+        assert difference(found, pixels(served_bytes)) < 2
+        assert difference(found, wanted[run.info.run_id, c]) < 4
+        assert image.evaluate("image => image.getBoundingClientRect().width") > 100
+    shown.kept["best trials"] = page
+
+
+def test_the_study_link_shows_coordinates_and_curves(shown: Shown) -> None:
+    page = shown.in_full("best trials", 1920, 2400)
+    labels = page.locator(".parcoords .label")
+    expect(labels).to_have_text(AXES)
+    page.wait_for_function(
+        """() => [...document.querySelectorAll('.parcoords canvas')].some(canvas =>
+            canvas.width && canvas.getContext('2d').getImageData(
+                0, 0, canvas.width, canvas.height).data.some(value => value))"""
+    )
+    plots = page.locator(".js-plotly-plot")
+    expect(plots).to_have_count(2)
+    page.wait_for_function(
+        """n => [...document.querySelectorAll('.js-plotly-plot')].every(plot =>
+            new Set(plot.data.map(trace => trace.uuid)).size === n)""",
+        arg=len(shown.best),
+    )
+    drawn = page.evaluate(
+        """() => [...document.querySelectorAll('.js-plotly-plot')].flatMap(plot =>
+            plot.data.map(trace => [trace.metricKey, trace.uuid, Array.from(trace.y)]))"""
+    )
+    assert {metric for metric, _, _ in drawn} == {"val_loss", "val_accuracy"}
+    store = client(shown.home)
+    for metric, run_id, values in drawn:
+        history = store.get_metric_history(run_id.split("-")[0], metric)
+        assert values == pytest.approx([point.value for point in history]), run_id
     page.close()
 
 
 def test_the_table_tells_pruned_and_diverged_trials(shown: Shown) -> None:
     trials = runs(shown.home, "small", "trial")
-    page = shown.open("run table", 1280, 1600)
+    page = shown.in_full("run table", 1280, 1600)
+    page.locator('[row-index="0"]').first.hover()
+    page.mouse.wheel(-2000, 0)  # to the first column, wherever a person has been
     for column in ("val_loss", "val_accuracy", "learning_rate", "weight_decay", "batch_size"):
         expect(page.get_by_role("columnheader", name=column).first).to_be_in_viewport(ratio=0.95)
     for place, run in enumerate(shown.best):  # rows stand in the document in no order
