@@ -4,7 +4,8 @@ A training process imports NumPy and SciPy for half a second, and Python's serve
 imports MLflow for three. So some processes stand by: they are forked when the command begins and
 has one thread, as its children and in its group. Each becomes one of those when the command asks
 for it; when all are used, the next is started as ever. The kernel's name of such a process says
-what it is: see `process_groups`.
+what it is: see `process_groups`. Tests that start such processes themselves do the same with a
+block of `standing_by`.
 """
 
 from __future__ import annotations
@@ -13,18 +14,20 @@ import atexit
 import contextlib
 import ctypes
 import fcntl
+import gc
 import json
 import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing import util
 from typing import Any, NamedTuple, NoReturn
 
 KINDS = ("spawn_main", "forkserver")  # what is forked; anything else is started as ever
 COUNT = 4
+STARTED_COLD = util.spawnv_passfds  # as ever
 _PR_SET_NAME = 15
 _ABOVE = 500  # the numbers of descriptors on their way to where they belong
 _OF_GROUPS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)  # those that stand by outlive them
@@ -37,12 +40,13 @@ class _Waiting(NamedTuple):
     requests: socket.socket
 
 
-def stand_by() -> None:
-    """Let processes stand by for this one, where the kernel can name them."""
-    if sys.platform != "linux":
-        return
+def stand_by(count: int = COUNT) -> list[_Waiting]:
+    """Let processes stand by for this one, where the kernel can name them; return those that wait,
+    of which those that are used are taken away."""
     waiting: list[_Waiting] = []
-    for _ in range(COUNT):
+    if sys.platform != "linux":
+        return waiting
+    for _ in range(count):
         ours, theirs = socket.socketpair()
         if (pid := os.fork()) == 0:
             for each in (ours, *(other.requests for other in waiting)):
@@ -50,7 +54,7 @@ def stand_by() -> None:
             _wait(theirs)
         theirs.close()
         waiting.append(_Waiting(pid, ours))
-    started, lock = util.spawnv_passfds, threading.Lock()
+    lock = threading.Lock()
 
     def start(path: bytes, args: Sequence[Any], descriptors: Sequence[int]) -> int:
         told = [os.fsdecode(each) for each in args]
@@ -59,7 +63,7 @@ def stand_by() -> None:
         with lock:
             next_one = waiting.pop() if kind is not None and waiting else None
         if next_one is None:
-            return int(started(path, args, descriptors))
+            return int(STARTED_COLD(path, args, descriptors))
         numbers = [0, 1, 2, *descriptors]
         request = {
             "kind": kind,
@@ -75,6 +79,20 @@ def stand_by() -> None:
         return next_one.pid
 
     util.spawnv_passfds = start
+    return waiting
+
+
+@contextlib.contextmanager
+def standing_by(count: int) -> Iterator[None]:
+    """Let processes stand by for this one in a block; none of them outlives it."""
+    waiting = stand_by(count)
+    try:
+        yield
+    finally:
+        util.spawnv_passfds = STARTED_COLD
+        for each in waiting:
+            each.requests.close()
+            os.waitpid(each.pid, 0)
 
 
 def send(to: socket.socket, request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
@@ -116,6 +134,7 @@ def to_the_end(run: Callable[[], object]) -> None:
 def _wait(requests: socket.socket) -> NoReturn:
     """Stand by until the command says what this process becomes, or has ended; become it."""
     try:
+        gc.freeze()  # whatever was left lying about is its ancestor's
         for number in _OF_GROUPS:
             signal.signal(number, signal.SIG_IGN)
         nowhere = os.open(os.devnull, os.O_RDWR)
@@ -126,8 +145,10 @@ def _wait(requests: socket.socket) -> NoReturn:
         request, descriptors = received(requests)
         requests.close()
         _become(request, descriptors)
-        to_the_end(lambda: exec(request["code"], {"__name__": "__main__"}))
+        exec(request["code"], {"__name__": "__main__"})
         os._exit(0)
+    except SystemExit as end:  # as what multiprocessing forks: what its ancestor had is left alone
+        os._exit(end.code if isinstance(end.code, int) else 1)
     except Exception:  # noqa: BLE001 - as where nobody catches it
         sys.excepthook(*sys.exc_info())
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import signal
@@ -17,6 +18,7 @@ import pytest
 from made_up import make_result
 from mlflow.entities import Run
 from process_groups import alive_in_group, descendants, wait_until
+from standby import standing_by
 from tracked import artifact, opened, planned, runs_of
 
 from core.datasets.study_data import StudyData
@@ -30,6 +32,17 @@ from search.tracking.trial_writer import TrialRun, features_of
 from search.trials.outcome import Outcome
 
 RUNS = 8
+
+pytestmark = pytest.mark.xdist_group("recorders")  # so that one process has others stand by
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warm() -> Iterator[None]:
+    """Fork Python's server of processes from this one, which has imported what it does."""
+    importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
+    importlib.import_module("search.tracking.recorder_process")
+    with standing_by(8):
+        yield
 
 
 def named(spec: StudySpec, name: str) -> StudySpec:
