@@ -3,23 +3,57 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from standby import KINDS
+from forked import KINDS
+
+
+class Listed(NamedTuple):
+    """A process, in the kernel's words."""
+
+    pid: int
+    name: str
+    state: str
+    parent: int
+    group: int
+
+    def told(self) -> str:
+        """Its name and command line. Raises OSError if it is gone."""
+        with open(f"/proc/{self.pid}/cmdline", "rb") as file:
+            return f"{self.name}: {file.read().replace(bytes(1), b' ').decode()}"
+
+
+def listed() -> Iterator[Listed]:
+    """Every process, zombies too."""
+    for entry in filter(str.isdecimal, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{entry}/stat", "rb") as file:
+            name, rest = file.read().decode(errors="replace").rsplit(") ", 1)
+            state, parent, group = rest.split(None, 3)[:3]
+            yield Listed(int(entry), name.partition("(")[2], state, int(parent), int(group))
 
 
 def alive_in_group(group: int) -> dict[int, str]:
     """Names and command lines of the processes of a group, zombies left out."""
     found = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            told, rest = status.read_text().rsplit(") ", 1)
-            state, _, pgrp = rest.split()[:3]
-            if int(pgrp) == group and state != "Z":
-                line = status.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode()
-                found[int(status.parent.name)] = f"{told.partition('(')[2]}: {line}"
+    for each in listed():
+        if each.group == group and each.state != "Z":
+            with contextlib.suppress(OSError):
+                found[each.pid] = each.told()
+    return found
+
+
+def workers_of(parent: int) -> set[int]:
+    """Training processes that a process started itself, zombies left out."""
+    found = set()
+    for each in listed():
+        if each.parent == parent and each.state != "Z":
+            with contextlib.suppress(OSError):
+                if "spawn_main" in each.told():
+                    found.add(each.pid)
     return found
 
 
@@ -42,13 +76,7 @@ def descendants(root: int) -> set[int]:
 
 def zombies_of(parent: int) -> list[int]:
     """Children that ended and that nobody waited for."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, ppid = status.read_text().rsplit(") ", 1)[1].split()[:2]
-            if state == "Z" and int(ppid) == parent:
-                found.append(int(status.parent.name))
-    return found
+    return [each.pid for each in listed() if each.state == "Z" and each.parent == parent]
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> bool:

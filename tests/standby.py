@@ -1,10 +1,8 @@
-"""Fork what a command starts with Python from memory in which everything is imported.
+"""Processes that stand by: forked with all that is imported, and told later what to become.
 
-A training process imports NumPy and SciPy for half a second, Python's server of processes imports
-MLflow for three, and MLflow's own server does so twice. So some processes stand by: they are forked
-when the command begins and has one thread, as its children and in its group. Each becomes one of
-those when the command asks for it; when all are used, the next is started as ever. The kernel's
-name of such a process says what it is: see `process_groups`.
+They are forked while a process has one thread, or is a test's, as its children and in its group.
+What is started with Python becomes one of them: see `forked.py`. The kernel's name of such a
+process says what it has become: see `process_groups`.
 """
 
 from __future__ import annotations
@@ -13,24 +11,19 @@ import atexit
 import contextlib
 import ctypes
 import fcntl
-import functools
+import gc
 import json
 import os
-import runpy
 import signal
 import socket
-import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from multiprocessing import util
-from typing import IO, Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, Self
 
-# What is forked; anything else is started as ever.
-KINDS = ("spawn_main", "forkserver")  # of multiprocessing
-MODULES = ("mlflow", "uvicorn")  # with `python -m`
-COUNT = 4
-_CHOSEN = {"stdout", "stderr", "env", "start_new_session", "creationflags", "text"}  # for a module
+Request = Mapping[str, Any]
+
 _PR_SET_NAME = 15
 _ABOVE = 500  # the numbers of descriptors on their way to where they belong
 _OF_GROUPS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)  # those that stand by outlive them
@@ -43,123 +36,72 @@ class _Waiting(NamedTuple):
     requests: socket.socket
 
 
-def stand_by(count: int = COUNT) -> None:
-    """Let processes stand by for this one, where the kernel can name them."""
-    if sys.platform != "linux":
-        return
-    waiting: list[_Waiting] = []
-    for _ in range(count):
-        ours, theirs = socket.socketpair()
-        if (pid := os.fork()) == 0:
-            for each in (ours, *(other.requests for other in waiting)):
-                each.close()  # else its end would not be seen
-            _wait(theirs)
-        theirs.close()
-        waiting.append(_Waiting(pid, ours))
-    lock = threading.Lock()
+class Standby:
+    """Processes that stand by for this one."""
 
-    def forked(kind: str | None, request: Mapping[str, Any], streams: Sequence[int]) -> int | None:
-        with lock:
-            next_one = waiting.pop() if kind is not None and waiting else None
-        if next_one is None:
-            return None
-        common = {
-            "kind": kind,
+    def __init__(self, waiting: list[_Waiting]) -> None:
+        self._waiting = waiting
+        self._lock = threading.Lock()
+
+    @classmethod
+    def fork(cls, count: int, run: Callable[[Request], object]) -> Self:
+        """Let processes stand by, where the kernel can name them; each will run a request."""
+        waiting: list[_Waiting] = []
+        for _ in range(count if sys.platform == "linux" else 0):
+            ours, theirs = socket.socketpair()
+            with warnings.catch_warnings():
+                # Those of BLAS, and the one that brings a test's process its next test.
+                warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
+                pid = os.fork()
+            if pid == 0:
+                for each in (ours, *(other.requests for other in waiting)):
+                    each.close()  # else its end would not be seen
+                _wait(theirs, run)
+            theirs.close()
+            waiting.append(_Waiting(pid, ours))
+        return cls(waiting)
+
+    def become(
+        self,
+        name: str,
+        request: Request,
+        *,
+        environment: Mapping[str, str],
+        arguments: Sequence[str],
+        descriptors: Mapping[int, int],
+        new_session: bool = False,
+    ) -> int | None:
+        """Let one that stands by run a request; return its process id, None if none is left.
+
+        name: what the kernel calls it. descriptors: those of this process, by their new numbers.
+        """
+        with self._lock:
+            if not self._waiting:
+                return None
+            pid, requests = self._waiting.pop()
+        told = {
+            "name": name,
+            "request": request,
+            "environment": dict(environment),
+            "arguments": list(arguments),
+            "numbers": list(descriptors),
+            "new_session": new_session,
             "blocked": list(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, []))),
             "ignored": [n for n in _OF_GROUPS if signal.getsignal(n) is signal.SIG_IGN],
         }
-        with next_one.requests as requests:
-            send(requests, common | dict(request), streams)
-        return next_one.pid
+        with requests:
+            send(requests, told, list(descriptors.values()))
+        return pid
 
-    started, popen = util.spawnv_passfds, subprocess.Popen
-
-    def start(path: bytes, args: Sequence[Any], descriptors: Sequence[int]) -> int:
-        told = [os.fsdecode(each) for each in args]
-        code = told.index("-c") + 1
-        kind = next((kind for kind in KINDS if kind in told[code]), None)
-        request = {
-            "code": told[code],
-            "arguments": ["-c", *told[code + 1 :]],
-            "environment": dict(os.environ),
-            "new_session": False,
-            "numbers": [0, 1, 2, *descriptors],
-        }
-        pid = forked(kind, request, [0, 1, 2, *descriptors])
-        return int(started(path, args, descriptors)) if pid is None else pid
-
-    class Popen(popen):  # type: ignore[misc, valid-type]
-        """As ever, but for modules that are forked."""
-
-        def __new__(cls, args: Any, *others: Any, **options: Any) -> Any:
-            module = _module(args) if not others and options.keys() <= _CHOSEN else None
-            streams = [_number(options.get(name), n) for n, name in ((1, "stdout"), (2, "stderr"))]
-            if module is not None and None not in streams:
-                environment = options.get("env")
-                request = {
-                    "code": None,
-                    "arguments": list(args[2:]),
-                    "environment": dict(os.environ if environment is None else environment),
-                    "new_session": options.get("start_new_session", False),
-                    "numbers": [0, 1, 2],
-                }
-                if (pid := forked(module, request, [0, *streams])) is not None:
-                    return _Forked(pid, args)
-            return super().__new__(cls)
-
-    util.spawnv_passfds, subprocess.Popen = start, Popen  # type: ignore[misc]
+    def end(self) -> None:
+        """End those that still stand by."""
+        while self._waiting:
+            pid, requests = self._waiting.pop()
+            requests.close()
+            os.waitpid(pid, 0)
 
 
-def _module(args: Any) -> str | None:
-    """Which of `MODULES` a command line starts."""
-    if not isinstance(args, list) or args[:2] != [sys.executable, "-m"] or args[2] not in MODULES:
-        return None
-    return str(args[2])
-
-
-def _number(stream: int | IO[Any] | None, inherited: int) -> int | None:
-    """The descriptor for what `subprocess.Popen` was given as a stream; None if it is a pipe."""
-    if stream is None:
-        return inherited
-    if stream == subprocess.DEVNULL:
-        return _nowhere()
-    number = stream if isinstance(stream, int) else stream.fileno()
-    return number if number >= 0 else None
-
-
-@functools.cache
-def _nowhere() -> int:
-    """A descriptor of what takes everything and holds nothing."""
-    return os.open(os.devnull, os.O_RDWR)
-
-
-class _Forked:
-    """A process that stood by, used like `subprocess.Popen` without pipes."""
-
-    stdin = stdout = stderr = None
-
-    def __init__(self, pid: int, args: Sequence[str]) -> None:
-        self.pid, self.args = pid, args
-        self.returncode: int | None = None
-
-    def poll(self) -> int | None:
-        if self.returncode is None:
-            ended, status = os.waitpid(self.pid, os.WNOHANG)
-            if ended:
-                self.returncode = os.waitstatus_to_exitcode(status)
-        return self.returncode
-
-    def wait(self) -> int | None:
-        with contextlib.suppress(ChildProcessError):  # a signal's handler has polled
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        return self.poll()
-
-    def send_signal(self, number: int) -> None:
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-
-def send(to: socket.socket, request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
+def send(to: socket.socket, request: Request, descriptors: Sequence[int]) -> None:
     """Send a request with descriptors."""
     body = json.dumps(request).encode()
     socket.send_fds(to, [len(body).to_bytes(4, "big")], descriptors)
@@ -195,9 +137,10 @@ def to_the_end(run: Callable[[], object]) -> None:
         os._exit(end.code)
 
 
-def _wait(requests: socket.socket) -> NoReturn:
-    """Stand by until the command says what this process becomes, or has ended; become it."""
+def _wait(requests: socket.socket, run: Callable[[Request], object]) -> NoReturn:
+    """Stand by until it is said what this process becomes, or nobody can say so; become it."""
     try:
+        gc.freeze()  # whatever was left lying about is its ancestor's
         for number in _OF_GROUPS:
             signal.signal(number, signal.SIG_IGN)
         nowhere = os.open(os.devnull, os.O_RDWR)
@@ -208,53 +151,36 @@ def _wait(requests: socket.socket) -> NoReturn:
         if (told := received(requests)) is None:
             os._exit(0)
         requests.close()
-        request, descriptors = told
-        _become(request, descriptors)
-        if request["code"] is None:
-            to_the_end(lambda: _run_module(request["arguments"]))
-        else:
-            to_the_end(lambda: exec(request["code"], {"__name__": "__main__"}))
+        _become(*told)
+        run(told[0]["request"])
         os._exit(0)
+    except SystemExit as end:
+        os._exit(end.code if isinstance(end.code, int) else 1)
     except Exception:  # noqa: BLE001 - as where nobody catches it
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(1)
 
 
-def _become(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
-    """Take on what the command would have started."""
-    if request["new_session"]:
+def _become(told: Mapping[str, Any], descriptors: Sequence[int]) -> None:
+    """Take on session, signals, descriptors, environment, arguments and name."""
+    if told["new_session"]:
         os.setsid()
-    signal.pthread_sigmask(signal.SIG_SETMASK, request["blocked"])
-    for number in set(map(int, _OF_GROUPS)) - set(request["ignored"]):
+    signal.pthread_sigmask(signal.SIG_SETMASK, told["blocked"])
+    for number in set(map(int, _OF_GROUPS)) - set(told["ignored"]):
         signal.signal(number, signal.SIG_DFL)
-    if signal.SIGINT not in request["ignored"]:
+    if signal.SIGINT not in told["ignored"]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     above = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, _ABOVE) for each in descriptors]
     for each in descriptors:
         os.close(each)
-    for each, number in zip(above, request["numbers"], strict=True):
+    for each, number in zip(above, told["numbers"], strict=True):
         os.dup2(each, number)
         os.close(each)
     os.environ.clear()
-    os.environ.update(request["environment"])
-    sys.argv[:] = request["arguments"]
-    _be_named(request["kind"])
-
-
-def _run_module(words: Sequence[str]) -> None:
-    """Run a module as `python -m` does, with what it starts standing by."""
-    module, *arguments = words
-    sys.argv[1:], sys.path[0] = arguments, os.getcwd()
-    if module == "uvicorn":
-        # The app reads these variables when it is imported, as the ancestor did with its own.
-        for name in [name for name in sys.modules if f"{name}.".startswith("mlflow.server.")]:
-            del sys.modules[name]
-        workers = int(arguments[arguments.index("--workers") + 1])
-        stand_by(workers if workers > 1 else 0)
-    else:
-        stand_by(1)
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    os.environ.update(told["environment"])
+    sys.argv[:] = told["arguments"]
+    _be_named(told["name"])
 
 
 def _be_named(name: str) -> None:

@@ -37,6 +37,7 @@ from types import MappingProxyType
 from typing import IO, Any
 
 import blank_figures
+import forked
 import ready_store
 import sqlalchemy.orm
 import standby
@@ -164,7 +165,7 @@ def start(
 
     stdout, stderr: file descriptors, or PIPE or DEVNULL. limits: on its resources, as the module
     `resource` numbers them. namespace: the process whose users and mounts it sees. warm_children:
-    what it starts with multiprocessing is forked like itself; see `standby`. terminal: standard
+    what it starts with multiprocessing is forked like itself; see `forked`. terminal: standard
     output is the terminal of its new group. servers: it is a server, or asks some. warm_server:
     it starts MLflow's server, which is forked, too.
     """
@@ -348,9 +349,9 @@ def _become(request: Mapping[str, Any], streams: Sequence[int]) -> None:
     if dask := sys.modules.get("dask"):
         dask.config.refresh()  # from this process's variables
     if request["warm_children"]:
-        standby.stand_by()
-    if request["warm_server"]:
-        standby.stand_by(1)
+        forked.stand_by()
+    elif request["warm_server"]:
+        forked.stand_by(1)
 
 
 def _enter(process: int) -> None:

@@ -60,8 +60,7 @@ class Launched:
         self.report: LaunchReport = run_study(self.spec, self.data, self.settings, QUIET)
 
     def compared(self) -> Comparison:
-        with painted():  # it draws what a launch drew
-            return compare(self.spec, self.settings, QUIET)
+        return compare(self.spec, self.settings, QUIET)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +101,8 @@ def test_launch_answers_which_layer(launched: Launched) -> None:
 
 
 def test_compare_has_a_table_of_layers(launched: Launched) -> None:
-    comparison = launched.compared()
+    with painted():  # it draws what the launch drew
+        comparison = launched.compared()
     lines = compare_summary(comparison).splitlines()
     (start,) = [k for k, line in enumerate(lines) if line.split()[:2] == ["features", "trials"]]
     rows = [line.split() for line in lines[start + 1 : start + 5]]

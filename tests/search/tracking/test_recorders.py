@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from forked import standing_by
 from made_up import make_result
 from mlflow.entities import Run
 from process_groups import alive_in_group, descendants, wait_until
@@ -30,6 +32,17 @@ from search.tracking.trial_writer import TrialRun, features_of
 from search.trials.outcome import Outcome
 
 RUNS = 8
+
+pytestmark = pytest.mark.xdist_group("recorders")  # so that one process has others stand by
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warm() -> Iterator[None]:
+    """Fork Python's server of processes from this one, which has imported what it does."""
+    importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
+    importlib.import_module("search.tracking.recorder_process")
+    with standing_by(8):
+        yield
 
 
 def named(spec: StudySpec, name: str) -> StudySpec:
@@ -107,21 +120,27 @@ def processes_of_ours() -> list[int]:
 
 
 @contextmanager
-def killing(every: Callable[[], float]) -> Iterator[list[int]]:
-    """Kill processes that write, again and again; yield those that were killed."""
+def killing(every: Callable[[], float]) -> Iterator[tuple[list[int], threading.Event]]:
+    """Kill processes that write, again and again; yield those that were killed, and what is to be
+    set when a run is done: however slow the machine, no run loses its process too often."""
     killed, over, chance = list[int](), threading.Event(), random.Random(1)
+    done = threading.Event()
+    done.set()
 
     def kill() -> None:
         while not over.wait(every()):
+            if not done.is_set():
+                continue
             for pid in processes_of_ours():
                 if not killed or chance.random() < 0.5:
                     os.kill(pid, signal.SIGKILL)
                     killed.append(pid)
+                    done.clear()
 
     thread = threading.Thread(target=kill)
     thread.start()
     try:
-        yield killed
+        yield killed, done
     finally:
         over.set()
         thread.join()
@@ -140,11 +159,14 @@ def test_a_killed_recorder_loses_and_doubles_nothing(
         queue = RunQueue(recorder)
         queue.put(runs[0])
         order = [(run.trial.number, id_) for run, id_ in queue.finished(ahead=0)]
-        with killing(lambda: chance.uniform(0.2, 0.8)) as killed:
-            for run in runs[1:]:
-                queue.put(run)
-                time.sleep(0.2)
-            order += [(run.trial.number, id_) for run, id_ in queue.finished(ahead=0)]
+        with killing(lambda: chance.uniform(0.2, 0.8)) as (killed, done):
+            for run in [*runs[1:], None]:
+                if run is not None:
+                    queue.put(run)
+                    time.sleep(0.2)
+                for each, id_ in queue.finished(ahead=None if run else 0):
+                    order.append((each.trial.number, id_))
+                    done.set()
     assert killed
     assert [number for number, _ in order] == list(range(RUNS))
     there = {run.info.run_id: run for run in runs_of(tracker, "trial")}

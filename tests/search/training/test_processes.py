@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import math
 import os
@@ -11,13 +12,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from multiprocessing import util
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import pytest
 from command import HUNG
-from process_groups import alive_in_group, wait_until, workers_in_group
+from forked import STARTED_COLD, standing_by
+from process_groups import alive_in_group, wait_until, workers_in_group, workers_of
 from spawned import REPOSITORY, environment
 from strategies import make_problem
 from watching import Watching
@@ -46,6 +49,26 @@ from search.training.shared_folds import SharedFolds
 from search.training.worker import Worker, counters
 
 WORKERS = 2
+WARM = 32  # processes that the pools of these tests start, at the most, with those after kills
+
+# So that there is one pool of each kind, and the processes that stand by are there once.
+pytestmark = pytest.mark.xdist_group("processes")
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[None]:
+    """Fork the workers from this process, which has imported all that they need."""
+    with contextlib.suppress(ModuleNotFoundError):  # it is optional
+        importlib.import_module("distributed.nanny")
+        importlib.import_module("search.training.dask_executor")
+    with standing_by(WARM):
+        yield
+
+
+@pytest.fixture
+def cold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the workers as ever, so that they import."""
+    monkeypatch.setattr(util, "spawnv_passfds", STARTED_COLD)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +101,7 @@ no_dask = pytest.mark.skipif(
         pytest.param(on_dask, id="dask", marks=no_dask),
     ],
 )
-def open_pool(request: pytest.FixtureRequest) -> OpenPool:
+def open_pool(request: pytest.FixtureRequest, warm: None) -> OpenPool:
     """What starts a pool of so many workers: every executor keeps the same promises."""
     opened: OpenPool = request.param
     return opened
@@ -121,20 +144,17 @@ def assert_same(first: Sequence[Stack], second: Sequence[Stack]) -> None:
 
 def workers() -> set[int]:
     """Processes that a pool of this process started, from the kernel's own account."""
-    children = set()
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            pid, rest = status.read_text().split(" (", 1)
-            parent, state = rest.rsplit(") ", 1)[1].split()[1], rest.rsplit(") ", 1)[1][0]
-            command = status.with_name("cmdline").read_bytes()
-            if int(parent) == os.getpid() and state != "Z" and b"spawn_main" in command:
-                children.add(int(pid))
-    return children
+    return workers_of(os.getpid())
 
 
-def test_in_process_is_training(data: TrainingData) -> None:
-    jobs = small_jobs()
-    stacks = list(InProcess([data]).run(jobs, Watching()))
+@pytest.fixture(scope="module")
+def small_stacks(data: TrainingData) -> list[Stack]:
+    """The small jobs, trained in this process."""
+    return list(InProcess([data]).run(small_jobs(), Watching()))
+
+
+def test_in_process_is_training(data: TrainingData, small_stacks: list[Stack]) -> None:
+    jobs, stacks = small_jobs(), small_stacks
     assert_same(stacks, [run_job(Examples([data]), each) for each in jobs])
     alone = train(data, jobs[3].stack.trials, penalty=Penalty.NORM, epochs=3, seed=2)
     trained = stacks[3].results(data)
@@ -155,10 +175,9 @@ def test_a_job_leaves_its_stack_as_it_is_and_goes_on_from_there(
 
 
 def test_workers_give_the_same_bits_in_the_order_of_the_jobs(
-    data: TrainingData, pool: Executor
+    pool: Executor, small_stacks: list[Stack]
 ) -> None:
-    jobs = small_jobs()
-    expected = list(InProcess([data]).run(jobs, Watching()))
+    jobs, expected = small_jobs(), small_stacks
     for order in (jobs, jobs[::-1]):
         results = list(pool.run(order, Watching()))
         assert_same(results, expected if order is jobs else expected[::-1])
@@ -280,6 +299,7 @@ def test_workers_killed_between_two_runs_are_replaced(pool: Executor) -> None:
     assert len(workers() - victims) > 0
 
 
+@pytest.mark.usefixtures("cold")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_terminals_signals_do_not_reach_workers(
     data: TrainingData, number: signal.Signals, capfd: pytest.CaptureFixture[str]
@@ -323,6 +343,7 @@ def test_work_that_kills_its_worker_every_time_is_given_up(
     assert killed > MAX_RESTARTS
 
 
+@pytest.mark.usefixtures("cold")
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
 def test_a_worker_without_memory(data: TrainingData) -> None:
     """Not killed, but told by the system that there is no more."""
@@ -446,7 +467,7 @@ def test_no_worker_outlives_a_killed_driver(tmp_path: Path) -> None:
 
 def test_training_seconds_are_those_of_the_last_run(data: TrainingData, pool: Executor) -> None:
     for executor in (InProcess([data]), pool):
-        list(executor.run([job(9, 200)] * 2, Watching()))
+        list(executor.run([job(9, 60)] * 2, Watching()))
         longer = executor.training_seconds
         list(executor.run([job(1, 1)], Watching()))
         assert 0 < executor.training_seconds < longer

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.util
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import standing_by
 from strategies import make_problem
 from watching import Watching
 
@@ -39,6 +43,17 @@ no_dask = pytest.mark.skipif(
     reason="Dask is not installed: lockstep[cluster]",
 )
 LARGE = 2000  # rows
+
+pytestmark = pytest.mark.xdist_group("processes")  # so that one process has others stand by
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warm() -> Iterator[None]:
+    """Fork the workers from this process, which has imported all that they need."""
+    with contextlib.suppress(ModuleNotFoundError):  # it is optional
+        importlib.import_module("distributed.nanny")
+    with standing_by(8):
+        yield
 
 
 @pytest.fixture
