@@ -12,6 +12,7 @@ from pathlib import Path
 import blank_figures
 import pytest
 import ready_store
+import unsynced
 import warm
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
@@ -36,6 +37,7 @@ sys.dont_write_bytecode = False
 
 ready_store.use()
 blank_figures.use()
+unsynced.use()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -41,6 +41,7 @@ import forked
 import ready_store
 import sqlalchemy.orm
 import standby
+import unsynced
 from filelock import FileLock
 
 VARIABLE = "TESTS_ANCESTORS"  # the folder with an ancestor's address each, for all processes
@@ -345,6 +346,7 @@ def _become(request: Mapping[str, Any], streams: Sequence[int]) -> None:
     sys.argv[:] = request["arguments"]
     ready_store.use()
     blank_figures.use()
+    unsynced.use()
     sys.path[0] = os.path.dirname(sys.argv[0])
     if dask := sys.modules.get("dask"):
         dask.config.refresh()  # from this process's variables
