@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from core.datasets.dataset import Dataset, Labels, Matrix
 from core.datasets.errors import DataError
+from core.datasets.scaled import scaled, scaling_of
 from core.datasets.scaling import UNSCALED, Scale, Scaling
 from core.trainer.learning_rate import Schedule
 from core.trainer.result import Hyperparameters, Status, TrainingResult
@@ -216,9 +217,9 @@ def _scaled(X: Array, y: Labels, n_classes: int, scale: Scale) -> tuple[Dataset,
         raise ValueError("X contains infinity or a value too large for dtype('float32')")
     names = tuple(map(str, range(n_classes)))
     raw = Dataset.of(rows, y, names)
-    scaling = UNSCALED if scale is Scale.NONE else Scaling.fit(scale, raw)
+    scaling = UNSCALED if scale is Scale.NONE else scaling_of(raw, scale)
     try:
-        return scaling.apply(raw), scaling
+        return scaled(raw, scaling), scaling
     except DataError as error:
         raise ValueError(str(error)) from error
 

@@ -18,17 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from lockstep.arrays import Array, as_array, as_labels
 from lockstep.tables import as_frame, is_frame, joined
 from search.errors import LockstepError
-
-Array = npt.NDArray[Any]
 
 PARTS = ("val", "test")  # the parts beside train that may be given apart
 PREFIX = "data-"  # of the names of the files that are written
 OWN_DATA = PREFIX + r"[0-9a-f]{12}\.(?:npz|npy|parquet)"  # which these names match
-_MISSING = ("None", "<NA>", "NaT", "NaN")
 _DIGITS = 12  # of a digest in a name
 
 
@@ -177,38 +174,6 @@ def _of_frame(data: Data) -> Files:
         frame.to_parquet(path, index=False)
 
     return Files({"source": file, **keys}, {file: write})
-
-
-def as_array(value: Any, name: str) -> Array:
-    """Return numbers as an array. Raises LockstepError if they are none."""
-    if hasattr(value, "toarray"):
-        raise LockstepError(f"{name} is a sparse matrix: give {name}.toarray()")
-    array = np.asarray(value)
-    if array.dtype == object:
-        try:
-            return array.astype(np.float64)
-        except (TypeError, ValueError):
-            raise LockstepError(
-                f"{name} must be an array of numbers, but holds Python objects"
-            ) from None
-    return array
-
-
-def as_labels(value: Any, name: str) -> Array:
-    """Return labels as an array of numbers or texts, "nan" where there is none.
-
-    Raises LockstepError if they are no list or array.
-    """
-    array = np.asarray(value)
-    if array.dtype != object:
-        return array
-    if array.ndim == 0:
-        raise LockstepError(f"{name} must be a list or an array, not {type(value).__name__}")
-    kinds = {type(each) for each in array.ravel().tolist()}
-    if kinds <= {int, bool} or kinds <= {int, float}:
-        return np.array(array.tolist())
-    texts = [str(each) for each in array.ravel().tolist()]
-    return np.array(["nan" if each in _MISSING else each for each in texts]).reshape(array.shape)
 
 
 def _digest(arrays: Mapping[str, Array]) -> str:

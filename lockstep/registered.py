@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from lockstep.arrays import as_labels
 from lockstep.inputs import StudyInputs
 
 if TYPE_CHECKING:
@@ -65,8 +66,6 @@ def labels_of(names: Sequence[str], y: Any) -> npt.NDArray[Any]:
 
     y: labels as the user gave them, (N,) or one-hot, if they are known.
     """
-    from lockstep.given import as_labels
-
     known: dict[str, Any] = {}
     if y is not None and (given := as_labels(y, "y")).ndim == 1:
         for label in np.unique(given):

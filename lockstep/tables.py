@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lockstep.arrays import as_labels
 from search.errors import LockstepError
 
 Frame = Any  # a pandas.DataFrame; pandas is imported late
@@ -87,8 +88,6 @@ def _with_column(frame: Frame, value: Any, key: str) -> tuple[Frame, str]:
 
 def _with_values(frame: Frame, values: Any, column: str, name: str) -> tuple[Frame, str]:
     """Return a table with these values as a column. Raises LockstepError if they do not fit."""
-    from lockstep.given import as_labels
-
     array = None if values is None else as_labels(values, name)
     if array is None or array.ndim not in (1, 2) or len(array) != len(frame):
         shape = "nothing" if array is None else f"the shape {np.shape(array)}"

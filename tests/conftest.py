@@ -12,6 +12,7 @@ from pathlib import Path
 import blank_figures
 import pytest
 import ready_store
+import warm
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
@@ -38,9 +39,10 @@ blank_figures.use()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Provide MLflow's empty database before other processes of the tests are started."""
+    """Provide what all processes of the tests share, before the others are started."""
     if not hasattr(config, "workerinput"):
         config.add_cleanup(ready_store.provided())
+        config.add_cleanup(warm.provided())
 
 
 # What takes longest is begun first, so that no process is left with it when the others have ended.

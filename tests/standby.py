@@ -84,11 +84,11 @@ def send(to: socket.socket, request: Mapping[str, Any], descriptors: Sequence[in
     to.sendall(body)
 
 
-def received(requests: socket.socket) -> tuple[Any, list[int]]:
-    """Return the next request with its descriptors; end this process if there can be none."""
+def received(requests: socket.socket) -> tuple[Any, list[int]] | None:
+    """Return the next request with its descriptors; None if nobody can send one any more."""
     head, descriptors, *_ = socket.recv_fds(requests, 4, 32)
     if not head:
-        os._exit(0)
+        return None
     body = b""
     while len(body) < int.from_bytes(head, "big"):
         body += requests.recv(1 << 16)
@@ -123,8 +123,10 @@ def _wait(requests: socket.socket) -> NoReturn:
             os.dup2(nowhere, stream)
         os.close(nowhere)
         _be_named("standby")
-        request, descriptors = received(requests)
+        if (told := received(requests)) is None:
+            os._exit(0)
         requests.close()
+        request, descriptors = told
         _become(request, descriptors)
         to_the_end(lambda: exec(request["code"], {"__name__": "__main__"}))
         os._exit(0)

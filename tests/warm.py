@@ -3,6 +3,8 @@
 Half of what a small command costs is importing MLflow, Optuna and scikit-learn, and hundreds of
 commands are tested. What runs is the installed console script, in a process of its own, with its
 own folder, environment and streams; it can be interrupted and killed like any other.
+
+One such ancestor serves all processes of the tests that need its environment variables.
 """
 
 from __future__ import annotations
@@ -14,28 +16,33 @@ import faulthandler
 import fcntl
 import functools
 import gc
+import hashlib
 import importlib
 import os
 import resource
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import termios
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import blank_figures
 import ready_store
 import sqlalchemy.orm
 import standby
+from filelock import FileLock
 
+VARIABLE = "TESTS_ANCESTORS"  # the folder with an ancestor's address each, for all processes
 # Read once, when a library is imported: a process that wants others needs another ancestor.
 READ_AT_IMPORT = ("OPENBLAS_", "OMP_", "MKL_", "PYTHON", "MPL", "HOME", "XDG_")
 # Not these two, which a process takes on when it is forked.
@@ -181,8 +188,7 @@ def start(
         for name, value in environment.items()
         if name.startswith(READ_AT_IMPORT) and name not in (FAULTHANDLER, WRITE_NO_CODE)
     }
-    server = _ancestor(tuple(sorted(read_at_import.items()))).requests
-    standby.send(server, request, theirs)
+    standby.send(_ancestor(tuple(sorted(read_at_import.items()))), request, theirs)
     for number in theirs:
         os.close(number)
     out, err, status = ours
@@ -200,29 +206,40 @@ def _stream(wanted: int) -> tuple[IO[str] | None, int]:
     return None, os.dup(wanted)
 
 
-class _Ancestor(NamedTuple):
-    """A process that has imported everything; it ends when nobody can send it requests."""
-
-    process: subprocess.Popen[bytes]
-    requests: socket.socket
+def provided() -> Callable[[], None]:
+    """Say where the ancestors will be; return what removes their addresses again."""
+    folder = tempfile.mkdtemp(prefix="lockstep-ancestors-")
+    os.environ[VARIABLE] = folder
+    return functools.partial(shutil.rmtree, folder, ignore_errors=True)
 
 
 @functools.cache
-def _ancestor(environment: tuple[tuple[str, str], ...]) -> _Ancestor:
-    """Start an ancestor with these environment variables."""
-    ours, theirs = socket.socketpair()
-    process = subprocess.Popen(
-        [sys.executable, __file__, str(theirs.fileno())],
-        pass_fds=[theirs.fileno()],
-        env=dict(environment),
-    )
-    theirs.close()
-    atexit.register(process.wait)
-    atexit.register(ours.close)  # called first: the process ends
-    return _Ancestor(process, ours)
+def _ancestor(environment: tuple[tuple[str, str], ...]) -> socket.socket:
+    """Return where requests are sent to the process that has imported everything with these
+    environment variables; it is started if it does not run, and ends when nobody can ask it."""
+    name = hashlib.sha256(repr(environment).encode()).hexdigest()[:16]
+    address = Path(os.environ[VARIABLE], name)
+    requests = socket.socket(socket.AF_UNIX)
+    with FileLock(f"{address}.lock"):
+        try:
+            requests.connect(str(address))
+        except (FileNotFoundError, ConnectionRefusedError):
+            address.unlink(missing_ok=True)
+            with socket.socket(socket.AF_UNIX) as listening:
+                listening.bind(str(address))
+                listening.listen()
+                requests.connect(str(address))
+                process = subprocess.Popen(
+                    [sys.executable, __file__, str(listening.fileno())],
+                    pass_fds=[listening.fileno()],
+                    env=dict(environment),
+                )
+            atexit.register(process.wait)
+    atexit.register(requests.close)  # called before the wait
+    return requests
 
 
-def _serve(requests: socket.socket) -> None:
+def _serve(listening: socket.socket) -> None:
     """Fork a process for each request, in which this returns, until nobody can ask any more."""
     warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)  # BLAS's
     for module in IMPORTED:
@@ -244,35 +261,52 @@ def _serve(requests: socket.socket) -> None:
     ends.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.set_wakeup_fd(ends.fileno())
+    asking = [listening.accept()[0]]  # who started this process
     running: dict[int, int] = {}  # by process, where to tell how it ended
-    while True:
-        if ended in select.select([requests, ended], [], [])[0]:
+    while asking:
+        ready = select.select([ended, listening, *asking], [], [])[0]
+        if ended in ready:
             ended.recv(1 << 16)
             _tell_ended(running)
-            continue
-        request, (*streams, status) = standby.received(requests)
-        if request["servers"]:
-            with warnings.catch_warnings(action="ignore"):
-                for module in SERVERS:
-                    with contextlib.suppress(ModuleNotFoundError):  # some are optional
-                        importlib.import_module(module)
-        pid = os.fork()
-        if pid == 0:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for opened in (requests, ended, ends):
-                opened.close()
-            for number in running.values():
+        if listening in ready:
+            asking.append(listening.accept()[0])
+        for each in set(asking).intersection(ready):
+            if (received := standby.received(each)) is None:
+                asking.remove(each)
+                each.close()
+                continue
+            request, (*streams, status) = received
+            if (pid := _forked(request)) == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                _close([ended, ends, listening, *asking], running.values())
+                if request["new_group"]:
+                    os.setsid()
+                os.write(status, f"{os.getpid()}\n".encode())
+                os.close(status)
+                _become(request, streams)
+                return
+            for number in streams:
                 os.close(number)
-            if request["new_group"]:
-                os.setsid()
-            os.write(status, f"{os.getpid()}\n".encode())
-            os.close(status)
-            _become(request, streams)
-            return
-        for number in streams:
-            os.close(number)
-        running[pid] = status
+            running[pid] = status
+    os._exit(0)
+
+
+def _forked(request: Mapping[str, Any]) -> int:
+    """Fork a process that has imported what it needs, as `os.fork` does."""
+    if request["servers"]:
+        with warnings.catch_warnings(action="ignore"):
+            for module in SERVERS:
+                with contextlib.suppress(ModuleNotFoundError):  # some are optional
+                    importlib.import_module(module)
+    return os.fork()
+
+
+def _close(sockets: Iterable[socket.socket], descriptors: Iterable[int]) -> None:
+    for each in sockets:
+        each.close()
+    for number in descriptors:
+        os.close(number)
 
 
 def _tell_ended(running: dict[int, int]) -> None:

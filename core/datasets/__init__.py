@@ -1,9 +1,9 @@
 """Labelled examples: what they are, where they come from, how they are divided.
 
 `dataset.py` has the `Dataset` that all other code takes. `splits.py` divides it into parts and
-`folds.py` into folds, both with `groups.py` where rows belong together. `scaling.py` scales its
-features, `study_data.py` has all sets of features of a study, `remarks.py` says what is odd in it,
-and `curvature.py` how sharply a loss on it can bend.
+`folds.py` into folds, both with `groups.py` where rows belong together. `scaled.py` scales its
+features as `scaling.py` scales rows, `study_data.py` has all sets of features of a study,
+`remarks.py` says what is odd in it, and `curvature.py` how sharply a loss on it can bend.
 
 `sources.py` loads every source by its name, as `source.py` describes it: `embedded.py` those of
 scikit-learn, `mnist.py` those like MNIST, whose files `idx_files.py` finds, `arrays.py` a user's

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from core.datasets.errors import DataError as DataError  # from here on, also for other modules
 from core.datasets.file_rows import FileRows
+from core.datasets.scaling import Matrix as Matrix
 
-Matrix = npt.NDArray[np.float32]
 Rows = Matrix | FileRows  # features in memory, or in a file
 Labels = npt.NDArray[np.intp]  # classes in 0..C-1
 ImageShape = tuple[int, ...]  # (H, W), or (H, W, 3) in colour
@@ -35,7 +35,7 @@ class Dataset:
         3 H W = D if they are in colour, the three channels of a pixel side by side.
     feature_names: D names, in the order of the columns of X, if the features have names.
     digest: SHA-256 of all of the above as they were loaded, hexadecimal, the same on every
-        platform. A scaled copy (`scaling.py`) keeps it: it has the same examples. It is empty for
+        platform. A scaled copy (`scaled.py`) keeps it: it has the same examples. It is empty for
         rows in a file that was not read through yet (see `survey.py`).
     """
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,8 @@ import numpy.typing as npt
 from core.datasets.array_file import BLOCK_BYTES, ArrayFile
 from core.datasets.column_statistics import ColumnStatistics
 from core.datasets.halves import as_float32
+from core.datasets.scaling import Matrix, Scaling
 
-if TYPE_CHECKING:
-    from core.datasets.scaling import Scaling
-
-Matrix = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 
 

@@ -17,6 +17,7 @@ from core.datasets.dataset import DataError, Dataset, Labels, Seed, check_alike,
 from core.datasets.file_rows import FileRows
 from core.datasets.folds import folds
 from core.datasets.groups import Groups, assign
+from core.datasets.scaled import scaled, scaling_of
 from core.datasets.scaling import UNSCALED, Scale, Scaling
 
 Array = npt.NDArray[Any]
@@ -67,16 +68,16 @@ class Splits:
     def scaled(self, scale: Scale) -> Splits:
         """Return these unscaled parts, scaled by statistics of the training part, same digest.
 
-        Raises DataError as `Scaling.apply` does.
+        Raises DataError as `scaled.scaled` does.
         """
         if scale is Scale.NONE:
             return self
-        scaling, parts = Scaling.fit(scale, self.train), (self.train, self.validation, self.test)
-        train, validation, test = map(scaling.apply, parts)
+        scaling, parts = scaling_of(self.train, scale), (self.train, self.validation, self.test)
+        train, validation, test = (scaled(part, scaling) for part in parts)
         folds = []
         for kept, held in self.fold_parts:
-            of_fold = Scaling.fit(scale, kept)
-            folds.append((of_fold.apply(kept), of_fold.apply(held)))
+            of_fold = scaling_of(kept, scale)
+            folds.append((scaled(kept, of_fold), scaled(held, of_fold)))
         if folds and not isinstance(validation.X, FileRows):
             X = np.concatenate([held.X[:] for _, held in folds])
             X.flags.writeable = False
@@ -92,8 +93,8 @@ class Splits:
         """Return train + validation and test, scaled again by statistics of train + validation."""
         train, validation, test = self.raw or (self.train, self.validation, self.test)
         everything = train if self.fold_parts else concatenate(train, validation)
-        scaling = Scaling.fit(self.scaling.scale, everything)
-        return Merged(scaling.apply(everything), scaling.apply(test), scaling, everything)
+        scaling = scaling_of(everything, self.scaling.scale)
+        return Merged(scaled(everything, scaling), scaled(test, scaling), scaling, everything)
 
 
 def digest_of_folds(everything: Dataset, rows: Sequence[Labels], test: Dataset) -> str:

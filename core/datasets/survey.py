@@ -15,7 +15,8 @@ import numpy.typing as npt
 from core.datasets.array_file import ArrayFile
 from core.datasets.column_statistics import ColumnStatistics, merged
 from core.datasets.dataset import DataError, Dataset, Digest
-from core.datasets.file_rows import FileRows, Matrix
+from core.datasets.file_rows import FileRows
+from core.datasets.scaling import Matrix
 from core.datasets.splits import Splits, digest_of_folds
 
 _NOBODY = -1

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from core.datasets.dataset import DataError
 from core.datasets.remarks import remarks
-from core.datasets.scaling import Scale, automatic
+from core.datasets.scaled import automatic
+from core.datasets.scaling import Scale
 from core.datasets.source import Source
 from core.datasets.sources import load_source
 from core.datasets.splits import Splits, prepare

@@ -11,7 +11,8 @@ import numpy as np
 from core.datasets.curvature import largest_curvature
 from core.datasets.dataset import Dataset, ImageShape
 from core.datasets.remarks import remarks
-from core.datasets.scaling import Scale, automatic
+from core.datasets.scaled import automatic
+from core.datasets.scaling import Scale
 from core.datasets.sources import Loaded, load_source
 from core.datasets.splits import Splits, prepare
 from core.datasets.survey import bytes_in_files, surveyed

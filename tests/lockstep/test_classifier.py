@@ -21,7 +21,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import lockstep
 from core.datasets.dataset import Dataset
-from core.datasets.scaling import Scale, Scaling
+from core.datasets.scaled import scaled, scaling_of
+from core.datasets.scaling import Scale
 from core.trainer.learning_rate import Schedule
 from core.trainer.result import Hyperparameters
 from core.trainer.softmax import Penalty, gradient
@@ -47,9 +48,9 @@ def test_its_weights_are_those_of_a_trial() -> None:
         0.3, 0.01, 16, 7, momentum=0.5, schedule="cosine", warmup_epochs=2, random_state=3
     ).fit(X, y)
     raw = Dataset.of(X.astype(np.float32), y, ("0", "1", "2"))
-    scaling = Scaling.fit(Scale.STANDARD, raw)
+    scaling = scaling_of(raw, Scale.STANDARD)
     tried = Hyperparameters(0.3, 0.01, 16, 0.5, Schedule.COSINE, 2, bias=True)
-    data = TrainingData.of(scaling.apply(raw), bias=True)
+    data = TrainingData.of(scaled(raw, scaling), bias=True)
     (result,) = train(data, [tried], penalty=Penalty.SQUARED, epochs=7, seed=3)
     logits = scaling.rows(X.astype(np.float32)) @ result.weights + result.bias
     np.testing.assert_allclose(model.decision_function(X), logits, rtol=1e-4, atol=1e-4)

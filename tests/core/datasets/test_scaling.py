@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from core.datasets.dataset import DataError, Dataset
-from core.datasets.scaling import Scale, Scaling, automatic
+from core.datasets.scaled import automatic, scaled, scaling_of
+from core.datasets.scaling import Scale
 from core.datasets.splits import Splits, prepare
 
 rng = np.random.default_rng(0)
@@ -40,7 +41,7 @@ def test_it_is_scikit_learn_s_standard_scaler() -> None:
 
     raw = splits()
     theirs = StandardScaler().fit(raw.train.X.astype(np.float64))
-    ours = Scaling.fit(Scale.STANDARD, raw.train)
+    ours = scaling_of(raw.train, Scale.STANDARD)
     np.testing.assert_allclose(ours.mean, theirs.mean_, rtol=1e-12)
     np.testing.assert_allclose(ours.deviation, theirs.scale_, rtol=1e-12)
 
@@ -74,9 +75,9 @@ def test_retraining_fits_again_on_train_and_validation() -> None:
 def test_a_constant_feature_becomes_zero(value: float) -> None:
     X = rng.normal(size=(999, 3)).astype(np.float32)
     X[:, 1] = value
-    scaled = Scaling.fit(Scale.STANDARD, dataset_of(X)).apply(dataset_of(X))
-    assert not scaled.X[:, 1].any()
-    assert scaled.X[:, [0, 2]].any(axis=0).all()
+    own = scaled(dataset_of(X), scaling_of(dataset_of(X), Scale.STANDARD))
+    assert not own.X[:, 1].any()
+    assert own.X[:, [0, 2]].any(axis=0).all()
 
 
 @given(
@@ -88,7 +89,7 @@ def test_a_constant_feature_becomes_zero(value: float) -> None:
 )
 def test_any_finite_features_can_be_scaled(X: np.ndarray) -> None:
     for scale in Scale:
-        scaling = Scaling.fit(scale, dataset_of(X))
+        scaling = scaling_of(dataset_of(X), scale)
         scaled = scaling.rows(dataset_of(X).X)
         assert np.isfinite(scaled).all()
         if scale is Scale.STANDARD:
@@ -103,9 +104,9 @@ def test_any_finite_features_can_be_scaled(X: np.ndarray) -> None:
 
 def test_many_rows_are_scaled_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     X = rng.normal(5, 2, (100, 7)).astype(np.float32)
-    whole = Scaling.fit(Scale.STANDARD, dataset_of(X))
+    whole = scaling_of(dataset_of(X), Scale.STANDARD)
     monkeypatch.setattr("core.datasets.scaling._CHUNK", 50)
-    pieces = Scaling.fit(Scale.STANDARD, dataset_of(X))
+    pieces = scaling_of(dataset_of(X), Scale.STANDARD)
     np.testing.assert_allclose(pieces.mean, whole.mean, rtol=1e-14)
     np.testing.assert_allclose(pieces.deviation, whole.deviation, rtol=1e-14)
     np.testing.assert_array_equal(pieces.rows(X), pieces.rows(X[::-1])[::-1])
@@ -115,9 +116,9 @@ def test_what_is_too_far_away_is_refused() -> None:
     X = rng.normal(0, 1e-30, (20, 2)).astype(np.float32)
     far = X.copy()
     far[3, 1] = 1e30
-    scaling = Scaling.fit(Scale.STANDARD, dataset_of(X))
+    scaling = scaling_of(dataset_of(X), Scale.STANDARD)
     with pytest.raises(DataError, match="Feature b lies too far from its mean"):
-        scaling.apply(dataset_of(far, ("a", "b")))
+        scaled(dataset_of(far, ("a", "b")), scaling)
 
 
 def test_automatic() -> None:

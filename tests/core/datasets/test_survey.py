@@ -22,6 +22,7 @@ from core.datasets.dataset import DataError, Dataset
 from core.datasets.file_rows import FileRows
 from core.datasets.halves import as_float32
 from core.datasets.npz import map_npy, map_npz
+from core.datasets.scaled import scaled, scaling_of
 from core.datasets.scaling import Scale, Scaling
 from core.datasets.splits import Splits, prepare
 from core.datasets.survey import bytes_in_files, surveyed
@@ -248,9 +249,9 @@ def test_a_scaling_of_extremes_that_float32_cannot_hold(tmp_path: Path) -> None:
     X[:, 0] = np.linspace(0, 1e-30, 300)
     X[:, 1] = labels(300)
     splits = surveyed(divided(mapped(saved(tmp_path, X))), lambda _: None)
-    far = replace(Scaling.fit(Scale.STANDARD, splits.train), mean=np.array([1e30, 0.0]))
+    far = replace(scaling_of(splits.train, Scale.STANDARD), mean=np.array([1e30, 0.0]))
     with pytest.raises(DataError, match="Feature 0 lies too far from its mean"):
-        far.apply(splits.train)
+        scaled(splits.train, far)
 
 
 def test_a_file_keeps_its_place_when_it_is_sent(tmp_path: Path) -> None:
