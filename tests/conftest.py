@@ -10,7 +10,6 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import blank_figures
-import in_memory
 import pytest
 import ready_store
 import warm
@@ -42,7 +41,6 @@ blank_figures.use()
 def pytest_configure(config: pytest.Config) -> None:
     """Provide what all processes of the tests share, before the others are started."""
     if not hasattr(config, "workerinput"):
-        in_memory.use()  # first of all
         config.add_cleanup(ready_store.provided())
         config.add_cleanup(warm.provided())
 

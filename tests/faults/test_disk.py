@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import resource
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -136,4 +137,6 @@ def test_a_clock_that_runs_backwards(tmp_path: Path, undisturbed: Path) -> None:
     finished = python_script(tmp_path / "backwards.py", "launch", str(path), "--json", cwd=tmp_path)
     assert finished.code == 0, finished.err
     assert "Traceback" not in finished.err
+    began = sorted(run.info.start_time / 1000 for run in runs(tmp_path / "runs", "small", "trial"))
+    assert began[0] < time.time() - 9e5 < began[-1], "the clock of the second launch was another"
     assert_whole(tmp_path / "runs", undisturbed)
