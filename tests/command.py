@@ -84,11 +84,13 @@ def start(
     )
 
 
-def python_script(script: Path, *arguments: str, cwd: Path) -> Finished:
+def python_script(
+    script: Path, *arguments: str, cwd: Path, warm_children: bool = False
+) -> Finished:
     """Run another script of Python's, such as MLflow's command line, as `lockstep` runs ours."""
     process = warm.start(
         script, arguments, cwd=cwd, environment=environment(), stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, new_group=False,
+        stderr=subprocess.PIPE, new_group=False, warm_children=warm_children,
     )  # fmt: skip
     out, err = process.communicate(timeout=HUNG)
     return Finished(process.returncode, out, err)

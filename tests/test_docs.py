@@ -91,7 +91,7 @@ def test_what_is_shown_of_python(tmp_path: Path) -> None:
     (script,) = [text for kind, text in BLOCKS if kind == "python"]
     (shown,) = [text for kind, text in BLOCKS if kind == "text" and text.startswith("[")]
     (tmp_path / "shown.py").write_text(script)
-    finished = python_script(tmp_path / "shown.py", cwd=tmp_path)
+    finished = python_script(tmp_path / "shown.py", cwd=tmp_path, warm_children=True)
     assert finished.code == 0, finished.err
     assert finished.out.splitlines()[-1] == shown.strip()
     assert (tmp_path / "runs" / "probe" / "study.toml").is_file()

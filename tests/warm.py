@@ -254,6 +254,10 @@ def _serve(listening: socket.socket) -> None:
     from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
 
     warn_dependency_requirement_mismatches(["numpy"])
+    # Most commands of the tests read these, from text.
+    from core.datasets.embedded import read_digits
+
+    read_digits()
     assert threading.active_count() == 1, threading.enumerate()  # a fork takes one thread along
     gc.collect()
     gc.freeze()

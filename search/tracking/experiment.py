@@ -28,18 +28,20 @@ def claim_experiment(
     settings: Settings,
     identity: Identity,
     before_writing: Callable[[], None],
-) -> Experiment:
-    """Return the study's experiment, which is created, or taken over if nobody has runs in it.
+) -> tuple[Experiment, bool]:
+    """Return the study's experiment, and whether it is new: nothing can be in it then.
+
+    If it is missing it is created, and taken over if it is nobody's and has no runs.
 
     before_writing: called before anything is written. Raises LockstepError if the experiment, or at
     first a registered model of that name, is somebody else's, or if the experiment was deleted.
     """
     tags = owner_tags(identity, settings)
-    experiment = client.get_experiment_by_name(name)
+    experiment, is_new = client.get_experiment_by_name(name), False
     if experiment is None:
         _check_models(client, name, settings, identity)
         before_writing()
-        experiment = _created(client, name, settings, tags)
+        experiment, is_new = _created(client, name, settings, tags)
     check_experiment(client, experiment, settings, identity)
     if experiment.tags.get(STUDY_TAG) is None:
         _check_models(client, name, settings, identity)
@@ -51,28 +53,28 @@ def claim_experiment(
         # Another study may have taken over the same empty experiment at the same moment.
         experiment = client.get_experiment(experiment.experiment_id)
         check_experiment(client, experiment, settings, identity)
-    return experiment
+    return experiment, is_new
 
 
 def _created(
     client: MlflowClient, name: str, settings: Settings, tags: dict[str, str]
-) -> Experiment:
-    """Create an experiment together with its tags, and return it.
+) -> tuple[Experiment, bool]:
+    """Create an experiment together with its tags; return it, and True.
 
-    If another study creates it at the same moment, that one is returned. MLflow lets only one of
-    them succeed, so that the tags say whose it is.
+    If another study creates it at the same moment, that one is returned, and False. MLflow lets
+    only one of them succeed, so that the tags say whose it is.
     """
     from mlflow.exceptions import MlflowException
 
     local = settings.tracking_uri is None
     location = (settings.artifacts / name).as_uri() if local else None
     try:
-        return client.get_experiment(client.create_experiment(name, location, tags))
+        return client.get_experiment(client.create_experiment(name, location, tags)), True
     except MlflowException as error:
         there = client.get_experiment_by_name(name) if error.error_code == _EXISTS else None
         if there is None:
             raise
-        return there
+        return there, False
 
 
 def check_experiment(

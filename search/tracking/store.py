@@ -73,13 +73,14 @@ def open_tracker(
     be_patient(settings)
     with _reachable(settings):
         client = open_client(settings)
-        experiment = claim_experiment(client, spec.name, settings, identity, before_writing)
+        experiment, is_new = claim_experiment(client, spec.name, settings, identity, before_writing)
         experiment_id = str(experiment.experiment_id)
         trials, retrains = (
-            own_runs(client, experiment_id, identity, role) for role in ("trial", "retrain")
+            [] if is_new else own_runs(client, experiment_id, identity, role)
+            for role in ("trial", "retrain")
         )
         known = known_runs(client, trials, identity.trials)
-        parent = _parent(client, experiment_id, identity)
+        parent = None if is_new else _parent(client, experiment_id, identity)
         run_id = parent or _new_parent(client, experiment_id, spec, identity)
         location = RunLocation(experiment_id, _artifacts(experiment), run_id, LAUNCH, identity)
         tracker = Tracker(client, spec, settings, location, known)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import resource
 import signal
-import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from command import HUNG, LOCKSTEP, environment, lockstep
+from command import lockstep, python_script
 from driving import launched_until_more_is_recorded
 from namespaces import namespace, needs_namespaces
 from ready_store import OWN
@@ -103,8 +103,11 @@ def test_files_that_may_not_grow(tmp_path: Path, undisturbed: Path) -> None:
     assert_whole(tmp_path / "runs", undisturbed)
 
 
+# Runs the command line, as the console script does, with such a clock.
 BACKWARDS = """
 import time
+
+from lockstep_entry import main
 
 _now, _passed = time.time(), time.monotonic
 
@@ -113,6 +116,7 @@ def time_(began=_passed()):
 
 time.time = time_
 time.time_ns = lambda: int(1e9 * time_())
+main()
 """
 
 
@@ -126,15 +130,13 @@ def test_a_clock_that_runs_backwards(tmp_path: Path, undisturbed: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert 5 <= len(optuna_trials(tmp_path / "runs", "small")) < TRIALS
-    (tmp_path / "sitecustomize.py").write_text(BACKWARDS)
+    (tmp_path / "backwards.py").write_text(BACKWARDS)
     later = re.sub(rb"20\d\d-(\d\d-\d\dT)", rb"2099-\1", journal.read_bytes())
     assert later.count(b"2099-") >= 5
     journal.write_bytes(later)
-    finished = subprocess.run(
-        [str(LOCKSTEP), "launch", str(path), "--json"],
-        cwd=tmp_path, env=environment() | {"PYTHONPATH": str(tmp_path)},
-        capture_output=True, text=True, timeout=HUNG, check=False,
-    )  # fmt: skip
-    assert finished.returncode == 0, finished.stderr
-    assert "Traceback" not in finished.stderr
+    finished = python_script(tmp_path / "backwards.py", "launch", str(path), "--json", cwd=tmp_path)
+    assert finished.code == 0, finished.err
+    assert "Traceback" not in finished.err
+    began = sorted(run.info.start_time / 1000 for run in runs(tmp_path / "runs", "small", "trial"))
+    assert began[0] < time.time() - 9e5 < began[-1], "the clock of the second launch was another"
     assert_whole(tmp_path / "runs", undisturbed)

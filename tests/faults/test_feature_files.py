@@ -151,7 +151,10 @@ def test_a_file_that_changes_during_a_launch(
     assert "c.npy" in sentence
     assert "changed since it was first read" in sentence or "cannot be read" in sentence
     (tmp_path / "c.npy").write_bytes(kept)
-    again = lockstep("launch", "study.toml", "--home", "lockstep-home", "--json", cwd=tmp_path)
+    again = lockstep(
+        "launch", "study.toml", "--home", "lockstep-home", "--json",
+        cwd=tmp_path, warm_children=True,
+    )  # fmt: skip
     assert again.code == 0, again.err
     assert again.json["trials"]["complete"] == 6
     assert again.json["best"] == undisturbed

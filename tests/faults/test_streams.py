@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import warm
-from command import HUNG, LOCKSTEP, environment, lockstep, start
+from command import HUNG, LOCKSTEP, environment, lockstep, python_script, start
 from small_study import FEW, SMALL_TRIALS, small_study, write_study
 from stored import optuna_trials, runs
 
@@ -42,16 +42,28 @@ def python(code: str, redirected: str = "") -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+# As Python starts where they are closed. That it does is seen below, with commands that take less
+# time to import what they need.
+CLOSED = """
+import os, sys
+for number in range(3):
+    os.close(number)
+for name in ("stdin", "stdout", "stderr"):
+    setattr(sys, name, None)
+    setattr(sys, f"__{name}__", None)
+from lockstep_entry import main
+main()
+"""
+
+
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study that was launched without any standard stream."""
     folder = tmp_path_factory.mktemp("launched")
     write_study(folder, small_study(**FEW))
-    command = f"exec {LOCKSTEP} launch study.toml --json >&- 2>&- <&-"
-    done = subprocess.run(
-        ["sh", "-c", command], cwd=folder, env=environment(), timeout=HUNG, check=False
-    )
-    assert done.returncode == 0
+    (folder / "closed.py").write_text(CLOSED)
+    done = python_script(folder / "closed.py", "launch", "study.toml", "--json", cwd=folder)
+    assert (done.code, done.out, done.err) == (0, "", "")
     return folder
 
 
@@ -78,6 +90,16 @@ end(0)
     done = python(code, f"{closed} " + ("" if "<" in closed else "</dev/null"))
     assert done.returncode == 0, done.stderr
     assert file.read_text() == ""
+
+
+def test_the_console_script_starts_without_standard_streams(tmp_path: Path) -> None:
+    """It says nothing, and finds what is wrong."""
+    script = f"{LOCKSTEP} --help >&- 2>&- <&-; echo $?; {LOCKSTEP} compare absent >&- 2>&- <&-"
+    done = subprocess.run(
+        ["sh", "-c", f"{script}; echo $?"], cwd=tmp_path, env=environment(), capture_output=True,
+        text=True, timeout=HUNG, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("0\n2\n", "")
 
 
 def test_what_a_stream_cannot_encode_looks_like_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +182,7 @@ def test_a_terminal_that_is_closed_stops_a_launch(tmp_path: Path) -> None:
     terminal, its_end = pty.openpty()
     process = warm.start(
         LOCKSTEP, ["launch", "study.toml"], cwd=tmp_path, environment=environment(),
-        stdout=its_end, stderr=its_end, new_group=True, terminal=True,
+        stdout=its_end, stderr=its_end, new_group=True, terminal=True, warm_children=True,
     )  # fmt: skip
     os.close(its_end)
     journal = tmp_path / "runs" / "small" / "study.journal"

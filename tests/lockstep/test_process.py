@@ -68,10 +68,12 @@ threads = [threading.Thread(target=launch, args=[name]) for name in ("one", "two
 for each in threads:
     each.start()
 most = 0
-while any(each.is_alive() for each in threads):
-    most = max(most, len(psutil.Process().children(recursive=True)))
+while not most and any(each.is_alive() for each in threads):
+    most = len(psutil.Process().children(recursive=True))  # reads of all processes there are
     threads[0].join(0.02)
     threads[1].join(0.02)
+for each in threads:
+    each.join()
 with mlflow.start_run() as run:
     study("one", epochs=200, learning_rate=[0.1, 0.2], tracking_uri=uri).retrain(
         seeds=0, verbose=False

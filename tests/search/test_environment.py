@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
 import mlflow
 import pytest
 import requests
-from command import HUNG, lockstep, start
+from command import HUNG, environment, lockstep, start
 from ready_store import copy_to
 from small_study import small_study, write_study
 from stored import client
@@ -109,8 +111,29 @@ def compiled(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path / "compiled" if cache is None else Path(cache.mkdir("compiled"))
 
 
+# Both commands as the console script runs them, in one process, since most of their time would be
+# that of importing everything. Each begins with what the process was started with.
+_COMMANDS = """
+import os, sys, warnings
+from lockstep_entry import main
+
+exported, options = dict(os.environ), sys.warnoptions[:]
+for command in sys.argv[1:]:
+    os.environ.clear()
+    os.environ.update(exported)
+    sys.warnoptions[:] = options
+    sys.argv = ["lockstep", *command.split()]
+    with warnings.catch_warnings():  # which puts back what warnings do
+        try:
+            main()
+        except SystemExit as end:
+            if end.code:
+                raise
+"""
+
+
 def test_what_else_is_exported_changes_nothing(tmp_path: Path, compiled: Path) -> None:
-    """A study is launched, retrained and asked in an environment that is full of other work."""
+    """A study is launched and retrained in an environment that is full of other work."""
     one = small_study({"baseline": None}, learning_rate=[0.1], weight_decay=[0], batch_size=[16])
     write_study(tmp_path, one)
     copy_to(tmp_path / "runs" / "mlflow.db")
@@ -119,13 +142,14 @@ def test_what_else_is_exported_changes_nothing(tmp_path: Path, compiled: Path) -
         proxy = f"http://127.0.0.1:{unused.getsockname()[1]}"
         variables = REDIRECTING | OTHERS | {"http_proxy": proxy, "HTTP_PROXY": proxy}
         variables |= {"PYTHONPYCACHEPREFIX": str(compiled), "PYTHONDONTWRITEBYTECODE": ""}
-        for command in (("launch", "--workers", "1"), ("retrain", "--seeds", "0")):
-            process = start(
-                command[0], "study.toml", *command[1:], cwd=tmp_path, variables=variables, cold=True
-            )
-            out, err = process.communicate(timeout=HUNG)
-            assert process.returncode == 0, (command, out, err)
-            assert "Traceback" not in err
+        commands = ("launch study.toml --workers 1", "retrain study.toml --seeds 0")
+        done = subprocess.run(
+            [sys.executable, "-c", _COMMANDS, *commands],
+            cwd=tmp_path, env=environment() | variables, capture_output=True, text=True,
+            timeout=HUNG, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("elsewhere*"))
     store = client(tmp_path / "runs")
     assert [each.name for each in store.search_registered_models()] == ["small"]
