@@ -109,14 +109,17 @@ def send(to: socket.socket, request: Request, descriptors: Sequence[int]) -> Non
 
 
 def received(requests: socket.socket) -> tuple[Any, list[int]] | None:
-    """Return the next request with its descriptors; None if nobody can send one any more."""
+    """Return the next request with its descriptors; None if nobody can send one any more, because
+    the sender has ended or was killed in the middle of it."""
     head, descriptors, *_ = socket.recv_fds(requests, 4, 32)
-    if not head:
-        return None
-    body = b""
-    while len(body) < int.from_bytes(head, "big"):
-        body += requests.recv(1 << 16)
-    return json.loads(body), descriptors
+    body, size = b"", int.from_bytes(head, "big")
+    while len(body) < size and (part := requests.recv(1 << 16)):
+        body += part
+    if head and len(body) == size:
+        return json.loads(body), descriptors
+    for each in descriptors:
+        os.close(each)
+    return None
 
 
 def to_the_end(run: Callable[[], object]) -> None:

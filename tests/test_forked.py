@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import ready_store
+import standby
 import warm
 from command import HUNG, environment
 
@@ -54,3 +57,15 @@ def test_a_module_is_forked_as_it_was_asked_for(tmp_path: Path) -> None:
     said = (tmp_path / "said").read_text()
     assert "asked for" in said
     assert "No such option" in said
+
+
+@pytest.mark.parametrize("sent", [b"", (9).to_bytes(4, "big"), (9).to_bytes(4, "big") + b"{}"])
+def test_who_is_killed_while_it_asks_is_not_waited_for(sent: bytes) -> None:
+    """What stands by ends then, instead of asking for the rest for ever."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        with ours:
+            socket.send_fds(ours, [sent], [1, 2])
+        before = len(os.listdir("/proc/self/fd"))
+        assert standby.received(theirs) is None
+        assert len(os.listdir("/proc/self/fd")) == before, "nothing stays open"
