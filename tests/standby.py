@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -182,6 +183,7 @@ def _become(told: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         os.close(each)
     os.environ.clear()
     os.environ.update(told["environment"])
+    tempfile.tempdir = None  # what is imported may have asked for it
     sys.argv[:] = told["arguments"]
     _be_named(told["name"])
 

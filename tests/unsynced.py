@@ -7,6 +7,7 @@ not wait either: see `services.py`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from typing import Any
@@ -26,6 +27,10 @@ def _at_once(file: Any) -> None: ...
 
 
 def _do_not_wait(connection: object, _: object) -> None:
-    """Tell SQLite not to wait."""
+    """Tell SQLite not to wait, unless the file is locked or no database."""
     if isinstance(connection, sqlite3.Connection):
-        connection.execute("PRAGMA synchronous = OFF")
+        (patience,) = connection.execute("PRAGMA busy_timeout").fetchone()
+        connection.execute("PRAGMA busy_timeout = 0")
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("PRAGMA synchronous = OFF")
+        connection.execute(f"PRAGMA busy_timeout = {patience}")

@@ -241,6 +241,7 @@ def _ancestor(environment: tuple[tuple[str, str], ...]) -> socket.socket:
                 )
             atexit.register(process.wait)
     atexit.register(requests.close)  # called before the wait
+    os.register_at_fork(after_in_child=requests.close)  # else its end would not be seen
     return requests
 
 
@@ -339,6 +340,7 @@ def _become(request: Mapping[str, Any], streams: Sequence[int]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(request["environment"])
+    tempfile.tempdir = None  # what is imported may have asked for it
     if FAULTHANDLER in os.environ:
         faulthandler.enable()
     sys.dont_write_bytecode = WRITE_NO_CODE in os.environ
