@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import HUNG, Process, lockstep, start
+from command import HUNG, LOCKSTEP, Process, environment, lockstep, start
 from driving import recorded
 from kernels import VARIABLE, kernels_taken
 from process_groups import alive_in_group, wait_until, workers_in_group, zombies_of
@@ -162,8 +162,16 @@ def test_no_memory(tmp_path: Path) -> None:
     features = np.zeros((1200, 100_000), np.uint8)  # four times as much in floats, and again
     np.savez_compressed(tmp_path / "mine.npz", X=features, y=np.arange(1200) % 2)
     write_study(tmp_path, small_study(source="mine.npz", classes=None))
-    most = {resource.RLIMIT_AS: 5 << 28}  # of which what is imported takes two thirds
-    finished = lockstep("launch", "study.toml", cwd=tmp_path, limits=most)
-    assert finished.code == 2, finished.err
-    assert finished.err.startswith("lockstep: out of memory: use fewer --workers, less data")
+    finished = subprocess.run(
+        [str(LOCKSTEP), "launch", "study.toml"],
+        cwd=tmp_path,
+        env=environment() | {"OPENBLAS_NUM_THREADS": "1"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)),
+        capture_output=True,
+        text=True,
+        timeout=HUNG,
+        check=False,
+    )
+    assert finished.returncode == 2, finished.stderr
+    assert finished.stderr.startswith("lockstep: out of memory: use fewer --workers, less data")
     assert not (tmp_path / "runs").exists()
