@@ -81,6 +81,9 @@ class ChildProcess:
         try:
             yield
         except (EOFError, OSError) as error:
+            # They hold what was sent. From Python 3.12 on, it is told on standard error when that
+            # is collected as garbage.
+            traceback.clear_frames(error.__traceback__)
             raise ProcessDiedError from error
 
     def ask(self, question: Any) -> Any:
