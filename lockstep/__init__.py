@@ -10,10 +10,10 @@ This room is the only public one, and a thin layer over `search.commands`: what 
 command line continues, and the other way round. `study.py` has `Study` and `load`, `axes.py` the
 ranges, `classifier.py` the `LockstepClassifier`. `definition.py` puts `options.py` and the data of
 `given.py`, which are arrays (`arrays.py`) or tables (`tables.py`), into a study file, which
-`written.py` writes into the home.
-`calling.py` runs a command in the user's process and leaves that as it was. `found.py` and
-`page.py` show what was found. `registered.py` and `inputs.py` make a classifier of a model that is
-in MLflow, and `own.py` looks whether this package finds its own others.
+`written.py` writes into the home. `calling.py` runs a command in the user's process and leaves that
+as it was. `found.py` and `page.py` show what was found. `registered.py` and `inputs.py` make a
+classifier of a model that is in MLflow, and `own.py` looks whether this package finds its own
+others.
 
 Importing it loads NumPy alone: scikit-learn, MLflow, Optuna and others are loaded when they are
 needed.

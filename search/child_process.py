@@ -81,8 +81,8 @@ class ChildProcess:
         try:
             yield
         except (EOFError, OSError) as error:
-            # They hold what was sent. From Python 3.12 on, it is told on standard error when that
-            # is collected as garbage.
+            # They hold what was sent, and Python 3.13 prints "Exception ignored in" when it finds
+            # that as garbage.
             traceback.clear_frames(error.__traceback__)
             raise ProcessDiedError from error
 

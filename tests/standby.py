@@ -1,8 +1,8 @@
 """Processes that stand by: forked with all that is imported, and told later what to become.
 
-They are forked while a process has one thread, or is a test's, as its children and in its group.
-What is started with Python becomes one of them: see `forked.py`. The kernel's name of such a
-process says what it has become: see `process_groups`.
+They are children of a command that has one thread as yet, or of a process that runs tests, and in
+its group. When that starts a process with Python, one of them becomes it: see `forked.py`. The
+kernel's name of a process says what it has become: see `process_groups`.
 """
 
 from __future__ import annotations

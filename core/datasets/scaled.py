@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from core.datasets.column_statistics import ColumnStatistics
 from core.datasets.dataset import DataError, Dataset, Matrix
 from core.datasets.file_rows import FileRows
 from core.datasets.scaling import Scale, Scaling, chunks
@@ -43,9 +44,7 @@ def scaling_of(train: Dataset, scale: Scale) -> Scaling:
 
 def _of_file(X: FileRows) -> Scaling:
     """Return the scaling to mean 0 and deviation 1 of rows in a file that was read through."""
-    known = X.statistics
-    if known is None:
-        raise ValueError("the statistics of these rows are not known")
+    known = _known(X)
     mean, deviation = known.mean.copy(), known.deviation
     mean[known.constant] = known.low[known.constant]
     deviation[known.constant | (deviation < _LEAST)] = 1
@@ -85,7 +84,12 @@ def automatic(train: Dataset) -> Scale:
 
 def _extremes(X: FileRows) -> Matrix:
     """Return the smallest and the largest value of each feature, (2, D)."""
-    known = X.statistics
-    if known is None:
-        raise ValueError("the statistics of these rows are not known")
+    known = _known(X)
     return np.stack((known.low, known.high))
+
+
+def _known(X: FileRows) -> ColumnStatistics:
+    """Return the statistics of rows in a file that was read through."""
+    if X.statistics is None:
+        raise ValueError("the statistics of these rows are not known")
+    return X.statistics

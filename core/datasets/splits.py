@@ -131,7 +131,7 @@ def prepare(
 
     With ``n_folds``, all examples but those of the test part are divided into folds instead.
 
-    If there is no test part, ``test_fraction`` of the examples are held out as that first.
+    If there is no test part, ``test_fraction`` of the examples are held out as one first.
     ``validation_fraction`` is a fraction of the train part that is left. Both splits are
     stratified, and depend only on the data, the fractions, the groups and ``seed``. No group is
     divided.
